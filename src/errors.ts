@@ -1,0 +1,19 @@
+/**
+ * The one error class: a stable `code`, the fact, and what to do about it.
+ *
+ * Codes of the operating system keep their names (ECONNREFUSED, EADDRINUSE, EPERM ...); our own begin with `MILLRACE_`.
+ */
+export class MillraceError extends Error {
+	/** Stable name of the error. */
+	readonly code: string;
+	/** The operating system's error number, where there is one. */
+	readonly errno?: number;
+
+	/** @param message The fact and the remedy, without prefix. */
+	constructor(code: string, message: string, options?: { errno?: number; cause?: unknown }) {
+		super(`millrace: ${message}`, options?.cause === undefined ? undefined : { cause: options.cause });
+		this.name = "MillraceError";
+		this.code = code;
+		if (options?.errno !== undefined) this.errno = options.errno;
+	}
+}

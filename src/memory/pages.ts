@@ -1,0 +1,183 @@
+/**
+ * Pages: fixed 2048-byte pieces of the arena, each holding one frame or one piece of a stream, and their descriptors.
+ *
+ * Hides how free pages are found. A page is a small positive integer; 0 means "no page". Free pages form a list through
+ * their descriptors; pages never used before are taken in order, so that memory is touched only when it is needed.
+ *
+ * Ownership: `alloc` gives one reference, `retain` adds one, `release` takes one away and frees the page with the last.
+ * Whoever holds a page with `refs(page) > 1` must not rewrite its bytes: somebody else (a link that still sends it, say)
+ * reads them. Two references too many or too few are a defect of the stack itself, so `release` asserts.
+ *
+ * A descriptor is 8 words, whose meaning after START and LENGTH belongs to the owner of the page (see the setters).
+ */
+import type { Arena } from "./arena.ts";
+
+/** Bytes of a page: an Ethernet frame of 1514 bytes with head room, and half of what AF_XDP calls a chunk of 4096. */
+export const PAGE_SIZE = 2048;
+/** Head room that a stream page leaves before its data: 12 vnet header, 14 Ethernet, 40 IPv6, 60 TCP, rounded up to a cache line. */
+export const HEADROOM = 128;
+
+const DESCRIPTOR_WORDS = 8;
+const START = 0;
+const LENGTH = 1;
+const NEXT = 2;
+const SEQ = 3;
+const TIME = 4;
+const FLAGS = 5;
+const REFS = 6;
+const AUX = 7;
+
+export class PagePool {
+	readonly arena: Arena;
+	/** The whole arena as bytes: index it with absolute offsets such as `start(page)`. */
+	readonly u8: Uint8Array;
+	/** Number of pages. */
+	readonly capacity: number;
+	/** How often `alloc` found no page. */
+	exhausted = 0;
+	readonly #d: Int32Array;
+	readonly #descriptors: number;
+	readonly #base: number;
+	#freeHead = 0;
+	#fresh = 1;
+	#inUse = 0;
+
+	/** @param capacity Number of pages. */
+	constructor(arena: Arena, capacity: number) {
+		this.arena = arena;
+		this.u8 = arena.u8;
+		this.#d = arena.i32;
+		this.capacity = capacity;
+		this.#descriptors = arena.reserve((capacity + 1) * DESCRIPTOR_WORDS * 4) >> 2;
+		// 4096: two pages make one system page, the unit in which kernels take packet memory.
+		this.#base = arena.reserve(capacity * PAGE_SIZE, 4096) - PAGE_SIZE;
+	}
+
+	/** Pages that are held by somebody. */
+	get inUse(): number {
+		return this.#inUse;
+	}
+
+	/** Pages that can still be had. */
+	get free(): number {
+		return this.capacity - this.#inUse;
+	}
+
+	/** Pages ever touched: the pool's real memory is this times PAGE_SIZE. */
+	get touched(): number {
+		return this.#fresh - 1;
+	}
+
+	/** A page with one reference, START at its first byte, all else 0; or 0 when the pool is exhausted. */
+	alloc(): number {
+		const d = this.#d;
+		let page = this.#freeHead;
+		let at: number;
+		if (page !== 0) {
+			at = this.#descriptors + page * DESCRIPTOR_WORDS;
+			this.#freeHead = d[at + NEXT]!;
+		} else {
+			if (this.#fresh > this.capacity) {
+				this.exhausted++;
+				return 0;
+			}
+			page = this.#fresh++;
+			at = this.#descriptors + page * DESCRIPTOR_WORDS;
+		}
+		this.#inUse++;
+		d[at + START] = this.#base + page * PAGE_SIZE;
+		d[at + LENGTH] = 0;
+		d[at + NEXT] = 0;
+		d[at + SEQ] = 0;
+		d[at + TIME] = 0;
+		d[at + FLAGS] = 0;
+		d[at + REFS] = 1;
+		d[at + AUX] = 0;
+		return page;
+	}
+
+	/** Adds a reference. */
+	retain(page: number): void {
+		this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + REFS]!++;
+	}
+
+	/** Takes one reference away; the last one frees the page. */
+	release(page: number): void {
+		const d = this.#d;
+		const at = this.#descriptors + page * DESCRIPTOR_WORDS;
+		const refs = d[at + REFS]! - 1;
+		if (refs < 0 || page <= 0) throw new Error(`millrace: page ${page} released more often than held`);
+		d[at + REFS] = refs;
+		if (refs === 0) {
+			d[at + NEXT] = this.#freeHead;
+			this.#freeHead = page;
+			this.#inUse--;
+		}
+	}
+
+	/** Number of references held on the page. */
+	refs(page: number): number {
+		return this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + REFS]!;
+	}
+
+	/** Absolute byte offset of the page's first byte. */
+	address(page: number): number {
+		return this.#base + page * PAGE_SIZE;
+	}
+
+	/** The page that contains an absolute byte offset, or 0: for links whose hardware gives offsets back. */
+	pageAt(offset: number): number {
+		const page = Math.floor((offset - this.#base) / PAGE_SIZE);
+		return page >= 1 && page <= this.capacity ? page : 0;
+	}
+
+	/** Absolute byte offset of the first byte that counts. */
+	start(page: number): number {
+		return this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + START]!;
+	}
+	setStart(page: number, offset: number): void {
+		this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + START] = offset;
+	}
+	/** Number of bytes that count. */
+	length(page: number): number {
+		return this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + LENGTH]!;
+	}
+	setLength(page: number, bytes: number): void {
+		this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + LENGTH] = bytes;
+	}
+	/** The owner's list link. */
+	next(page: number): number {
+		return this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + NEXT]!;
+	}
+	setNext(page: number, next: number): void {
+		this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + NEXT] = next;
+	}
+	/** Stream pages: the sequence number of the first byte. */
+	seq(page: number): number {
+		return this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + SEQ]!;
+	}
+	setSeq(page: number, seq: number): void {
+		this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + SEQ] = seq;
+	}
+	/** Microseconds, wrapping: when the page was last sent (send segments) or arrived (receive segments). */
+	time(page: number): number {
+		return this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + TIME]!;
+	}
+	setTime(page: number, us: number): void {
+		this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + TIME] = us;
+	}
+	/** The owner's flags. */
+	flags(page: number): number {
+		return this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + FLAGS]!;
+	}
+	setFlags(page: number, flags: number): void {
+		this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + FLAGS] = flags;
+	}
+	/** The owner's spare word. */
+	aux(page: number): number {
+		return this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + AUX]!;
+	}
+	setAux(page: number, value: number): void {
+		this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + AUX] = value;
+	}
+}

@@ -1,0 +1,35 @@
+/**
+ * What protocol code may know of the world outside: the time, chance, and "later".
+ *
+ * Hides the event loop. No file in the protocol layers reads a clock, a random source or a timer of the platform; they
+ * are given this, so that a whole network can run in virtual time and be a function of its seed.
+ */
+
+/** Monotonic time. */
+export interface Clock {
+	/** Microseconds since an arbitrary start, as a whole number (beyond 2^32 as well). */
+	now(): number;
+}
+
+/** A source of random numbers. */
+export interface Random {
+	/** A uniform 32-bit integer, signed. */
+	int32(): number;
+}
+
+/** One alarm; setting it again moves it. */
+export interface Alarm {
+	/** Calls back once at or soon after `at` (microseconds of the runtime's clock). */
+	set(at: number): void;
+	clear(): void;
+}
+
+/** The event loop as the stack sees it. */
+export interface Runtime {
+	readonly clock: Clock;
+	readonly random: Random;
+	/** Runs `task` once, after what runs now and the microtasks that it queued. Keeps the process alive until then. */
+	defer(task: () => void): void;
+	/** An alarm that does not keep the process alive. */
+	alarm(callback: () => void): Alarm;
+}
