@@ -1,0 +1,27 @@
+// What is left of a connection in TIME-WAIT: 20 words (80 bytes).
+export default {
+	name: "TimeWait",
+	file: "src/tcp/time-wait.gen.ts",
+	words: 20,
+	comment: "A connection in TIME-WAIT: just what is needed to acknowledge a retransmitted FIN and to judge a new SYN (RFC 6191).",
+	fields: {
+		generation: "counts the uses of this record",
+		hashNext: "next in the same hash bucket, or the free list",
+		localPort: "",
+		remotePort: "",
+		local0: "",
+		local1: "",
+		local2: "",
+		local3: "",
+		remote0: "",
+		remote1: "",
+		remote2: "",
+		remote3: "",
+		sndNxt: "",
+		rcvNxt: "",
+		tsRecent: "RFC 7323 4.3; meaningful when tsOffset is not 0",
+		tsOffset: "0 when the connection had no timestamps",
+		expires: "tick (ms) at which it is forgotten",
+		fifoNext: "next to expire",
+	},
+};
