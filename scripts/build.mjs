@@ -5,7 +5,10 @@ import { fileURLToPath } from "node:url";
 
 const root = fileURLToPath(new URL("..", import.meta.url));
 const tsc = fileURLToPath(new URL("../node_modules/typescript/bin/tsc", import.meta.url));
-for (const [project, out] of [["tsconfig.json", "dist"], ["tsconfig.test.json", "build"]]) {
+for (const [project, out] of [
+	["tsconfig.json", "dist"],
+	["tsconfig.test.json", "build"],
+]) {
 	rmSync(new URL(`../${out}`, import.meta.url), { recursive: true, force: true });
 	const { status } = spawnSync(process.execPath, [tsc, "-p", project], { cwd: root, stdio: "inherit" });
 	if (status !== 0) process.exit(status ?? 1);
