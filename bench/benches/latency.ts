@@ -1,0 +1,51 @@
+/** 64 bytes there and back on one connection: an unmodified `net` echo server over TAP and on kernel sockets. */
+import { alternate, type Bench, type Options, type Result, type Row, ratioAtMost, row } from "../lib/bench.ts";
+import { stopAll } from "../lib/child.ts";
+import { kernel, millrace, type Serving } from "../lib/contestants.ts";
+import { roundTrips } from "../lib/flow.ts";
+import { isolationNeeds, Lab } from "../lib/lab.ts";
+import { Servers } from "../lib/servers.ts";
+
+async function run(options: Options): Promise<Result> {
+	const lab = Lab.open();
+	const notes: string[] = [];
+	const servers = new Servers(notes);
+	try {
+		const ours = await servers.ours("millrace", () => millrace(lab, options, "echo.mjs"));
+		const lo = await servers.theirs("kernel (lo)", () => kernel(lab, options, "echo.mjs", "lo"));
+		const veth = options.short ? undefined : await servers.theirs("kernel (veth)", () => kernel(lab, options, "echo.mjs", "veth"));
+		const running = [ours, lo, veth].filter((server): server is Serving => server !== undefined);
+		const figures = await alternate(
+			running.map((server) => ({
+				name: server.name,
+				measure: (round: number) => roundTrips(lab, server, round < 0 ? 1 : options.seconds),
+			})),
+			options.rounds,
+		);
+		const rows: Row[] = [];
+		for (const metric of ["p50", "p99"] as const) {
+			const series = (server: Serving) => ({
+				name: `round trip ${metric}, ${server.name}`,
+				unit: "us",
+				values: figures[running.indexOf(server)]![metric]!,
+			});
+			for (const server of running) {
+				if (server !== ours) rows.push(row(series(server)));
+				else
+					for (const other of running)
+						if (other !== ours) rows.push(row(series(ours), series(other), other === lo ? ratioAtMost(1) : undefined));
+			}
+		}
+		return { rounds: options.rounds, rows, notes, complete: servers.complete };
+	} finally {
+		await stopAll();
+	}
+}
+
+export const latency: Bench = {
+	name: "latency",
+	title: "64-byte round trips on one connection, a net echo server over TAP against kernel net, blocking kernel client",
+	isolated: true,
+	needs: isolationNeeds,
+	run,
+};

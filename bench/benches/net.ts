@@ -1,0 +1,33 @@
+/** An unmodified `net` server: the same script on Millrace over TAP and on kernel sockets, with nginx beside it. */
+import { type Bench, type Options, type Result, ratioAtLeast, ratioAtMost, valueAtMost } from "../lib/bench.ts";
+import { millrace } from "../lib/contestants.ts";
+import { httpBench } from "../lib/http-bench.ts";
+import { KEEP_ALIVE, SHORT } from "../lib/http-rounds.ts";
+import { isolationNeeds, wrkNeeds } from "../lib/lab.ts";
+import { nodeVersion } from "../lib/results.ts";
+
+export const net: Bench = {
+	name: "net",
+	title: "an unmodified net server over TAP against kernel net and nginx, wrk with 64 connections",
+	isolated: true,
+	needs: () => [...isolationNeeds(), ...wrkNeeds()],
+	run: (options: Options): Promise<Result> =>
+		httpBench(options, [
+			{
+				mode: KEEP_ALIVE,
+				file: "net-keepalive.mjs",
+				ours: (lab) => millrace(lab, options, "net-keepalive.mjs"),
+				againstKernel: ratioAtLeast(1.4),
+				againstNginx: ratioAtLeast(1.2),
+			},
+			{
+				mode: SHORT,
+				file: "net-close.mjs",
+				ours: (lab) => millrace(lab, options, "net-close.mjs"),
+				againstKernel: ratioAtLeast(Number.parseInt(nodeVersion(options.node), 10) >= 26 ? 2 : 1.6),
+				againstNginx: ratioAtLeast(1.5),
+				user: ratioAtMost(0.7),
+				frames: valueAtMost(3.05),
+			},
+		]),
+};

@@ -1,0 +1,125 @@
+/**
+ * The servers that are compared: a plain script on kernel sockets, the same script on Millrace, nginx.
+ *
+ * Hides how each is started and reached. All listen with a backlog of 4096 on the server's core; nobody is crippled: nginx
+ * runs with one worker, deferred accept, no access log and no lingering close, which are its best settings for short
+ * connections. A kernel server is measured over `lo`, which is as kind to the kernel as it gets (no device, no checksum), and once
+ * more over a veth pair, which is what a TAP device is closer to.
+ */
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { fileURLToPath } from "node:url";
+import type { Options } from "./bench.ts";
+import type { Child } from "./child.ts";
+import { type Lab, reachable, TAP_STACK, VETH_SERVER } from "./lab.ts";
+
+/** A server that runs and where the client finds it. */
+export interface Serving {
+	readonly name: string;
+	readonly child: Child;
+	readonly address: string;
+	readonly port: number;
+	/** Device whose counters show what the server sends, for servers behind one. */
+	readonly device?: string;
+}
+
+export type Path = "lo" | "veth";
+
+/** The package's folder: the nearest one above that holds package.json. */
+export const root = (() => {
+	for (let url = new URL(".", import.meta.url); ; url = new URL("..", url)) {
+		if (existsSync(new URL("package.json", url))) return fileURLToPath(url);
+		if (url.pathname === "/") throw new Error("package.json not found above the bench");
+	}
+})();
+
+/** The command line of the same build as this bench. */
+export const cli = fileURLToPath(new URL("../../src/cli/main.js", import.meta.url));
+
+export const script = (name: string): string => join(root, "bench/servers", name);
+/** A measured program of our own, which uses the library. */
+export const program = (name: string): string => fileURLToPath(new URL(`../programs/${name}.js`, import.meta.url));
+
+let nextPort = 8080;
+
+/** The script on kernel sockets. */
+export async function kernel(lab: Lab, options: Options, file: string, path: Path, label = "kernel"): Promise<Serving> {
+	const port = nextPort++;
+	const child = lab.server([options.node, script(file)], {
+		env: { PORT: String(port) },
+		...(path === "veth" ? { namespace: lab.far() } : {}),
+	});
+	const address = path === "veth" ? VETH_SERVER : "127.0.0.1";
+	await reachable(child, address, port);
+	return { name: `${label} (${path})`, child, address, port };
+}
+
+let nextTap = 0;
+
+/** The script on Millrace, over a TAP device. `flags` are further options of `millrace run`. */
+export async function millrace(lab: Lab, options: Options, file: string, flags: readonly string[] = []): Promise<Serving> {
+	const port = nextPort++;
+	const device = `mrb${nextTap++}`;
+	const child = lab.server([options.node, cli, "run", "--link", `tap:${device}`, ...flags, script(file)], {
+		env: { PORT: String(port) },
+	});
+	await reachable(child, TAP_STACK, port);
+	return { name: "millrace (tap)", child, address: TAP_STACK, port, device };
+}
+
+/** A program of ours that makes its own TAP device, named by the environment. */
+export async function onTap(lab: Lab, options: Options, name: string, label: string): Promise<Serving> {
+	const port = nextPort++;
+	const device = `mrb${nextTap++}`;
+	const child = lab.server([options.node, program(name)], { env: { PORT: String(port), DEVICE: device } });
+	await reachable(child, TAP_STACK, port);
+	return { name: `${label} (tap)`, child, address: TAP_STACK, port, device };
+}
+
+export async function nginx(lab: Lab, path: Path): Promise<Serving> {
+	const port = nextPort++;
+	const folder = mkdtempSync(join(tmpdir(), "millrace-nginx-"));
+	process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
+	writeFileSync(
+		join(folder, "nginx.conf"),
+		`user root;
+worker_processes 1;
+daemon off;
+pid ${folder}/pid;
+error_log stderr crit;
+events { worker_connections 8192; multi_accept on; accept_mutex off; use epoll; }
+http {
+	access_log off;
+	server_tokens off;
+	keepalive_requests 1000000000;
+	lingering_close off;
+	client_body_temp_path ${folder}/body;
+	proxy_temp_path ${folder}/proxy;
+	fastcgi_temp_path ${folder}/fastcgi;
+	uwsgi_temp_path ${folder}/uwsgi;
+	scgi_temp_path ${folder}/scgi;
+	server {
+		listen ${port} backlog=4096 deferred;
+		default_type text/plain;
+		location / { return 200 "Hello, world\\n"; }
+	}
+}
+`,
+	);
+	const child = lab.server(
+		["nginx", "-p", folder, "-c", join(folder, "nginx.conf"), "-e", "stderr"],
+		path === "veth" ? { namespace: lab.far() } : {},
+	);
+	const address = path === "veth" ? VETH_SERVER : "127.0.0.1";
+	await reachable(child, address, port);
+	return { name: `nginx (${path})`, child, address, port };
+}
+
+/** iperf3's own server over lo. */
+export async function iperf3(lab: Lab): Promise<Serving> {
+	const port = nextPort++;
+	const child = lab.server(["iperf3", "-s", "-p", String(port)]);
+	await reachable(child, "127.0.0.1", port);
+	return { name: "iperf3 (lo)", child, address: "127.0.0.1", port };
+}

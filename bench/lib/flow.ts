@@ -1,0 +1,26 @@
+/** Runs `programs/client` once on the client's core and reads what it prints. */
+import { program, type Serving } from "./contestants.ts";
+import type { Lab } from "./lab.ts";
+
+async function client(lab: Lab, mode: string, server: Serving, seconds: number): Promise<Record<string, number>> {
+	const argv = [process.execPath, program("client"), mode, server.address, String(server.port), String(seconds)];
+	try {
+		return JSON.parse(await lab.client(argv, { seconds: seconds + 15 }).output());
+	} catch (error) {
+		throw new Error(
+			`${server.name}: ${(error as Error).message}${server.child.ended === null ? "" : `; the server ended: ${server.child.lastWords}`}`,
+		);
+	}
+}
+
+/** 64-byte round trips: percentiles in microseconds. */
+export async function roundTrips(lab: Lab, server: Serving, seconds: number): Promise<Record<string, number>> {
+	const { p50, p99, count } = await client(lab, "pingpong", server, seconds);
+	return { p50: p50!, p99: p99!, count: count! };
+}
+
+/** One flow, in bits per second: "pull" is what the server sends, "push" what it receives. */
+export async function flow(lab: Lab, mode: "pull" | "push", server: Serving, seconds: number): Promise<number> {
+	const { bytes, seconds: took } = await client(lab, mode, server, seconds);
+	return (bytes! * 8) / took!;
+}

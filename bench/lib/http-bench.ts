@@ -1,0 +1,64 @@
+/**
+ * A bench of HTTP-like servers: ours over TAP, the same script on kernel sockets, nginx; both modes.
+ *
+ * Hides which contestants take part: the kernel and nginx over `lo` always, over a veth pair too unless the run is short, nginx
+ * only where it is installed. A contestant that does not start is left out with a note; if it is ours, the result is incomplete.
+ */
+import type { Goal, Options, Result, Row } from "./bench.ts";
+import { stopAll } from "./child.ts";
+import { kernel, nginx, type Path, type Serving } from "./contestants.ts";
+import { type Comparison, compare, type Mode } from "./http-rounds.ts";
+import { installed, Lab } from "./lab.ts";
+import { Servers } from "./servers.ts";
+
+export interface ModePlan {
+	readonly mode: Mode;
+	/** The script that the kernel contestant runs. */
+	readonly file: string;
+	readonly ours: (lab: Lab) => Promise<Serving>;
+	readonly againstKernel?: Goal;
+	readonly againstNginx?: Goal;
+	/** User CPU per unit, beside the kernel contestant's. */
+	readonly user?: Goal;
+	/** Frames that we send per unit. */
+	readonly frames?: Goal;
+}
+
+export async function httpBench(options: Options, plans: readonly ModePlan[]): Promise<Result> {
+	const rows: Row[] = [];
+	const notes: string[] = [];
+	const lab = Lab.open();
+	const starter = new Servers(notes);
+	const paths: readonly Path[] = options.short ? ["lo"] : ["lo", "veth"];
+	if (!installed("nginx")) notes.push("nginx left out: apt-get install nginx");
+	try {
+		for (const plan of plans) {
+			const ours = await starter.ours("millrace", () => plan.ours(lab));
+			const servers: Serving[] = ours === undefined ? [] : [ours];
+			const comparisons: Comparison[] = [];
+			const beside = (theirs: Serving, rate: Goal | undefined, user: Goal | undefined): void => {
+				servers.push(theirs);
+				if (ours === undefined) return;
+				comparisons.push(
+					{ ours, theirs, metric: "rate", ...(rate && { goal: rate }) },
+					{ ours, theirs, metric: "user", ...(user && { goal: user }) },
+				);
+			};
+			// The goals hold against the faster of the kernel's two ways, which is lo.
+			for (const path of paths) {
+				const server = await starter.theirs(`kernel (${path})`, () => kernel(lab, options, plan.file, path));
+				if (server !== undefined) beside(server, path === "lo" ? plan.againstKernel : undefined, path === "lo" ? plan.user : undefined);
+			}
+			for (const path of installed("nginx") ? paths : []) {
+				const server = await starter.theirs(`nginx (${path})`, () => nginx(lab, path));
+				if (server !== undefined) beside(server, path === "lo" ? plan.againstNginx : undefined, undefined);
+			}
+			if (ours !== undefined && plan.frames) comparisons.push({ ours, metric: "frames", goal: plan.frames });
+			rows.push(...(await compare(lab, options, plan.mode, servers, comparisons, notes)));
+			for (const server of servers) await server.child.stop();
+		}
+	} finally {
+		await stopAll();
+	}
+	return { rounds: options.rounds, rows, notes, complete: starter.complete };
+}

@@ -1,0 +1,117 @@
+/**
+ * What is left of a run: a table on the terminal and a JSON file.
+ *
+ * A result of the machine's own Node goes to `bench/results/NAME.json`; of another one, to `NAME-nodeMAJOR.json`. Each names the
+ * machine, so that nobody compares figures of two machines by accident.
+ */
+import { spawnSync } from "node:child_process";
+import { mkdirSync, readFileSync, writeFileSync } from "node:fs";
+import { availableParallelism, cpus, release, totalmem } from "node:os";
+import { join } from "node:path";
+import type { Bench, Options, Result, Row } from "./bench.ts";
+import { root } from "./contestants.ts";
+
+export interface Machine {
+	readonly cpu: string;
+	readonly cores: number;
+	readonly memoryGiB: number;
+	readonly kernel: string;
+}
+
+/** The content of a result file. */
+export interface Stored {
+	readonly name: string;
+	readonly title: string;
+	readonly date: string;
+	readonly machine: Machine;
+	/** Version of the Node that ran the measured programs. */
+	readonly node: string;
+	readonly rounds: number;
+	readonly seconds: number;
+	readonly rows: readonly Row[];
+	readonly notes: readonly string[];
+}
+
+export const resultsFolder = join(root, "bench/results");
+
+export function machine(): Machine {
+	return {
+		cpu: cpus()[0]?.model ?? "unknown",
+		cores: availableParallelism(),
+		memoryGiB: Math.round(totalmem() / 2 ** 30),
+		kernel: `Linux ${/^[\d.]+\d/.exec(release())?.[0] ?? release()}`,
+	};
+}
+
+export function nodeVersion(node: string): string {
+	const { stdout, error } = spawnSync(node, ["--version"], { encoding: "utf8", timeout: 10_000 });
+	const version = stdout?.trim().replace(/^v/, "");
+	if (error !== undefined || version === "") throw new Error(`--node ${node}: ${error?.message ?? "does not answer to --version"}`);
+	return version;
+}
+
+export function stored(bench: Bench, options: Options, result: Result): Stored {
+	return {
+		name: bench.name,
+		title: bench.title,
+		date: new Date().toISOString().slice(0, 10),
+		machine: machine(),
+		node: nodeVersion(options.node),
+		rounds: result.rounds,
+		seconds: options.seconds,
+		rows: result.rows,
+		notes: result.notes,
+	};
+}
+
+/** Writes the result file and returns its path within the package. */
+export function write(result: Stored): string {
+	const own = result.node === process.versions.node;
+	const file = own ? `${result.name}.json` : `${result.name}-node${result.node.split(".")[0]}.json`;
+	mkdirSync(resultsFolder, { recursive: true });
+	writeFileSync(join(resultsFolder, file), `${JSON.stringify(result, rounded, 2)}\n`);
+	return `bench/results/${file}`;
+}
+
+export const read = (path: string): Stored => JSON.parse(readFileSync(path, "utf8"));
+
+const rounded = (_key: string, value: unknown): unknown => (typeof value === "number" ? Number(value.toPrecision(5)) : value);
+
+/** A number as a reader wants it: about three significant digits, thousands apart. */
+export function number(value: number): string {
+	if (!Number.isFinite(value)) return "-";
+	const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
+	return value.toLocaleString("en-US", { minimumFractionDigits: 0, maximumFractionDigits: digits });
+}
+
+export const HEADINGS = ["what", "median", "unit", "range", "against", "ratio", "goal", "met"] as const;
+
+/** The cells of a row, in the order of HEADINGS. */
+export function cells(row: Row): string[] {
+	return [
+		row.name,
+		number(row.value),
+		row.unit,
+		row.low === row.high ? "" : `${number(row.low)} - ${number(row.high)}`,
+		row.against ?? "",
+		row.ratio === null ? "" : `${row.ratio.toFixed(2)}x`,
+		row.goal ?? "",
+		row.met === null ? "" : row.met ? "yes" : "NO",
+	];
+}
+
+export function table(result: Stored): string {
+	const rows = [[...HEADINGS], ...result.rows.map(cells)];
+	const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
+	const right = new Set([1, 5]);
+	const lines = rows.map((row) =>
+		row
+			.map((cell, column) => (right.has(column) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)))
+			.join("  ")
+			.trimEnd(),
+	);
+	lines.splice(1, 0, widths.map((width) => "-".repeat(width)).join("  "));
+	const { cpu, cores, kernel } = result.machine;
+	const head = `${result.name}: ${result.title}\nNode ${result.node}, ${result.rounds} rounds of ${result.seconds} s, ${cores} cores of ${cpu}, ${kernel}`;
+	return [head, "", ...lines, ...result.notes.map((note) => `note: ${note}`), ""].join("\n");
+}
