@@ -1,0 +1,142 @@
+/**
+ * The Internet checksum (RFC 1071), its incremental update (RFC 1624) and the pseudo-headers of TCP and UDP.
+ *
+ * Hides that the sum is taken over 32-bit words of the memory below the byte array. The ones-complement sum does not
+ * depend on byte order (RFC 1071, 2 B), so words are added as the machine has them and the folded sum is swapped once, and
+ * not even that when the data begin at an odd address. Little-endian machines only, as WebAssembly memory is.
+ *
+ * A sum on its way ("partial") is a small non-negative integer that need not be folded; up to some thousands of folded
+ * sums may be added together before `fold`.
+ *
+ * Measured on Node 20, 1460 bytes: 0.7 us by bytes, 0.3 us by 16-bit words, 0.2 us by 32-bit words; 40 bytes: 23, 16, 14 ns.
+ */
+
+/** The words below each byte array that was summed lately, since a checksum is asked for by byte array. */
+const wordsOf = new WeakMap<Uint8Array, Int32Array>();
+// One arena is nearly always the same as the last time: saves the 5 ns of the WeakMap.
+let lastBytes: Uint8Array | null = null;
+let lastWords: Int32Array = new Int32Array(0);
+
+function useWords(u8: Uint8Array): Int32Array {
+	let words = wordsOf.get(u8);
+	if (words === undefined) {
+		words = new Int32Array(u8.buffer, 0, u8.buffer.byteLength >> 2);
+		wordsOf.set(u8, words);
+	}
+	lastBytes = u8;
+	lastWords = words;
+	return words;
+}
+
+/**
+ * Adds the ones-complement sum of `length` bytes to a partial sum. An odd last byte counts as the high half of a word
+ * (RFC 1071, 4.1), so only the last of several pieces may have an odd length.
+ *
+ * @param length At most 131072 bytes.
+ * @param initial A partial sum to go on from, 0 to begin.
+ * @returns A partial sum: `initial` plus at most 65535.
+ */
+export function sum(u8: Uint8Array, start: number, length: number, initial: number): number {
+	const words = u8 === lastBytes ? lastWords : useWords(u8);
+	const base = u8.byteOffset;
+	const end = start + length;
+	const odd = (base + start) & 1;
+	let at = start;
+	let halves = 0;
+	if (odd !== 0 && at < end) halves = u8[at++]! << 8;
+	if (((base + at) & 2) !== 0 && at + 2 <= end) {
+		halves += u8[at]! | (u8[at + 1]! << 8);
+		at += 2;
+	}
+	let i = (base + at) >> 2;
+	const stop = (base + end) >> 2;
+	if (i < stop) {
+		// Sum of the words modulo 2^32, and of their upper halves: what is missing, the sum of the lower halves, follows.
+		let total = 0;
+		let upper = 0;
+		at += (stop - i) << 2;
+		for (const last = stop - 4; i <= last; i += 4) {
+			const a = words[i]!;
+			const b = words[i + 1]!;
+			const c = words[i + 2]!;
+			const d = words[i + 3]!;
+			total = (total + a + b + c + d) | 0;
+			upper = (upper + (a >>> 16) + (b >>> 16) + (c >>> 16) + (d >>> 16)) | 0;
+		}
+		for (; i < stop; i++) {
+			const a = words[i]!;
+			total = (total + a) | 0;
+			upper = (upper + (a >>> 16)) | 0;
+		}
+		const lower = (total - (upper << 16)) | 0;
+		halves += (lower >>> 16) + (lower & 0xffff) + (upper >>> 16) + (upper & 0xffff);
+	}
+	if (at + 2 <= end) {
+		halves += u8[at]! | (u8[at + 1]! << 8);
+		at += 2;
+	}
+	if (at < end) halves += u8[at]!;
+	halves = fold(halves);
+	return initial + (odd !== 0 ? halves : ((halves & 0xff) << 8) | (halves >>> 8));
+}
+
+/** Folds a partial sum into 16 bits. */
+export function fold(partial: number): number {
+	const once = (partial & 0xffff) + (partial >>> 16);
+	return (once & 0xffff) + (once >>> 16);
+}
+
+/**
+ * The checksum of `length` bytes, to be written into a header whose checksum field is 0 while it is summed. Over data that
+ * hold their checksum the result is 0 if the checksum is right.
+ *
+ * @param initial A partial sum that belongs to it as well, such as a pseudo-header's.
+ */
+export function checksum(u8: Uint8Array, start: number, length: number, initial: number): number {
+	return ~fold(sum(u8, start, length, initial)) & 0xffff;
+}
+
+/**
+ * The checksum after one 16-bit word under it changed (RFC 1624, equation 3: right where RFC 1141 is not).
+ *
+ * @param old The checksum as it stands in the header.
+ */
+export function update16(old: number, from: number, to: number): number {
+	return ~fold((~old & 0xffff) + (~from & 0xffff) + (to & 0xffff)) & 0xffff;
+}
+
+/** The checksum after a 32-bit word (at an even offset) under it changed. */
+export function update32(old: number, from: number, to: number): number {
+	return ~fold((~old & 0xffff) + (~from >>> 16) + (~from & 0xffff) + (to >>> 16) + (to & 0xffff)) & 0xffff;
+}
+
+/**
+ * Partial sum of the pseudo-header of TCP and UDP over IPv4 (RFC 9293 3.1).
+ *
+ * @param src Addresses as 32-bit numbers.
+ * @param length Bytes of transport header and payload.
+ */
+export function pseudoHeader4(src: number, dst: number, protocol: number, length: number): number {
+	return (src >>> 16) + (src & 0xffff) + (dst >>> 16) + (dst & 0xffff) + protocol + length;
+}
+
+/** Partial sum of the pseudo-header of TCP, UDP and ICMPv6 over IPv6 (RFC 8200 8.1); addresses as four 32-bit numbers each. */
+export function pseudoHeader6(
+	src0: number,
+	src1: number,
+	src2: number,
+	src3: number,
+	dst0: number,
+	dst1: number,
+	dst2: number,
+	dst3: number,
+	protocol: number,
+	length: number,
+): number {
+	return (
+		pseudoHeader4(src0, dst0, protocol, length & 0xffff) +
+		pseudoHeader4(src1, dst1, 0, length >>> 16) +
+		pseudoHeader4(src2, dst2, 0, 0) +
+		pseudoHeader4(src3, dst3, 0, 0)
+	);
+}
