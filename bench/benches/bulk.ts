@@ -52,7 +52,9 @@ async function run(options: Options): Promise<Result> {
 			for (const one of series) {
 				if (one !== of(ours)) rows.push(row(one));
 				else {
-					if (of(lo)) rows.push(row(one, of(lo), ratioAtLeast(0.9)));
+					const kernelNet = of(lo);
+					if (kernelNet) rows.push(row(one, kernelNet, ratioAtLeast(0.9)));
+					if (kernelNet && median(kernelNet.values) >= 8) rows.push(row(one, undefined, valueAtLeast(5)));
 					if (of(veth)) rows.push(row(one, of(veth)));
 					if (of(reference)) rows.push(row(one, of(reference)));
 				}

@@ -5,5 +5,6 @@ import { http } from "./http.ts";
 import { latency } from "./latency.ts";
 import { net } from "./net.ts";
 import { portable } from "./portable.ts";
+import { reflector } from "./reflector.ts";
 
-export const benches: readonly Bench[] = [net, http, portable, latency, bulk];
+export const benches: readonly Bench[] = [net, http, portable, latency, bulk, reflector];

@@ -15,12 +15,12 @@ export const portable: Bench = {
 			{
 				mode: KEEP_ALIVE,
 				file: "net-keepalive.mjs",
-				ours: (lab) => onTap(lab, options, "portable", "millrace host.tcp"),
+				ours: (lab) => onTap(lab, options, "portable", "keep-alive", "millrace host.tcp"),
 			},
 			{
 				mode: SHORT,
 				file: "net-close.mjs",
-				ours: (lab) => onTap(lab, options, "portable", "millrace host.tcp"),
+				ours: (lab) => onTap(lab, options, "portable", "close", "millrace host.tcp"),
 				againstKernel: ratioAtLeast(2.2),
 				againstNginx: ratioAtLeast(2),
 				user: ratioAtMost(0.25),

@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Options } from "./bench.ts";
 import type { Child } from "./child.ts";
-import { type Lab, reachable, TAP_STACK, VETH_SERVER } from "./lab.ts";
+import { type Lab, reachable, VETH_SERVER } from "./lab.ts";
 
 /** A server that runs and where the client finds it. */
 export interface Serving {
@@ -55,26 +55,42 @@ export async function kernel(lab: Lab, options: Options, file: string, path: Pat
 	return { name: `${label} (${path})`, child, address, port };
 }
 
+/** Names and addresses of the next TAP device: each has a network of its own, so that several can be up at a time. */
+interface TapPlan {
+	readonly device: string;
+	/** The stack's address, without and with the length of its prefix, and the kernel's. */
+	readonly address: string;
+	readonly stack: string;
+	readonly kernel: string;
+}
+
 let nextTap = 0;
+
+export function planTap(): TapPlan {
+	const n = nextTap++;
+	const address = `10.77.${n}.2`;
+	return { device: `mrb${n}`, address, stack: `${address}/24`, kernel: `10.77.${n}.1/24` };
+}
 
 /** The script on Millrace, over a TAP device. `flags` are further options of `millrace run`. */
 export async function millrace(lab: Lab, options: Options, file: string, flags: readonly string[] = []): Promise<Serving> {
 	const port = nextPort++;
-	const device = `mrb${nextTap++}`;
-	const child = lab.server([options.node, cli, "run", "--link", `tap:${device}`, ...flags, script(file)], {
-		env: { PORT: String(port) },
-	});
-	await reachable(child, TAP_STACK, port);
-	return { name: "millrace (tap)", child, address: TAP_STACK, port, device };
+	const { device, address, stack, kernel } = planTap();
+	const run = [cli, "run", "--link", `tap:${device}`, "--address", stack, "--kernel-address", kernel, ...flags, script(file)];
+	const child = lab.server([options.node, ...run], { env: { PORT: String(port) } });
+	await reachable(child, address, port);
+	return { name: "millrace (tap)", child, address, port, device };
 }
 
-/** A program of ours that makes its own TAP device, named by the environment. */
-export async function onTap(lab: Lab, options: Options, name: string, label: string): Promise<Serving> {
+/** A program of ours that makes its own TAP device, as the environment says, in the mode that its argument says. */
+export async function onTap(lab: Lab, options: Options, name: string, mode: "keep-alive" | "close", label: string): Promise<Serving> {
 	const port = nextPort++;
-	const device = `mrb${nextTap++}`;
-	const child = lab.server([options.node, program(name)], { env: { PORT: String(port), DEVICE: device } });
-	await reachable(child, TAP_STACK, port);
-	return { name: `${label} (tap)`, child, address: TAP_STACK, port, device };
+	const { device, address, stack, kernel } = planTap();
+	const child = lab.server([options.node, program(name), mode], {
+		env: { PORT: String(port), TAP_DEVICE: device, TAP_STACK: stack, TAP_KERNEL: kernel },
+	});
+	await reachable(child, address, port);
+	return { name: `${label} (tap)`, child, address, port, device };
 }
 
 export async function nginx(lab: Lab, path: Path): Promise<Serving> {

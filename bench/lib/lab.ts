@@ -5,8 +5,8 @@
  * the machine's default route: in there is no route but those made here. Everything ends with the processes that live in
  * a namespace, so nothing has to be taken down.
  *
- * Addresses: lo 127.0.0.1; veth 10.78.0.1 (client side, our namespace) and 10.78.0.2 (server side); TAP 10.77.0.1 (kernel)
- * and 10.77.0.2 (Millrace).
+ * Addresses: lo 127.0.0.1; veth 10.78.0.1 (client side, our namespace) and 10.78.0.2 (server side); TAP device number
+ * N 10.77.N.1 (kernel) and 10.77.N.2 (Millrace).
  */
 import { spawnSync } from "node:child_process";
 import { writeFileSync } from "node:fs";
@@ -19,8 +19,6 @@ const INSIDE = "MILLRACE_BENCH_NAMESPACE";
 
 export const VETH_CLIENT = "10.78.0.1";
 export const VETH_SERVER = "10.78.0.2";
-export const TAP_KERNEL = "10.77.0.1";
-export const TAP_STACK = "10.77.0.2";
 
 export const inside = (): boolean => process.env[INSIDE] === "1";
 
