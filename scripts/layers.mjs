@@ -60,6 +60,15 @@ const FORBIDDEN = [
 	[/(?<![.\w$#])(?:process\.\w|Buffer[.(]|require\s*\()/, "uses a global of Node"],
 ];
 
+/** Single uses that the rules forbid and reason allows: file, what is used, why. */
+const EXCEPTIONS = [
+	[
+		"sim/runtime.ts",
+		"setImmediate(",
+		"between two steps of virtual time, to let all microtasks run; no time passes and no result depends on it",
+	],
+];
+
 const longestPrefix = (table, file) =>
 	Object.keys(table)
 		.filter((prefix) => file.startsWith(prefix))
@@ -180,7 +189,10 @@ for (const file of files) {
 	}
 	if (platform === undefined) {
 		for (const [pattern, what] of FORBIDDEN) {
-			for (const match of code.matchAll(new RegExp(pattern, "g"))) violations.push(`${at(match.index)}: ${match[0].trim()} ${what}`);
+			for (const match of code.matchAll(new RegExp(pattern, "g"))) {
+				const used = match[0].trim();
+				if (!EXCEPTIONS.some(([where, name]) => where === file && name === used)) violations.push(`${at(match.index)}: ${used} ${what}`);
+			}
 		}
 	}
 }

@@ -48,7 +48,7 @@ function runTests(files, prefix, concurrency) {
 	const [command, ...args] = [...prefix, ...node];
 	const { status, error } = spawnSync(command, args, {
 		stdio: ["ignore", "inherit", "inherit"],
-		env: { ...env, MILLRACE_TEST_TOTALS: totalsFile },
+		env: { ...env, MILLRACE_TEST_TOTALS: totalsFile, ...(prefix.length > 0 ? { MILLRACE_TEST_NAMESPACE: "1" } : {}) },
 		timeout: prefix.length > 0 ? TEST_TIMEOUT + 30_000 : undefined,
 		killSignal: "SIGKILL",
 	});
