@@ -1,0 +1,37 @@
+/**
+ * What `millrace help` and `millrace --version` print.
+ */
+import { createRequire } from "node:module";
+import { OPTIONS } from "./options.ts";
+
+/** Column in which explanations begin. */
+const COLUMN = 30;
+
+const row = (left: string, right: string): string => `  ${left.padEnd(COLUMN)}${right}\n`;
+
+/** The version of this package. */
+export function versionText(): string {
+	return (createRequire(import.meta.url)("millrace/package.json") as { version: string }).version;
+}
+
+export function helpText(): string {
+	const options = OPTIONS.map(({ name, value, otherwise, help }) => {
+		const argument = value === undefined ? "" : otherwise === undefined ? ` ${value}` : ` [${value}]`;
+		return row(`--${name}${argument}`, help);
+	});
+	return [
+		"millrace: a user-level TCP/IP stack for Node.js\n\n",
+		row("millrace run [options] script.js [arguments]", "").trimEnd(),
+		"\n",
+		row("", "runs a program with its TCP sockets on Millrace"),
+		row("millrace doctor", "says which links can run here, and why others cannot"),
+		row("millrace help", "this text"),
+		row("millrace --version", "the version"),
+		"\nOptions of run:\n",
+		...options,
+		"\nThe same without the command: node --import millrace/register script.js, with the options as JSON in the\n",
+		'environment: MILLRACE_OPTIONS=\'{"link":"user","impair":{"loss":"2%"}}\'. Options for Node itself go before the command:\n',
+		"node --max-old-space-size=4096 node_modules/millrace/dist/cli/main.js run script.js, or into NODE_OPTIONS.\n",
+		"Exit code: the program's own; 2 for a wrong command line or a link that cannot be had here.\n",
+	].join("");
+}

@@ -1,0 +1,393 @@
+/**
+ * The options of a run: what `millrace run` and `node --import millrace/register` can be told, as plain data.
+ *
+ * Hides where options come from. Both the command line and the environment variable MILLRACE_OPTIONS (JSON) end up here, and
+ * here is the only place that says what is valid: values may be written as people do ("20ms", see quantities.ts) or as plain
+ * numbers in the unit that the field names. Reading is idempotent: what `parseRunOptions` returns can be written as JSON and
+ * read again with the same result, which is how options travel from the command line to the preload.
+ *
+ * Unknown keys and contradictions are refused by name, before anything has been opened.
+ */
+import { MillraceError } from "../errors.ts";
+import { ARENA_MAX } from "../memory/arena.ts";
+import { formatIpv4 } from "../wire/address.ts";
+import {
+	type Ipv4Prefix,
+	inNetwork,
+	isUsableAddress,
+	networkOf,
+	readBitRate,
+	readBytes,
+	readFraction,
+	readInteger,
+	readIpv4,
+	readIpv4Prefix,
+	readMicroseconds,
+} from "./quantities.ts";
+
+/** Which link carries the frames. */
+export interface LinkChoice {
+	kind: "tap" | "user" | "loopback";
+	/** Name of the TAP device; the link's own default when absent. */
+	name?: string;
+}
+
+/** A route by the link: packets to `to` go to the neighbour `via`, or straight to the destination. */
+export interface RouteOption {
+	/** "192.168.0.0/16" */
+	to: string;
+	via?: string;
+}
+
+/** A port of this machine that leads to a port of the program (`user` link). */
+export interface PublishOption {
+	/** Address of this machine to listen on. */
+	address: string;
+	/** Port of this machine. */
+	port: number;
+	/** Port that the program listens on. */
+	to: number;
+}
+
+/** What is done to the frames on their way, in both directions. */
+export interface ImpairOptions {
+	/** Fractions of all frames, 0 to 1. */
+	loss: number;
+	reorder: number;
+	duplicate: number;
+	corrupt: number;
+	/** Microseconds, one way. */
+	delay: number;
+	/** Microseconds around `delay`. */
+	jitter: number;
+	/** Bits a second, each way; 0: no limit. */
+	rate: number;
+	/** Start of the random sequence; null: another one each time. */
+	seed: number | null;
+}
+
+/** The options of a run, complete: what was not given has its default or is null. */
+export interface RunOptions {
+	/** null: a TAP device where it is permitted, otherwise the user link. */
+	link: LinkChoice | null;
+	/** The stack's address with prefix length; null: the link's default. */
+	address: string | null;
+	/** `tap`: the kernel's address on the device; `user`: the gateway's. With prefix length; null: the link's default. */
+	kernelAddress: string | null;
+	/** Next hop for everything that is not on the link. */
+	gateway: string | null;
+	routes: RouteOption[];
+	/** Empty: every port that the program listens on is published under its own number. */
+	publish: PublishOption[];
+	/** null: the link as it is. */
+	impair: ImpairOptions | null;
+	/** File that the frames are written to, pcapng. */
+	capture: string | null;
+	/** Ports that are left to the kernel's TCP, for listening and for connecting. */
+	kernelPorts: number[];
+	/** Whether a line of figures is written every second. */
+	stats: boolean;
+	/** Largest IP packet, in bytes; null: the link's default. */
+	mtu: number | null;
+	/** Bytes of the arena; null: the stack's default. */
+	memory: number | null;
+	congestion: "cubic" | "newreno" | null;
+	/** Nothing is written but errors and what was asked for. */
+	quiet: boolean;
+}
+
+/** The variable that carries the options to the preload. */
+export const OPTIONS_VARIABLE = "MILLRACE_OPTIONS";
+
+/** Smallest MTU that every IPv4 host must take (RFC 791 3.2), and the largest that fits a page. */
+const MTU_LEAST = 576;
+const MTU_MOST = 1500;
+/** An arena smaller than this has no room for the tables. */
+const MEMORY_LEAST = 8 * 1024 * 1024;
+/** IFNAMSIZ of the kernel, less the closing zero. */
+const DEVICE_NAME = /^[A-Za-z0-9_.-]{1,15}$/;
+
+/** How an option is called in complaints: `path` is that of the field, e.g. "impair.loss". */
+export type OptionLabel = (path: string) => string;
+
+const jsonLabel: OptionLabel = (path) => (path === "" ? OPTIONS_VARIABLE : `${OPTIONS_VARIABLE}: ${path}`);
+
+/**
+ * Reads options from JSON text or from the object that it stands for.
+ *
+ * @param input The text of MILLRACE_OPTIONS, or the object; empty text means "all defaults".
+ * @param label How to call a field in the message of an error.
+ * @throws {MillraceError} MILLRACE_BAD_OPTION, with one line that names the option, the value and what would be right.
+ */
+export function parseRunOptions(input: unknown, label: OptionLabel = jsonLabel): RunOptions {
+	let value = input;
+	if (typeof input === "string") {
+		if (input.trim() === "") value = {};
+		else {
+			try {
+				value = JSON.parse(input);
+			} catch (error) {
+				throw bad(`${label("")} is not JSON: ${(error as Error).message}`);
+			}
+		}
+	}
+	const fields = new Fields(value, "", label);
+	const options: RunOptions = {
+		link: fields.take("link", readLink),
+		address: fields.take("address", readHostAddress),
+		kernelAddress: fields.take("kernelAddress", readHostAddress),
+		gateway: fields.take("gateway", readAddress),
+		routes: fields.take("routes", (v, c) => readList(v, c, readRoute)) ?? [],
+		publish: fields.take("publish", (v, c) => readList(v, c, readPublish)) ?? [],
+		impair: fields.take("impair", readImpair),
+		capture: fields.take("capture", readPath),
+		kernelPorts: fields.take("kernelPorts", (v, c) => readList(v, c, readPort)) ?? [],
+		stats: fields.take("stats", readFlag) ?? false,
+		mtu: fields.take("mtu", readMtu),
+		memory: fields.take("memory", readMemory),
+		congestion: fields.take("congestion", readCongestion),
+		quiet: fields.take("quiet", readFlag) ?? false,
+	};
+	fields.end();
+	checkTogether(options, label);
+	return options;
+}
+
+/** A complaint about one value: what was given, and what would be right. */
+type Complain = (wanted: string) => never;
+type Read<T> = (value: unknown, complain: Complain, path: string, label: OptionLabel) => T;
+
+function bad(message: string): MillraceError {
+	return new MillraceError("MILLRACE_BAD_OPTION", message);
+}
+
+/** Takes fields out of an object one by one, so that what is left over is unknown. */
+class Fields {
+	readonly #object: Readonly<Record<string, unknown>>;
+	readonly #path: string;
+	readonly #label: OptionLabel;
+	readonly #known = new Set<string>();
+
+	constructor(value: unknown, path: string, label: OptionLabel) {
+		if (typeof value !== "object" || value === null || Array.isArray(value)) throw bad(`${label(path)} must be an object`);
+		this.#object = value as Record<string, unknown>;
+		this.#path = path;
+		this.#label = label;
+	}
+
+	take<T>(key: string, read: Read<T>): T | null {
+		this.#known.add(key);
+		const value = Object.hasOwn(this.#object, key) ? this.#object[key] : undefined;
+		if (value === undefined || value === null) return null;
+		const path = this.#path === "" ? key : `${this.#path}.${key}`;
+		return read(value, complainer(path, this.#label, value), path, this.#label);
+	}
+
+	end(): void {
+		for (const key of Object.keys(this.#object)) {
+			if (!this.#known.has(key)) throw bad(`${this.#label(this.#path)} has no option "${key}"; there are ${[...this.#known].join(", ")}`);
+		}
+	}
+}
+
+function complainer(path: string, label: OptionLabel, value: unknown): Complain {
+	return (wanted) => {
+		const given = typeof value === "string" ? `"${value}"` : JSON.stringify(value);
+		throw bad(`${label(path)}: ${given} is not ${wanted}`);
+	};
+}
+
+/** Lists are arrays, or text with commas, or arrays of such text. */
+function readList<T>(value: unknown, complain: Complain, read: (item: unknown, complain: Complain) => T): T[] {
+	const items = (Array.isArray(value) ? value : [value]).flatMap((item) => (typeof item === "string" ? item.split(",") : [item]));
+	return items.map((item) => read(item, items.length === 1 ? complain : (wanted) => complain(`a list of which each is ${wanted}`)));
+}
+
+function readQuantity(value: unknown, complain: Complain, read: (text: string) => number | null, least: number, most: number, wanted: string): number {
+	const result = typeof value === "number" ? value : typeof value === "string" ? read(value) : null;
+	if (result === null || !Number.isFinite(result) || result < least || result > most) return complain(wanted);
+	return result;
+}
+
+const readFraction1: Read<number> = (value, complain) =>
+	readQuantity(value, complain, readFraction, 0, 1, "a percentage between 0% and 100%, such as 2%");
+
+/** An hour: more is a typing mistake, and would overflow 32-bit microseconds. */
+const readTime: Read<number> = (value, complain) => readQuantity(value, complain, readMicroseconds, 0, 2_000_000_000, "a time such as 20ms, 150us or 1.5s (at most 2000s)");
+
+const readRate: Read<number> = (value, complain) =>
+	readQuantity(value, complain, readBitRate, 8000, 1e12, "a rate such as 100mbit, 56kbit or 1gbit (at least 8kbit)");
+
+const whole = (value: unknown, least: number, most: number): number | null => {
+	if (typeof value === "string") return readInteger(value, least, most);
+	return Number.isInteger(value) && (value as number) >= least && (value as number) <= most ? (value as number) : null;
+};
+
+const readPort = (value: unknown, complain: Complain): number => whole(value, 1, 65535) ?? complain("a port between 1 and 65535");
+const readMtu: Read<number> = (value, complain) => whole(value, MTU_LEAST, MTU_MOST) ?? complain(`a number of bytes between ${MTU_LEAST} and ${MTU_MOST}`);
+const readSeed: Read<number> = (value, complain) => whole(value, 0, 0xffffffff) ?? complain("a whole number between 0 and 4294967295");
+const readFlag: Read<boolean> = (value, complain) => (typeof value === "boolean" ? value : complain("true or false"));
+const readMemory: Read<number> = (value, complain) =>
+	Math.floor(readQuantity(value, complain, readBytes, MEMORY_LEAST, ARENA_MAX, "a size between 8mb and 2047mb, such as 256mb"));
+
+const readPath: Read<string> = (value, complain) =>
+	typeof value === "string" && value !== "" && !value.includes("\0") ? value : complain("a file name");
+
+const readCongestion: Read<"cubic" | "newreno"> = (value, complain) => (value === "cubic" || value === "newreno" ? value : complain("cubic or newreno"));
+
+const readLink: Read<LinkChoice> = (value, complain, path, label) => {
+	const wanted = "tap, tap:NAME, user or loopback";
+	if (typeof value === "string") {
+		const colon = value.indexOf(":");
+		const kind = colon < 0 ? value : value.slice(0, colon);
+		return readLink(colon < 0 ? { kind } : { kind, name: value.slice(colon + 1) }, () => complain(wanted), path, label);
+	}
+	const fields = new Fields(value, path, label);
+	const kind = fields.take("kind", (v) => (v === "tap" || v === "user" || v === "loopback" ? v : complain(wanted)));
+	const name = fields.take("name", (v) =>
+		typeof v === "string" && DEVICE_NAME.test(v) && v !== "." && v !== ".."
+			? v
+			: complain(`${wanted}, where NAME is a device name of 1 to 15 letters, digits, "_", "." or "-"`),
+	);
+	fields.end();
+	if (kind === null || (name !== null && kind !== "tap")) return complain(wanted);
+	return name === null ? { kind } : { kind, name };
+};
+
+const readAddress: Read<string> = (value, complain) => {
+	const word = typeof value === "string" ? readIpv4(value) : null;
+	return word === null ? complain("an IPv4 address such as 10.77.0.1") : formatIpv4(word);
+};
+
+const readHostAddress: Read<string> = (value, complain) => {
+	const prefix = typeof value === "string" ? readIpv4Prefix(value, 24) : null;
+	if (prefix === null) return complain("an IPv4 address such as 10.77.0.2 or 10.77.0.2/24");
+	if (prefix.length === 0 || !isUsableAddress(prefix)) return complain("an address that one host can have");
+	return `${formatIpv4(prefix.word)}/${prefix.length}`;
+};
+
+function readRoute(value: unknown, complain: Complain): RouteOption {
+	const wanted = "a route such as 192.168.0.0/16 or 192.168.0.0/16=10.77.0.1";
+	const object = typeof value === "string" ? fromText(value) : value;
+	if (typeof object !== "object" || object === null) return complain(wanted);
+	const { to, via, ...rest } = object as Record<string, unknown>;
+	const network = typeof to === "string" ? readIpv4Prefix(to, 32) : null;
+	const hop = via === undefined ? undefined : typeof via === "string" ? readIpv4(via) : null;
+	if (network === null || hop === null || Object.keys(rest).length > 0) return complain(wanted);
+	const text = `${formatIpv4(network.word)}/${network.length}`;
+	return hop === undefined ? { to: text } : { to: text, via: formatIpv4(hop) };
+
+	function fromText(route: string): RouteOption {
+		const equals = route.indexOf("=");
+		return equals < 0 ? { to: route } : { to: route.slice(0, equals), via: route.slice(equals + 1) };
+	}
+}
+
+function readPublish(value: unknown, complain: Complain): PublishOption {
+	const wanted = "a port, PORT:PORT or ADDRESS:PORT:PORT, such as 8080:80 (port here, port of the program)";
+	let parts: unknown[];
+	if (typeof value === "string") parts = value.split(":");
+	else if (typeof value === "object" && value !== null) {
+		const { address, port, to, ...rest } = value as Record<string, unknown>;
+		if (Object.keys(rest).length > 0) return complain(wanted);
+		parts = [address, port, to];
+	} else parts = [value];
+	if (parts.length > 3) return complain(wanted);
+	const to = whole(parts.at(-1), 1, 65535);
+	const port = parts.length === 1 ? to : whole(parts.at(-2), 1, 65535);
+	const address = parts.length === 3 && parts[0] !== undefined ? (typeof parts[0] === "string" ? readIpv4(parts[0]) : null) : 0x7f000001;
+	if (to === null || port === null || address === null) return complain(wanted);
+	return { address: formatIpv4(address), port, to };
+}
+
+const readImpair: Read<ImpairOptions> = (value, _complain, path, label) => {
+	const fields = new Fields(value, path, label);
+	const impair: ImpairOptions = {
+		loss: fields.take("loss", readFraction1) ?? 0,
+		reorder: fields.take("reorder", readFraction1) ?? 0,
+		duplicate: fields.take("duplicate", readFraction1) ?? 0,
+		corrupt: fields.take("corrupt", readFraction1) ?? 0,
+		delay: fields.take("delay", readTime) ?? 0,
+		jitter: fields.take("jitter", readTime) ?? 0,
+		rate: fields.take("rate", (v, c, p, l) => (v === 0 ? 0 : readRate(v, c, p, l))) ?? 0,
+		seed: fields.take("seed", readSeed),
+	};
+	fields.end();
+	if (impair.jitter > impair.delay) throw bad(`${label("impair.jitter")}: more than ${label("impair.delay")}: frames cannot arrive before they are sent`);
+	return impair;
+};
+
+/** Rules that bind several options: what only one kind of link has, and addresses that must fit each other. */
+function checkTogether(options: RunOptions, label: OptionLabel): void {
+	const kind = options.link?.kind;
+	const only = (path: keyof RunOptions, given: boolean, kinds: readonly string[]): void => {
+		if (given && kind !== undefined && !kinds.includes(kind)) {
+			throw bad(`${label(path)} does not go with link ${kind}, only with ${kinds.join(" or ")}`);
+		}
+	};
+	only("address", options.address !== null, ["tap", "user"]);
+	only("kernelAddress", options.kernelAddress !== null, ["tap", "user"]);
+	only("gateway", options.gateway !== null, ["tap"]);
+	only("routes", options.routes.length > 0, ["tap"]);
+	only("publish", options.publish.length > 0, ["user"]);
+	if (kind === undefined && options.publish.length > 0 && (options.gateway !== null || options.routes.length > 0)) {
+		throw bad(`${label("publish")} is for link user, ${label(options.gateway === null ? "routes" : "gateway")} for link tap: choose one`);
+	}
+
+	const seen = new Set<string>();
+	for (const { address, port } of options.publish) {
+		if (seen.has(`${address}:${port}`)) throw bad(`${label("publish")}: port ${port} is given twice`);
+		seen.add(`${address}:${port}`);
+	}
+
+	if (kind !== "loopback") checkEnds(options, linkEnds(kind ?? "tap", options, label), label);
+}
+
+/** The addresses of a link's two ends, each with prefix length. */
+export interface LinkEnds {
+	address: string;
+	kernelAddress: string;
+}
+
+/** Where the two ends lie in their network when nothing else was asked for; those of `user` are QEMU's. */
+const ENDS = {
+	tap: { network: "10.77.0.0/24", stack: 2, kernel: 1 },
+	user: { network: "10.0.2.0/24", stack: 15, kernel: 2 },
+};
+
+/** The addresses of both ends: as given, or beside the one that was given, or the link's defaults. */
+export function linkEnds(kind: "tap" | "user", options: Pick<RunOptions, "address" | "kernelAddress">, label: OptionLabel = jsonLabel): LinkEnds {
+	const { network, stack, kernel } = ENDS[kind];
+	const given = options.address ?? options.kernelAddress;
+	const path = options.address === null ? "kernelAddress" : "address";
+	const address = options.address ?? hostOf(given ?? network, stack, path, label);
+	return { address, kernelAddress: options.kernelAddress ?? hostOf(given === null ? network : address, kernel, path, label) };
+}
+
+/** A host of the network of `text` other than the one that `text` itself names: at `offset`, if that is possible. */
+function hostOf(text: string, offset: number, path: string, label: OptionLabel): string {
+	const prefix = readIpv4Prefix(text, 24) as Ipv4Prefix;
+	const network = networkOf(prefix);
+	for (const candidate of [network + offset, network + 1, network + 2, network]) {
+		const host = { word: candidate, length: prefix.length };
+		if (candidate !== prefix.word && inNetwork(prefix, candidate) && isUsableAddress(host)) return `${formatIpv4(candidate)}/${prefix.length}`;
+	}
+	throw bad(`${label(path)}: ${text} leaves no address for the other end of the link; give it a prefix length of at most 31`);
+}
+
+/** The two ends of the link must be different hosts of one network, and every next hop must be on it. */
+function checkEnds(options: RunOptions, ends: LinkEnds, label: OptionLabel): void {
+	const own = readIpv4Prefix(ends.address, 24) as Ipv4Prefix;
+	const kernel = readIpv4Prefix(ends.kernelAddress, 24) as Ipv4Prefix;
+	if (own.word === kernel.word) throw bad(`${label("address")} and ${label("kernelAddress")} are both ${ends.address}: give each end of the link its own`);
+	if (own.length !== kernel.length || !inNetwork(own, kernel.word)) {
+		throw bad(`${label("address")} ${ends.address} and ${label("kernelAddress")} ${ends.kernelAddress} are not in one network`);
+	}
+	const onLink = (path: string, hop: string | null | undefined): void => {
+		if (hop !== null && hop !== undefined && !inNetwork(own, readIpv4(hop) as number)) {
+			throw bad(`${label(path)}: next hop ${hop} is not in the network of ${ends.address}`);
+		}
+	};
+	onLink("gateway", options.gateway);
+	for (const route of options.routes) onLink("routes", route.via);
+}
