@@ -1,0 +1,106 @@
+/**
+ * The one seam to the C library: every foreign call of Millrace is declared here and nowhere else.
+ *
+ * Hides koffi: when it is loaded (at the first call of `libc()`, never by an import), how it finds its functions, how it
+ * hands back errno. Whoever imports this file on a platform without koffi or without Linux pays nothing and gets one
+ * clear error when it calls.
+ *
+ * Rules that keep the seam cheap and safe:
+ * - Structs are bytes in a preallocated `Uint8Array` (little-endian, as all platforms that koffi has Linux builds for), never
+ *   koffi structs, which are converted field by field on each call.
+ * - A memory argument is a `Uint8Array` or an address as BigInt. On hot paths it is a BigInt that was made before: see
+ *   address.ts for what the alternatives cost.
+ * - A call returns -1 on failure; `errno()` is to be read next, before anything else.
+ * - No call here may block: descriptors are non-blocking. A foreign call that waits cannot be interrupted by `worker.terminate()`.
+ */
+import { createRequire } from "node:module";
+import { MillraceError } from "../errors.ts";
+
+/** Memory handed to a call: bytes, or an address. */
+export type Memory = Uint8Array | bigint;
+
+/** The calls that are used; names and arguments are those of the manual pages. */
+export interface Libc {
+	open(path: string, flags: number): number;
+	close(fd: number): number;
+	read(fd: number, memory: Memory, length: number): number;
+	write(fd: number, memory: Memory, length: number): number;
+	readv(fd: number, iovecs: Memory, count: number): number;
+	writev(fd: number, iovecs: Memory, count: number): number;
+	socket(domain: number, type: number, protocol: number): number;
+	/** An ioctl whose argument is a struct. */
+	ioctl(fd: number, request: number, argument: Memory): number;
+	/** An ioctl whose argument is a number. */
+	ioctlValue(fd: number, request: number, argument: number): number;
+	strerror(errno: number): string;
+	/** The error number of the call before. */
+	errno(): number;
+	/** The address of the first byte of a view. It stays valid only for memory that is not on the JavaScript heap: the arena. */
+	address(bytes: Uint8Array): bigint;
+	/** koffi's poll handle; use poll.ts, which makes it safe. */
+	poll(fd: number, callback: (status: number) => void): PollHandle;
+	/** Names of error numbers. */
+	readonly errnoNames: ReadonlyMap<number, string>;
+}
+
+/** What koffi gives for a descriptor on the event loop. Calling any method after `close` crashes the process. */
+export interface PollHandle {
+	start(events: { readable: boolean; disconnect?: boolean }, callback: (status: number) => void): void;
+	stop(): void;
+	close(): void;
+	ref(): void;
+	unref(): void;
+}
+
+/** The part of koffi that is used. Its own types are wrong for the callback of `node.poll`. */
+interface Koffi {
+	load(path: null): { func(name: string, result: string, parameters: string[]): never };
+	errno(): number;
+	address(bytes: Uint8Array): bigint;
+	readonly os: { readonly errno: Readonly<Record<string, number>> };
+	readonly node: { poll(fd: number, events: { readable: boolean }, callback: (status: number) => void): PollHandle };
+}
+
+let loaded: Libc | undefined;
+
+/** The C library, loaded at the first call. Throws a MillraceError where it cannot be had. */
+export function libc(): Libc {
+	loaded ??= load();
+	return loaded;
+}
+
+function load(): Libc {
+	if (process.platform !== "linux")
+		throw new MillraceError(
+			"MILLRACE_PLATFORM",
+			`kernel devices need Linux; this is ${process.platform}. Use --link user or a link of your own`,
+		);
+	let koffi: Koffi;
+	try {
+		koffi = createRequire(import.meta.url)("koffi") as Koffi;
+	} catch (cause) {
+		throw new MillraceError(
+			"MILLRACE_KOFFI",
+			`the package koffi, through which system calls are made, cannot be loaded on ${process.platform}-${process.arch}. Install it (npm install koffi@3.3.4, optional dependencies included), or use --link user`,
+			{ cause },
+		);
+	}
+	const library = koffi.load(null);
+	// Lengths and results are int: they are below 2^31 here, and 64-bit results cost a check on each return.
+	return {
+		open: library.func("open", "int", ["const char *", "int"]),
+		close: library.func("close", "int", ["int"]),
+		read: library.func("read", "int", ["int", "void *", "int"]),
+		write: library.func("write", "int", ["int", "void *", "int"]),
+		readv: library.func("readv", "int", ["int", "void *", "int"]),
+		writev: library.func("writev", "int", ["int", "void *", "int"]),
+		socket: library.func("socket", "int", ["int", "int", "int"]),
+		ioctl: library.func("ioctl", "int", ["int", "ulong", "void *"]),
+		ioctlValue: library.func("ioctl", "int", ["int", "ulong", "ulong"]),
+		strerror: library.func("strerror", "const char *", ["int"]),
+		errno: koffi.errno,
+		address: koffi.address,
+		poll: (fd, callback) => koffi.node.poll(fd, { readable: true }, callback),
+		errnoNames: new Map(Object.entries(koffi.os.errno).map(([name, number]) => [number, name])),
+	};
+}

@@ -1,0 +1,432 @@
+/**
+ * The TAP link against the kernel of this machine, frame by frame, in a network namespace of its own.
+ *
+ * The station that answers ARP and pings here is made by hand: no part of the stack above the link is needed.
+ */
+import assert from "node:assert/strict";
+import { spawn, spawnSync } from "node:child_process";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { readFileSync } from "node:fs";
+import { networkInterfaces } from "node:os";
+import { afterEach, describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { MillraceError } from "../../src/errors.ts";
+import { type TapLink, type TapOptions, tapAvailable, tapLink } from "../../src/link/tap.ts";
+import { Arena } from "../../src/memory/arena.ts";
+import { Batch } from "../../src/memory/batch.ts";
+import { PagePool } from "../../src/memory/pages.ts";
+import { NetworkInterface } from "../../src/sys/interface.ts";
+import { libc } from "../../src/sys/libc.ts";
+import { openTap } from "../../src/sys/tun.ts";
+import type { Runtime } from "../../src/time/clock.ts";
+import { set16 } from "../../src/wire/bytes.ts";
+import { checksum } from "../../src/wire/checksum.ts";
+import { isolate } from "../helpers/namespace.ts";
+import { realRuntime } from "../helpers/real-runtime.ts";
+
+const lack = isolate();
+
+const MAC = "02:00:00:00:00:02";
+const STACK = [10, 77, 0, 2];
+const KERNEL = [10, 77, 0, 1];
+const BROADCAST = [255, 255, 255, 255, 255, 255];
+const PAGES = 128;
+
+const opened: TapLink[] = [];
+afterEach(() => {
+	for (const link of opened.splice(0)) link.close();
+});
+
+/** An open link, with what a stack would hold, and the frames that arrived so far. */
+function station(options: TapOptions = {}, runtime: Runtime = realRuntime()) {
+	const pool = new PagePool(new Arena(1 << 20), PAGES);
+	const link = tapLink({ mac: MAC, ...options });
+	const failures: Error[] = [];
+	let wakes = 0;
+	let woken: () => void = () => {};
+	link.open({
+		pool,
+		runtime,
+		wake: () => {
+			wakes++;
+			woken();
+		},
+		failed: (error) => void failures.push(error),
+	});
+	opened.push(link);
+	link.ref();
+	const batch = new Batch(pool);
+	const held: Uint8Array[] = [];
+	return {
+		link,
+		pool,
+		batch,
+		failures,
+		get wakes() {
+			return wakes;
+		},
+		/** Resolves with the first frame that fits, whether it came before or comes now. */
+		async frame(fits: (frame: Uint8Array) => boolean): Promise<Uint8Array> {
+			for (;;) {
+				const at = held.findIndex(fits);
+				if (at >= 0) return held.splice(at, 1)[0]!;
+				const wake = new Promise<void>((resolve) => {
+					woken = resolve;
+				});
+				if (link.receive(batch) === 0) await wake;
+				for (let i = 0; i < batch.count; i++) held.push(batch.frame(i).slice());
+				batch.drop(batch.count);
+			}
+		},
+		send(...frames: Uint8Array[]): number {
+			for (const frame of frames) assert.ok(batch.add(frame, 0));
+			const taken = link.transmit(batch);
+			link.flush();
+			return taken;
+		},
+		/** Answers the kernel's question for the stack's address; returns the kernel's hardware address. */
+		async resolve(): Promise<Uint8Array> {
+			const question = await this.frame(isArp(1));
+			this.send(arp(2, question.subarray(6, 12)));
+			return question.slice(6, 12);
+		},
+	};
+}
+
+const isArp = (operation: number) => (frame: Uint8Array) => frame[12] === 8 && frame[13] === 6 && frame[21] === operation;
+const isIpv4 = (protocol: number) => (frame: Uint8Array) => frame[12] === 8 && frame[13] === 0 && frame[23] === protocol;
+
+function arp(operation: number, target: Iterable<number>): Uint8Array {
+	const mac = [2, 0, 0, 0, 0, 2];
+	const known = operation === 1 ? [0, 0, 0, 0, 0, 0] : target;
+	const ethernet = [...(operation === 1 ? BROADCAST : target), ...mac, 8, 6];
+	const kind = [0, 1, 8, 0, 6, 4, 0, operation];
+	return Uint8Array.of(...ethernet, ...kind, ...mac, ...STACK, ...known, ...KERNEL);
+}
+
+/** An ICMP echo request from the stack's address to the kernel's. */
+function ping(to: Uint8Array, sequence: number, size: number): Uint8Array {
+	const frame = new Uint8Array(14 + 20 + 8 + size);
+	frame.set([...to, 2, 0, 0, 0, 0, 2, 8, 0]);
+	frame.set([0x45, 0, (28 + size) >> 8, (28 + size) & 255, 0, 0, 0x40, 0, 64, 1, 0, 0, ...STACK, ...KERNEL], 14);
+	frame.set([8, 0, 0, 0, 0x12, 0x34, sequence >> 8, sequence & 255], 34);
+	for (let i = 0; i < size; i++) frame[42 + i] = i & 255;
+	set16(frame, 24, checksum(frame, 14, 20, 0));
+	set16(frame, 36, checksum(frame, 34, 8 + size, 0));
+	return frame;
+}
+
+/** Makes the kernel send a UDP datagram to the stack's address. */
+function kernelSends(payload: string | Uint8Array, port = 9): void {
+	const socket = createSocket("udp4");
+	socket.send(payload, port, "10.77.0.2", () => socket.close());
+}
+
+const exists = (name: string) => readFileSync("/proc/net/dev", "latin1").includes(`${name}:`);
+const refuses = (code: string, words: RegExp) => (error: unknown) =>
+	error instanceof MillraceError && error.code === code && words.test(error.message);
+
+describe("TAP link", { skip: lack, concurrency: false }, () => {
+	test("a link that opens makes an interface, gives the kernel its address, and brings it up", async () => {
+		const { link } = station({ name: "one", mtu: 1400 });
+		assert.equal(link.name, "tap:one");
+		assert.equal(link.mtu, 1400);
+		const [address] = networkInterfaces().one ?? [];
+		assert.equal(address?.cidr, "10.77.0.1/24");
+		assert.notEqual(address?.mac, MAC);
+		const kernel = new NetworkInterface("one");
+		assert.equal(kernel.up, true);
+		assert.equal(kernel.mtu, 1400);
+		assert.equal(kernel.queueLength, 4096);
+		kernel.close();
+		link.close();
+		assert.equal(exists("one"), false);
+	});
+
+	test("names with %d are the first free number", () => {
+		const first = station({ kernelAddress: null });
+		const second = station({ kernelAddress: null });
+		assert.deepEqual([first.link.interfaceName, second.link.interfaceName], ["mr0", "mr1"]);
+		assert.equal(networkInterfaces().mr0?.some(({ family }) => family === "IPv4") ?? false, false);
+		first.link.close();
+		second.link.close();
+	});
+
+	test("what the kernel sends arrives as frames, asked for by ARP first (RFC 826)", async () => {
+		const { link, pool, frame, ...s } = station();
+		kernelSends("through the millrace", 4242);
+		const question = await frame(isArp(1));
+		assert.deepEqual([...question.subarray(38, 42)], STACK);
+		s.send(arp(2, question.subarray(6, 12)));
+		const datagram = await frame(isIpv4(17));
+		assert.deepEqual([...datagram.subarray(0, 6)], [2, 0, 0, 0, 0, 2]);
+		assert.equal((datagram[36]! << 8) | datagram[37]!, 4242);
+		assert.equal(Buffer.from(datagram.subarray(42)).toString(), "through the millrace");
+		assert.equal(pool.inUse, 0);
+		link.close();
+	});
+
+	test("what is sent reaches the kernel: it answers ICMP echo (RFC 792) of every size up to the MTU", async () => {
+		const s = station();
+		kernelSends("hello");
+		const kernel = await s.resolve();
+		for (const size of [0, 1, 56, 1000, 1472]) {
+			assert.equal(s.send(ping(kernel, size, size)), 1);
+			const answer = await s.frame((frame) => isIpv4(1)(frame) && frame[34] === 0 && ((frame[40]! << 8) | frame[41]!) === size);
+			assert.deepEqual(answer.subarray(42), ping(kernel, size, size).subarray(42));
+		}
+		const { txFrames, txBytes, rxFrames } = s.link.counters();
+		assert.equal(txFrames, 6);
+		assert.equal(txBytes, 42 + 5 * 42 + 1 + 56 + 1000 + 1472);
+		assert.ok(rxFrames! >= 7);
+		assert.equal(s.pool.inUse, 0);
+		s.link.close();
+	});
+
+	test("a batch is filled no further than its room, and the rest comes with the next", async () => {
+		const s = station();
+		kernelSends("hello");
+		const kernel = await s.resolve();
+		const pings = Array.from({ length: 10 }, (_, i) => ping(kernel, i, 8));
+		s.send(...pings);
+		const small = new Batch(s.pool, 4);
+		const sequences: number[] = [];
+		while (sequences.length < 10) {
+			const got = s.link.receive(small);
+			assert.ok(got <= 4);
+			for (let i = 0; i < got; i++) {
+				const frame = small.frame(i);
+				if (isIpv4(1)(frame)) sequences.push(frame[41]!);
+			}
+			small.drop(got);
+			if (got === 0) await sleep(1);
+		}
+		assert.deepEqual(sequences, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
+		s.link.close();
+	});
+
+	test("frames begin on byte 62 of their page, so that IP headers are word aligned, and are stamped with their arrival", async () => {
+		const s = station();
+		const before = realRuntime().clock.now() | 0;
+		kernelSends("hello");
+		while (s.link.receive(s.batch) === 0) await sleep(1);
+		const now = realRuntime().clock.now() | 0;
+		assert.equal(s.batch.start[0], s.pool.address(s.batch.page[0]!) + 62);
+		assert.ok(((s.batch.time[0]! - before) | 0) >= 0 && ((now - s.batch.time[0]!) | 0) >= 0);
+		s.batch.drop(s.batch.count);
+		s.link.close();
+	});
+
+	test("after a read that found nothing there is no other one before the handle has called", async () => {
+		const s = station();
+		while (s.link.receive(s.batch) > 0) s.batch.drop(s.batch.count);
+		s.send(arp(1, BROADCAST));
+		assert.equal(s.link.receive(s.batch), 0, "the kernel's answer is there, but nobody has said so");
+		await s.frame(isArp(2));
+		s.link.close();
+	});
+
+	test("without a free page frames wait in the kernel, without spinning, and come when there are pages again", async () => {
+		const runtime = realRuntime();
+		let alarm = Number.POSITIVE_INFINITY;
+		let ring = () => {};
+		const s = station(
+			{},
+			{
+				...runtime,
+				alarm(callback) {
+					ring = callback;
+					return {
+						set(at) {
+							alarm = at;
+						},
+						clear() {},
+					};
+				},
+			},
+		);
+		const pages: number[] = [];
+		for (let page = s.pool.alloc(); page !== 0; page = s.pool.alloc()) pages.push(page);
+		kernelSends("patience");
+		while (s.wakes === 0) await sleep(1);
+		assert.equal(s.link.receive(s.batch), 0);
+		assert.ok(s.link.counters().rxNoPage! >= 1);
+		const { wakes } = s;
+		for (let i = 0; i < 50; i++) await new Promise(setImmediate);
+		assert.equal(s.wakes, wakes, "not a wake-up in each turn of the loop");
+		assert.ok(alarm > runtime.clock.now() - 1_000_000 && alarm < runtime.clock.now() + 1001);
+		for (const page of pages) s.pool.release(page);
+		ring();
+		assert.equal(s.wakes, wakes + 1);
+		await s.frame(isArp(1));
+		assert.equal(s.pool.inUse, 0);
+		s.link.close();
+	});
+
+	test("frames that the kernel refuses are counted under a name and lost, and the others leave", async () => {
+		const s = station();
+		kernelSends("hello");
+		const kernel = await s.resolve();
+		assert.equal(s.send(Uint8Array.of(1, 2, 3), ping(kernel, 77, 8)), 2);
+		await s.frame((frame) => isIpv4(1)(frame) && frame[41] === 77);
+		assert.equal(s.link.counters().txRejected, 1);
+		const down = new NetworkInterface(s.link.interfaceName);
+		down.up = false;
+		assert.equal(s.send(ping(kernel, 78, 8)), 1);
+		assert.equal(s.link.counters().txDown, 1);
+		down.up = true;
+		assert.equal(s.send(arp(1, BROADCAST)), 1);
+		await s.frame(isArp(2));
+		assert.deepEqual(s.failures, []);
+		down.close();
+		s.link.close();
+	});
+
+	test("nothing is taken or given after close, and closing twice is harmless", async () => {
+		const s = station();
+		kernelSends("hello");
+		const { interfaceName } = s.link;
+		assert.equal(exists(interfaceName), true);
+		s.link.close();
+		s.link.close();
+		assert.equal(exists(interfaceName), false);
+		assert.equal(s.send(arp(1, BROADCAST)), 0);
+		s.batch.drop(1);
+		assert.equal(s.link.receive(s.batch), 0);
+		s.link.ref();
+		s.link.unref();
+		assert.equal(s.pool.inUse, 0);
+		assert.throws(() => s.link.open(null as never), refuses("MILLRACE_LINK", /opened before/));
+	});
+
+	test("the device vanishes with a process that is killed", async () => {
+		const program = `
+			const { tapLink } = await import(${JSON.stringify(new URL("../../src/link/tap.js", import.meta.url).href)});
+			const { PagePool } = await import(${JSON.stringify(new URL("../../src/memory/pages.js", import.meta.url).href)});
+			const { Arena } = await import(${JSON.stringify(new URL("../../src/memory/arena.js", import.meta.url).href)});
+			const alarm = () => ({ set() {}, clear() {} });
+			const link = tapLink({ name: "doomed" });
+			link.open({ pool: new PagePool(new Arena(65536), 8), runtime: { alarm }, wake() {}, failed() {} });
+			link.ref();
+			console.log("open");`;
+		const child = spawn(process.execPath, ["--input-type=module", "-e", program], { stdio: ["ignore", "pipe", "inherit"] });
+		await once(child.stdout, "data");
+		assert.equal(exists("doomed"), true);
+		child.kill("SIGKILL");
+		await once(child, "exit");
+		for (let i = 0; i < 100 && exists("doomed"); i++) await sleep(10);
+		assert.equal(exists("doomed"), false);
+	});
+
+	test("a referenced link keeps the process alive, an unreferenced one does not", async () => {
+		const program = (ref: string) => `
+			const { tapLink } = await import(${JSON.stringify(new URL("../../src/link/tap.js", import.meta.url).href)});
+			const { PagePool } = await import(${JSON.stringify(new URL("../../src/memory/pages.js", import.meta.url).href)});
+			const { Arena } = await import(${JSON.stringify(new URL("../../src/memory/arena.js", import.meta.url).href)});
+			const alarm = () => ({ set() {}, clear() {} });
+			const link = globalThis.kept = tapLink({ kernelAddress: null });
+			link.open({ pool: new PagePool(new Arena(65536), 8), runtime: { alarm, clock: { now: () => 0 } }, wake() {}, failed() {} });
+			${ref}
+			setTimeout(() => { console.log("alive"); process.exit(); }, 300).unref();`;
+		const says = async (ref: string) => {
+			const child = spawn(process.execPath, ["--input-type=module", "-e", program(ref)], { stdio: ["ignore", "pipe", "inherit"] });
+			let text = "";
+			child.stdout.on("data", (chunk) => (text += chunk));
+			const [code] = await once(child, "close");
+			assert.equal(code, 0);
+			return text;
+		};
+		assert.equal(await says(""), "");
+		assert.equal(await says("link.ref();"), "alive\n");
+		assert.equal(await says("link.ref(); link.unref();"), "");
+	});
+
+	test("a link whose device is removed under it says so once", async () => {
+		const s = station({ name: "removed" });
+		const { status } = spawnSync("ip", ["link", "delete", "removed"]);
+		if (status !== 0) return s.link.close(); // no iproute2 here: nothing else removes another's device
+		while (s.failures.length === 0) await sleep(1);
+		assert.equal(s.send(arp(1, BROADCAST)), 1);
+		assert.equal(s.link.receive(s.batch), 0);
+		await sleep(10);
+		assert.equal(s.failures.length, 1);
+		assert.match(s.failures[0]!.message, /^millrace: TAP device "removed" was removed/);
+		s.link.close();
+	});
+
+	test("a persistent device can be attached to, is configured where asked, and is left as it was", () => {
+		const TUNSETPERSIST = 0x400454cb;
+		const made = openTap("keep");
+		assert.equal(libc().ioctlValue(made.fd, TUNSETPERSIST, 1), 0);
+		libc().close(made.fd);
+		const kernel = new NetworkInterface("keep");
+		kernel.mtu = 1300;
+		kernel.address = { word: 0x0a630001, prefix: 16 };
+
+		const plain = station({ name: "keep" });
+		assert.equal(plain.link.mtu, 1300, "an attached device keeps its MTU");
+		assert.deepEqual(kernel.address, { word: 0x0a630001, prefix: 16 }, "and its address");
+		assert.equal(kernel.up, true);
+		plain.link.close();
+		assert.equal(kernel.up, false);
+
+		const asked = station({ name: "keep", mtu: 1450, kernelAddress: "10.88.0.1/30", queueLength: 77 });
+		assert.equal(kernel.mtu, 1450);
+		assert.deepEqual(kernel.address, { word: 0x0a580001, prefix: 30 });
+		assert.equal(kernel.queueLength, 77);
+		asked.link.close();
+		assert.equal(kernel.mtu, 1300);
+		assert.deepEqual(kernel.address, { word: 0x0a630001, prefix: 16 });
+		assert.notEqual(kernel.queueLength, 77);
+
+		const last = openTap("keep");
+		assert.equal(last.attached, true);
+		libc().ioctlValue(last.fd, TUNSETPERSIST, 0);
+		libc().close(last.fd);
+		assert.equal(exists("keep"), false);
+		kernel.close();
+	});
+
+	test("what stands in the way of opening is said with a remedy, and leaves nothing behind", () => {
+		const first = station({ name: "busy" });
+		assert.throws(
+			() => station({ name: "busy" }),
+			refuses("EBUSY", /cannot attach to TAP device "busy": device or resource busy\. .*choose another name/),
+		);
+		first.link.close();
+		assert.throws(
+			() => station({ name: "lo" }),
+			refuses("EINVAL", /"lo": invalid argument\. An interface of that name exists and is no TAP device/),
+		);
+		assert.throws(
+			() => station({ name: "bad", kernelAddress: "224.0.0.1/8" }),
+			refuses("EINVAL", /cannot set the address of interface "bad"/),
+		);
+		const other = station({ name: "other" });
+		assert.throws(
+			() => station({ name: "bad", kernelAddress: "10.77.0.200/24" }),
+			refuses("EADDRINUSE", /the kernel has 10\.77\.0\.1\/24 on interface "other" already/),
+		);
+		assert.doesNotThrow(() => station({ name: "good", kernelAddress: "10.77.1.1/24" }));
+		other.link.close();
+		assert.equal(exists("bad"), false);
+	});
+
+	test("bad options are refused before anything is done", () => {
+		for (const name of ["", "a name", "sixteen-letters-", "a/b", "a:b", "..", "%s", "mr%d%d"]) {
+			assert.throws(() => tapLink({ name }), refuses("MILLRACE_OPTION", /bad name of a TAP device/), name);
+		}
+		for (const kernelAddress of ["10.77.0.1", "10.77.0/24", "10.77.0.1/33", "", "fd00::1/64"]) {
+			assert.throws(() => tapLink({ kernelAddress }), MillraceError, kernelAddress);
+		}
+		for (const mtu of [0, 67, 1969, 1500.5, Number.NaN]) assert.throws(() => tapLink({ mtu }), refuses("MILLRACE_OPTION", /bad mtu/));
+		for (const queueLength of [0, -1, 65536]) assert.throws(() => tapLink({ queueLength }), refuses("MILLRACE_OPTION", /bad queueLength/));
+		for (const mac of ["02:00", "01:00:00:00:00:01", new Uint8Array(5)]) assert.throws(() => tapLink({ mac }), MillraceError);
+		assert.equal(tapLink().mac[0]! & 3, 2, "a random address is local and of one station");
+	});
+
+	test("whether a TAP link can be had is known without making one", () => {
+		assert.deepEqual(tapAvailable(), { ok: true, reason: "permitted" });
+	});
+});
