@@ -3,8 +3,9 @@
  *
  * Hides koffi's poll handle and its traps. Its methods crash the process after `close`; it closes itself when it is garbage
  * collected; its type file is wrong about the callback. It calls back outside of Node's callback scope: an exception thrown
- * there is lost, and promises and `process.nextTick` wait for somebody else's callback. So the callback given here must do no
- * more than schedule a `setImmediate`, which runs in the same turn of the loop.
+ * there is lost and silences the handle, so it is thrown once more from a scope that reports it; promises and `process.nextTick`
+ * may wait for somebody else's callback. So the callback given here should do no more than schedule a `setImmediate`, which
+ * runs in the same turn of the loop.
  *
  * The handle is level-triggered: as long as something is left to read it calls back once in each turn of the loop, at about
  * 1.0 us on Node 20. Disarming and arming costs about 1.4 us, plus two epoll_ctl calls. So a reader that drains the descriptor,
@@ -30,11 +31,14 @@ export class Poll {
 	 */
 	constructor(fd: number, readable: () => void, failed: () => void) {
 		this.#callback = (status) => {
-			if (status < 0) {
+			try {
+				if (status >= 0) return readable();
 				this.#handle?.stop();
 				failed();
-			} else {
-				readable();
+			} catch (error) {
+				setImmediate(() => {
+					throw error;
+				});
 			}
 		};
 		this.#handle = libc().poll(fd, this.#callback);
