@@ -1,0 +1,91 @@
+/**
+ * Capturing link: a link around a link that writes what crosses it, both ways, to a capture.
+ *
+ * Hides nothing of the traffic: frames are written as the inner link gives or takes them, when it does (inward: with their arrival
+ * time). Put around an impairing link it shows what the host sees; inside, what the network sees. Frames that the inner link refuses
+ * are not written until it takes them.
+ */
+import { Batch } from "../memory/batch.ts";
+import { frameEntries } from "./frames.ts";
+import type { Link, LinkContext } from "./link.ts";
+import type { CaptureWriter } from "./pcapng.ts";
+import { LinkWrapper } from "./wrapper.ts";
+
+export { type CaptureOptions, type CaptureSink, CaptureWriter } from "./pcapng.ts";
+
+class CaptureLink extends LinkWrapper {
+	readonly #writer: CaptureWriter;
+	#context: LinkContext | null = null;
+	#id = 0;
+	/** What is being offered to the inner link, with references of its own: entries that are taken leave the host's batch. */
+	#offered: Batch | null = null;
+
+	constructor(inner: Link, writer: CaptureWriter) {
+		super("capture", inner);
+		this.#writer = writer;
+	}
+
+	override open(context: LinkContext): void {
+		super.open(context);
+		try {
+			this.#id = this.#writer.addInterface(this.name, this.medium, context.runtime);
+		} catch (error) {
+			this.inner.close();
+			throw error;
+		}
+		this.#context = context;
+	}
+
+	override receive(batch: Batch): number {
+		const before = batch.count;
+		const count = this.inner.receive(batch);
+		if (count === 0 || this.#context === null) return count;
+		const now = this.#context.runtime.clock.now();
+		for (let at = before, entries = 0; at < batch.count; at += entries) {
+			entries = frameEntries(batch, at);
+			const age = ((now | 0) - batch.time[at]!) | 0; // stamps wrap at 2^32
+			this.#writer.frame(this.#id, "in", now - age, batch, at, entries);
+		}
+		return count;
+	}
+
+	override transmit(batch: Batch): number {
+		const context = this.#context;
+		if (context === null) return this.inner.transmit(batch);
+		if (this.#offered === null || this.#offered.capacity < batch.count) this.#offered = new Batch(batch.pool, batch.capacity);
+		const offered = this.#offered;
+		for (let i = 0; i < batch.count; i++) {
+			batch.pool.retain(batch.page[i]!);
+			offered.push(batch.page[i]!, batch.start[i]!, batch.length[i]!, 0, batch.flags[i]!);
+		}
+		const count = this.inner.transmit(batch);
+		const now = context.runtime.clock.now();
+		for (let at = 0, entries = 0; at < count; at += entries) {
+			entries = frameEntries(offered, at);
+			this.#writer.frame(this.#id, "out", now, offered, at, entries);
+		}
+		offered.drop(offered.count);
+		return count;
+	}
+
+	override close(): void {
+		if (this.#context !== null) {
+			this.#context = null;
+			this.#writer.removeInterface();
+		}
+		this.inner.close();
+	}
+
+	protected override ownCounters(): Readonly<Record<string, number>> {
+		const { frames, bytes, dropped } = this.#writer;
+		return { frames, bytes, dropped };
+	}
+}
+
+/**
+ * A link around `link` whose frames are written by `writer`. Several links may share a writer: the file then shows them as several
+ * interfaces. Closing the last of them ends the capture.
+ */
+export function captureLink(link: Link, writer: CaptureWriter): Link {
+	return new CaptureLink(link, writer);
+}

@@ -1,0 +1,31 @@
+/**
+ * Loop-back link: what a host sends on it, the same host receives later. It carries 127.0.0.0/8 within one process.
+ *
+ * Hides nothing new: it is a memory link whose other end is itself. "Later" matters: a frame never arrives inside the call that sent
+ * it, so a stack that talks to itself takes turns, with bounded work in each, like one that talks to a device.
+ */
+import { MemoryLink } from "./memory.ts";
+
+/** Options of `loopbackLink`. */
+export interface LoopbackLinkOptions {
+	/** Largest IP packet, in bytes: 68 to 65535, default 1972. */
+	readonly mtu?: number;
+	/** Pages that may wait: 64 to 1048576, default 4096. */
+	readonly capacity?: number;
+}
+
+/** A full page of stream data, 1920 bytes, with 20 of IPv4 header and 32 of TCP header with timestamps: one page, one segment. */
+const MTU = 1972;
+
+/** Pages that may wait: every connection within the process shares this queue, in both directions. */
+const CAPACITY = 4096;
+
+/**
+ * A link on which a host talks to itself.
+ *
+ * @throws MillraceError MILLRACE_BAD_OPTION when a value is out of its range.
+ */
+export function loopbackLink(options: LoopbackLinkOptions = {}): MemoryLink {
+	const { mtu = MTU, capacity = CAPACITY } = options;
+	return new MemoryLink({ name: "loopback", medium: "ip", mtu, capacity, loopback: true });
+}

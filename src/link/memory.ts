@@ -1,0 +1,190 @@
+/**
+ * Memory link: two links in one process, joined like two network cards by a cable.
+ *
+ * Hides that there is no device. What one end transmits is put, stamped with the time, into the other end's bounded queue, in pages of
+ * the other end's pool; the other end is woken by `flush`. Frames are copied, because the sender keeps its pages until they are
+ * acknowledged; only when both ends use one pool, and nobody else holds the page (an acknowledgement, say), the page itself
+ * changes hands.
+ *
+ * As with a cable, what the other end cannot take is lost, and counted at the end that sent it: a full queue, no page, or nobody
+ * there (not open yet, or closed).
+ */
+import { MillraceError } from "../errors.ts";
+import { type Batch, FRAME_MORE } from "../memory/batch.ts";
+import { FrameQueue, frameBytes, frameEntries, frameLimit, MTU_MAX, MTU_MIN, pagesFor } from "./frames.ts";
+import type { Link, LinkContext } from "./link.ts";
+
+/** Options of `memoryLinkPair`. */
+export interface MemoryLinkOptions {
+	/** "ip" (default): frames are IP packets, no address resolution is needed. "ethernet": as on a network card. */
+	readonly medium?: "ethernet" | "ip";
+	/** Largest IP packet, in bytes: 68 to 65535, default 1500. */
+	readonly mtu?: number;
+	/** Pages that may wait in each direction (a frame of more than 1986 bytes takes several): 64 to 1048576, default 1024. */
+	readonly capacity?: number;
+	/** Name of the pair in messages, default "memory"; the ends add ":a" and ":b". */
+	readonly name?: string;
+}
+
+/** Pages that may wait: as many as a Linux network card queues by default (txqueuelen 1000). */
+const CAPACITY = 1024;
+const CAPACITY_MAX = 2 ** 20;
+
+/** One end of a cable; the loop-back link is an end whose other end is itself. Made by `memoryLinkPair` and `loopbackLink`. */
+export class MemoryLink implements Link {
+	readonly name: string;
+	readonly medium: "ethernet" | "ip";
+	readonly mtu: number;
+	readonly loopback: boolean;
+	readonly #limit: number;
+	readonly #queue: FrameQueue;
+	/** Where frames go. Set once, right after creation. */
+	#peer: MemoryLink = this;
+	#context: LinkContext | null = null;
+	#closed = false;
+	/** Frames were queued here since the last wake. */
+	#stale = false;
+	#inFrames = 0;
+	#inBytes = 0;
+	#outFrames = 0;
+	#outBytes = 0;
+	#outDropSize = 0;
+	#outDropNoPeer = 0;
+	#outDropFull = 0;
+	#outDropNoPage = 0;
+
+	constructor(options: { name: string; medium: "ethernet" | "ip"; mtu: number; capacity: number; loopback: boolean }) {
+		checkRange("mtu", options.mtu, MTU_MIN, MTU_MAX);
+		checkRange("capacity", options.capacity, 64, CAPACITY_MAX);
+		if (options.medium !== "ethernet" && options.medium !== "ip") {
+			throw new MillraceError("MILLRACE_BAD_OPTION", `medium ${String(options.medium)} of link ${options.name} is not known: give "ethernet" or "ip"`);
+		}
+		this.name = options.name;
+		this.medium = options.medium;
+		this.mtu = options.mtu;
+		this.loopback = options.loopback;
+		this.#limit = frameLimit(this);
+		this.#queue = new FrameQueue(options.capacity);
+	}
+
+	/** @internal Joins two ends. */
+	static join(a: MemoryLink, b: MemoryLink): void {
+		a.#peer = b;
+		b.#peer = a;
+	}
+
+	open(context: LinkContext): void {
+		if (this.#context !== null || this.#closed) {
+			throw new MillraceError("MILLRACE_LINK_USED", `link ${this.name} was opened before: a link serves one host, once; make another`);
+		}
+		this.#context = context;
+	}
+
+	receive(batch: Batch): number {
+		const before = batch.count;
+		const moved = this.#queue.moveTo(batch);
+		for (let i = before; i < batch.count; i++) {
+			this.#inBytes += batch.length[i]!;
+			if ((batch.flags[i]! & FRAME_MORE) === 0) this.#inFrames++;
+		}
+		return moved;
+	}
+
+	transmit(batch: Batch): number {
+		const count = batch.count;
+		if (this.#context === null) {
+			batch.drop(count);
+			return count;
+		}
+		const peer = this.#peer;
+		const context = peer.#context;
+		const time = context === null ? 0 : context.runtime.clock.now() | 0;
+		for (let at = 0, entries = 0; at < count; at += entries) {
+			entries = frameEntries(batch, at);
+			const kept = this.#send(batch, at, entries, context, peer, time);
+			if (!kept) for (let i = at; i < at + entries; i++) batch.pool.release(batch.page[i]!);
+		}
+		batch.shift(count);
+		return count;
+	}
+
+	/** Gives one frame to the other end; true if its pages went along. */
+	#send(batch: Batch, at: number, entries: number, context: LinkContext | null, peer: MemoryLink, time: number): boolean {
+		const bytes = frameBytes(batch, at, entries);
+		if (bytes > this.#limit || bytes === 0) {
+			this.#outDropSize++;
+			return false;
+		}
+		if (context === null) {
+			this.#outDropNoPeer++;
+			return false;
+		}
+		const pool = context.pool;
+		const queue = peer.#queue;
+		const handOver = entries === 1 && batch.pool === pool && pool.refs(batch.page[at]!) === 1;
+		const pages = pagesFor(bytes);
+		if (queue.room < pages) {
+			this.#outDropFull++;
+			return false;
+		}
+		if (handOver) queue.push(batch.page[at]!, batch.start[at]!, bytes, time, 0);
+		else if (pool.free < pages) {
+			this.#outDropNoPage++;
+			return false;
+		} else queue.pushCopy(batch, at, entries, pool, time);
+		this.#outFrames++;
+		this.#outBytes += bytes;
+		peer.#stale = true;
+		return handOver;
+	}
+
+	flush(): void {
+		const peer = this.#peer;
+		if (!peer.#stale) return;
+		peer.#stale = false;
+		peer.#context?.wake();
+	}
+
+	/** Without effect: nothing outside the process is waited for. */
+	ref(): void {}
+	unref(): void {}
+
+	close(): void {
+		if (this.#context !== null) this.#queue.clear(this.#context.pool);
+		this.#context = null;
+		this.#stale = false;
+		this.#closed = true;
+	}
+
+	counters(): Readonly<Record<string, number>> {
+		return {
+			inFrames: this.#inFrames,
+			inBytes: this.#inBytes,
+			outFrames: this.#outFrames,
+			outBytes: this.#outBytes,
+			outDropSize: this.#outDropSize,
+			outDropNoPeer: this.#outDropNoPeer,
+			outDropFull: this.#outDropFull,
+			outDropNoPage: this.#outDropNoPage,
+		};
+	}
+}
+
+/**
+ * Two links, joined: what goes into one comes out of the other. For hosts in one process: tests, gateways, simulations.
+ *
+ * @throws MillraceError MILLRACE_BAD_OPTION when a value is out of its range.
+ */
+export function memoryLinkPair(options: MemoryLinkOptions = {}): [MemoryLink, MemoryLink] {
+	const { name = "memory", medium = "ip", mtu = 1500, capacity = CAPACITY } = options;
+	const a = new MemoryLink({ name: `${name}:a`, medium, mtu, capacity, loopback: false });
+	const b = new MemoryLink({ name: `${name}:b`, medium, mtu, capacity, loopback: false });
+	MemoryLink.join(a, b);
+	return [a, b];
+}
+
+function checkRange(option: string, value: number, low: number, high: number): void {
+	if (!Number.isInteger(value) || value < low || value > high) {
+		throw new MillraceError("MILLRACE_BAD_OPTION", `${option} ${value} of a memory link: give a whole number from ${low} to ${high}`);
+	}
+}

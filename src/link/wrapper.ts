@@ -1,0 +1,68 @@
+/**
+ * What a link around a link has to do anyway: be, to the host, the link that it wraps.
+ *
+ * Hides the forwarding of everything that a wrapper does not change, so that wrappers stack on any link and on each other. A
+ * wrapper's own counters carry its kind as prefix, with a number from the second of a kind on: `impair.inLost`, `impair2.inLost`.
+ */
+import type { Batch } from "../memory/batch.ts";
+import type { Link, LinkContext } from "./link.ts";
+
+export abstract class LinkWrapper implements Link {
+	protected readonly inner: Link;
+	mac?: Uint8Array;
+	readonly #kind: string;
+
+	constructor(kind: string, inner: Link) {
+		this.#kind = kind;
+		this.inner = inner;
+		this.#takeMac();
+	}
+
+	get name(): string {
+		return this.inner.name;
+	}
+	get medium(): "ethernet" | "ip" {
+		return this.inner.medium;
+	}
+	get mtu(): number {
+		return this.inner.mtu;
+	}
+	get loopback(): boolean {
+		return this.inner.loopback === true;
+	}
+
+	open(context: LinkContext): void {
+		this.inner.open(context);
+		this.#takeMac(); // a device may know its address only now
+	}
+	abstract receive(batch: Batch): number;
+	abstract transmit(batch: Batch): number;
+	flush(): void {
+		this.inner.flush();
+	}
+	ref(): void {
+		this.inner.ref();
+	}
+	unref(): void {
+		this.inner.unref();
+	}
+	close(): void {
+		this.inner.close();
+	}
+
+	counters(): Readonly<Record<string, number>> {
+		const all: Record<string, number> = { ...this.inner.counters() };
+		const names = Object.keys(all);
+		let prefix = `${this.#kind}.`;
+		for (let n = 2; names.some((name) => name.startsWith(prefix)); n++) prefix = `${this.#kind}${n}.`;
+		for (const [name, value] of Object.entries(this.ownCounters())) all[prefix + name] = value;
+		return all;
+	}
+
+	/** The wrapper's own counters, without prefix. */
+	protected abstract ownCounters(): Readonly<Record<string, number>>;
+
+	#takeMac(): void {
+		if (this.inner.mac !== undefined) this.mac = this.inner.mac;
+	}
+}
