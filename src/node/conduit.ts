@@ -1,0 +1,417 @@
+/**
+ * A conduit: what lies between one connection of the stack and the handle of one Node socket, whatever kind of handle that is.
+ *
+ * Hides flow control, the write in flight, end of file, errors and what keeps the process alive; the kind of handle (`Sink`)
+ * only knows how Node wants bytes and completions. It behaves as libuv's TCP handle does:
+ *
+ * - Bytes are taken from the stack only while Node reads, so a paused socket closes the peer's window. End of file and errors
+ *   wait for a reader, too; a write meets the error first.
+ * - One write at a time; it is complete when the stack has taken all of it. Completions come on the next tick, never inside
+ *   the call (JSStream does not bear that).
+ * - After a reset the first write fails with ECONNRESET, or EPIPE if the peer had ended its side, later ones with EPIPE.
+ * - The process is kept alive by a connect, by a write that waits for room, and by reading unless `unref` was called.
+ */
+import { AsyncResource } from "node:async_hooks";
+import { ECANCELED, ECONNRESET, EBADF, EINVAL, ENOTCONN, EPIPE, errnoOf, errnoOfThrown } from "./errno.ts";
+import type { Request } from "./internals.ts";
+import { pumpLater, settleSoon, throwLater } from "./later.ts";
+import type { StackEvents, StackHost, StackSocket } from "./stack.ts";
+
+/** A kind of handle, as its conduit sees it. */
+export interface Sink {
+	/** Takes some of the bytes that `socket` has (at least one are there) and hands them to Node. */
+	deliver(socket: StackSocket): void;
+	/** Tells Node that the peer has ended its side. */
+	endOfFile(): void;
+	/** Tells Node that reading failed. */
+	readFailed(errno: number): void;
+	/** A write or shutdown is over; 0 or an error number. */
+	writeDone(request: Request, status: number): void;
+	shutdownDone(request: Request, status: number): void;
+}
+
+/** What `getsockname` and `getpeername` fill in. */
+export interface AddressOut {
+	address?: string;
+	family?: string;
+	port?: number;
+}
+
+export class Conduit implements StackEvents {
+	readonly host: StackHost;
+	readonly sink: Sink;
+	#socket: StackSocket | null = null;
+	#reading = false;
+	/** What `ref` and `unref` last asked for. */
+	referenced = true;
+	/** Whether this conduit counts in `host.ref()`. */
+	#holding = false;
+	#closed = false;
+	/** The peer ended its side, and all it sent was read. */
+	#ended = false;
+	/** The error that the connection died of, not yet told; 0: none. */
+	#error = 0;
+	/** The connection died of an error. */
+	#dead = false;
+	#pumpQueued = false;
+
+	/** The write in flight, and how far it got; its request is null when there is none. */
+	#write: Request | null = null;
+	#chunks: readonly Uint8Array[] = [];
+	#chunk = 0;
+	#offset = 0;
+	/** The stack has taken the write, or it failed: it waits for the next tick. */
+	#writeOver = false;
+	#writeStatus = 0;
+	#shutdown: Request | null = null;
+	#settleQueued = false;
+
+	#connect: Request | null = null;
+	#connectScope: AsyncResource | null = null;
+	/** What `bind` was given. */
+	#localAddress: string | undefined;
+	#localPort = 0;
+	#dialled = false;
+
+	constructor(host: StackHost, sink: Sink) {
+		this.host = host;
+		this.sink = sink;
+	}
+
+	get isClosed(): boolean {
+		return this.#closed;
+	}
+
+	/** Takes over a connection that was accepted. */
+	adopt(socket: StackSocket): void {
+		this.#socket = socket;
+		socket.events = this;
+	}
+
+	// --- what Node asks for
+
+	bind(address: string, port: number): number {
+		this.#localAddress = address;
+		this.#localPort = port;
+		return 0;
+	}
+
+	get boundAddress(): string | undefined {
+		return this.#localAddress;
+	}
+	get boundPort(): number {
+		return this.#localPort;
+	}
+
+	/** Begins to connect; `request.oncomplete` tells the outcome later. Returns an error number if it cannot even begin. */
+	connect(request: Request, address: string, port: number): number {
+		if (this.#closed) return EBADF;
+		if (this.#dialled) return EINVAL;
+		this.#dialled = true;
+		const options: { address: string; port: number; localAddress?: string; localPort?: number } = { address, port };
+		if (this.#localAddress !== undefined && this.#localAddress !== "0.0.0.0") options.localAddress = this.#localAddress;
+		if (this.#localPort !== 0) options.localPort = this.#localPort;
+		try {
+			this.#socket = this.host.tcpConnect(options, this);
+		} catch (error) {
+			return errnoOfThrown(error);
+		}
+		this.#connect = request;
+		// Callbacks belong to whoever called `connect`, not to whatever woke the stack (AsyncLocalStorage).
+		this.#connectScope = new AsyncResource("TCPCONNECTWRAP");
+		this.#hold();
+		return 0;
+	}
+
+	/** There is no way to the address that Node asked for. */
+	refuse(errno: number): number {
+		this.#dialled = true;
+		return errno;
+	}
+
+	readStart(): number {
+		this.#reading = true;
+		this.#hold();
+		const socket = this.#socket;
+		if ((socket !== null && socket.available > 0) || this.#ended || this.#error !== 0) this.#queuePump();
+		return 0;
+	}
+
+	readStop(): number {
+		this.#reading = false;
+		this.#hold();
+		return 0;
+	}
+
+	/** Begins a write. Returns an error number if it cannot. */
+	write(request: Request, chunks: readonly Uint8Array[]): number {
+		const socket = this.#socket;
+		if (socket === null) return EBADF;
+		if (this.#dead) return this.#writeError();
+		this.#write = request;
+		this.#chunks = chunks;
+		this.#chunk = 0;
+		this.#offset = 0;
+		this.#push(socket);
+		return 0;
+	}
+
+	/** Bytes of the write in flight that the stack has not taken yet. */
+	get waiting(): number {
+		if (this.#write === null || this.#writeOver) return 0;
+		let bytes = -this.#offset;
+		for (let i = this.#chunk; i < this.#chunks.length; i++) bytes += this.#chunks[i]!.length;
+		return bytes;
+	}
+
+	shutdown(request: Request): number {
+		const socket = this.#socket;
+		if (socket === null || this.#dead) return ENOTCONN;
+		socket.finish();
+		this.#shutdown = request;
+		this.#queueSettle();
+		return 0;
+	}
+
+	/** Gives the connection up, and calls back from the event loop. */
+	close(callback?: () => void): void {
+		this.#giveUp(false, callback);
+	}
+
+	reset(callback?: () => void): number {
+		this.#giveUp(true, callback);
+		return 0;
+	}
+
+	ref(): void {
+		this.referenced = true;
+		this.#hold();
+	}
+
+	unref(): void {
+		this.referenced = false;
+		this.#hold();
+	}
+
+	setNoDelay(on: boolean): number {
+		this.#socket?.setNoDelay(on);
+		return 0;
+	}
+
+	setKeepAlive(on: boolean, seconds: number): number {
+		// 0 leaves the system's own delay, as with the kernel.
+		if (seconds > 0) this.#socket?.setKeepAlive(on, seconds);
+		else this.#socket?.setKeepAlive(on);
+		return 0;
+	}
+
+	getsockname(out: AddressOut): number {
+		const socket = this.#socket;
+		if (socket !== null) {
+			out.address = socket.localAddress;
+			out.port = socket.localPort;
+		} else if (this.#localAddress !== undefined || this.#dialled) {
+			out.address = this.#localAddress ?? "0.0.0.0";
+			out.port = this.#localPort;
+		} else return EBADF;
+		out.family = "IPv4";
+		return 0;
+	}
+
+	getpeername(out: AddressOut): number {
+		const socket = this.#socket;
+		if (socket === null) return EBADF;
+		if (this.#dead) return ENOTCONN;
+		out.address = socket.remoteAddress;
+		out.family = "IPv4";
+		out.port = socket.remotePort;
+		return 0;
+	}
+
+	// --- what the stack tells
+
+	connected(): void {
+		this.#connectDone(0);
+	}
+
+	readable(): void {
+		if (!this.#reading) return;
+		try {
+			this.#pump();
+		} catch (error) {
+			throwLater(error);
+		}
+	}
+
+	ended(): void {
+		this.#ended = true;
+		this.readable();
+	}
+
+	writable(): void {
+		const socket = this.#socket;
+		if (socket !== null && this.#write !== null && !this.#writeOver) this.#push(socket);
+	}
+
+	drained(): void {}
+
+	closed(error: string | null): void {
+		if (error === null || this.#closed) return;
+		const errno = errnoOf(error);
+		if (this.#connect !== null) return this.#connectDone(errno);
+		this.#dead = true;
+		this.#error = errno;
+		if (this.#reading && !this.#ended) return this.readable();
+		// Nobody reads: the write in flight learns of it, else the next one.
+		if (this.#write !== null && !this.#writeOver) this.#writeEnds(this.#writeError());
+	}
+
+	// --- inside
+
+	/** The error that a write on a dead connection meets. */
+	#writeError(): number {
+		const errno = this.#error;
+		this.#error = 0;
+		if (errno === 0 || (errno === ECONNRESET && this.#ended)) return EPIPE;
+		return errno;
+	}
+
+	#connectDone(status: number): void {
+		const request = this.#connect;
+		if (request === null) return;
+		const scope = this.#connectScope!;
+		this.#connect = null;
+		this.#connectScope = null;
+		this.#hold();
+		try {
+			scope.runInAsyncScope(completeConnect, undefined, request, status, this.sink);
+		} catch (error) {
+			throwLater(error);
+		}
+	}
+
+	#queuePump(): void {
+		if (this.#pumpQueued) return;
+		this.#pumpQueued = true;
+		pumpLater(this);
+	}
+
+	/** From the event loop, some time after `readStart`. */
+	pumpNow(): void {
+		this.#pumpQueued = false;
+		if (this.#reading) this.#pump();
+	}
+
+	/** Hands on what there is, in the order bytes, error or end of file, for as long as Node reads. */
+	#pump(): void {
+		const sink = this.sink;
+		while (this.#reading) {
+			const socket = this.#socket;
+			if (socket === null) return;
+			if (socket.available > 0) {
+				sink.deliver(socket);
+				continue;
+			}
+			if (this.#ended) {
+				this.#reading = false;
+				this.#hold();
+				sink.endOfFile();
+			} else if (this.#error !== 0) {
+				const errno = this.#error;
+				this.#error = 0;
+				this.#reading = false;
+				this.#hold();
+				sink.readFailed(errno);
+			}
+			return;
+		}
+	}
+
+	/** Offers the rest of the write in flight to the stack. */
+	#push(socket: StackSocket): void {
+		const chunks = this.#chunks;
+		while (this.#chunk < chunks.length) {
+			const chunk = chunks[this.#chunk]!;
+			if (this.#offset < chunk.length) {
+				this.#offset += socket.write(chunk, this.#offset);
+				if (this.#offset < chunk.length) return this.#hold();
+			}
+			this.#chunk++;
+			this.#offset = 0;
+		}
+		this.#writeEnds(0);
+	}
+
+	#writeEnds(status: number): void {
+		this.#writeOver = true;
+		this.#writeStatus = status;
+		this.#hold();
+		this.#queueSettle();
+	}
+
+	#queueSettle(): void {
+		if (this.#settleQueued) return;
+		this.#settleQueued = true;
+		settleSoon(this);
+	}
+
+	/** On the next tick: tells Node what is over. */
+	settle(): void {
+		this.#settleQueued = false;
+		const write = this.#write;
+		const shutdown = this.#shutdown;
+		if (write !== null && this.#writeOver) {
+			this.#write = null;
+			this.#chunks = [];
+			this.#writeOver = false;
+			this.sink.writeDone(write, this.#writeStatus);
+		}
+		if (shutdown !== null) {
+			this.#shutdown = null;
+			this.sink.shutdownDone(shutdown, 0);
+		}
+	}
+
+	#giveUp(reset: boolean, callback: (() => void) | undefined): void {
+		const socket = this.#socket;
+		if (!this.#closed) {
+			this.#closed = true;
+			this.#reading = false;
+			if (socket !== null && !this.#dead) {
+				if (reset || this.#connect !== null) socket.abort();
+				else socket.close();
+			}
+			this.#socket = null;
+			const connect = this.#connect;
+			const stuck = this.#write !== null && !this.#writeOver;
+			if (connect !== null || stuck) setImmediate(cancel, this, connect);
+			this.#connect = null;
+			this.#connectScope = null;
+			this.#writeOver = true;
+			if (stuck) this.#writeStatus = ECANCELED;
+			this.#hold();
+		}
+		if (callback !== undefined) setImmediate(callback);
+	}
+
+	/** What keeps the process alive: see above. */
+	#hold(): void {
+		const holding =
+			!this.#closed && (this.#connect !== null || (this.#write !== null && !this.#writeOver) || (this.#reading && this.referenced));
+		if (holding === this.#holding) return;
+		this.#holding = holding;
+		if (holding) this.host.ref();
+		else this.host.unref();
+	}
+}
+
+/** `oncomplete` is taken away from attempts that took too long. */
+function completeConnect(request: Request, status: number, handle: Sink): void {
+	request.oncomplete?.(status, handle, request, status === 0, status === 0);
+}
+
+/** From the event loop, before the handle's own callback: what was in flight when it was closed. */
+function cancel(conduit: Conduit, connect: Request | null): void {
+	if (connect !== null) completeConnect(connect, ECANCELED, conduit.sink);
+	conduit.settle();
+}

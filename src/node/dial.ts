@@ -1,0 +1,125 @@
+/**
+ * Active opens: how a `net.Socket` that is about to connect gets a handle on the stack.
+ *
+ * Hides when the decision falls. Node resolves the name, emits the events and makes the errors; all that happens here is that the
+ * socket already has a handle when Node would make one, and that this handle is told the address last of all. If the
+ * policy then says "kernel", it puts a TCP handle in its own place and passes the call on.
+ *
+ * Trying several addresses (autoSelectFamily) needs a handle for each. Node gives them to the socket by its method
+ * kReinitializeHandle; a property of the same name on the socket replaces each TCP handle by one of ours.
+ *
+ * A TLS client has a TCP handle inside its TLS handle from the start, so it is given a new one by the same method, before it
+ * connects.
+ */
+import net from "node:net";
+import tls from "node:tls";
+import { ENETUNREACH } from "./errno.ts";
+import { StackHandle } from "./handle.ts";
+import { type Request, reinitialize, reinitializeSymbol, type SocketInternals, TCP, TCP_SOCKET, type TCPHandle } from "./internals.ts";
+import { KERNEL, type Policy, UNREACHABLE } from "./policy.ts";
+import type { StackHost } from "./stack.ts";
+
+/** The dialer of a socket, for further attempts. */
+const dialerSymbol = Symbol("millrace.dialer");
+
+export class Dialer {
+	/** The host; the first call may open it. */
+	readonly host: () => StackHost;
+	readonly policy: Policy;
+
+	constructor(host: () => StackHost, policy: Policy) {
+		this.host = host;
+		this.policy = policy;
+	}
+
+	/** To be called before Node's own `connect` with its arguments: gives the socket a handle, if it may need one. */
+	prepare(socket: SocketInternals, args: readonly unknown[]): void {
+		const options = optionsOf(args);
+		if (options === null || !needsHandle(socket)) return;
+		// Whatever is wrong with them, Node says so.
+		const host = options.host || "localhost";
+		const port = typeof options.port === "string" && options.port.trim() !== "" ? Number(options.port) : options.port;
+		if (typeof host !== "string" || typeof port !== "number" || !(port >= 0 && port <= 65535)) return;
+		if (!this.policy.mayDial(host, port)) return;
+		// A socket that is used again.
+		if (socket.destroyed) Object.assign(socket, { _handle: null, _peername: null, _sockname: null });
+		const several = socket as unknown as Record<symbol, unknown>;
+		several[dialerSymbol] = this;
+		several[reinitializeSymbol] = reinitializeOnStack;
+		reinitialize(socket, new DialHandle(this));
+	}
+}
+
+interface ConnectOptions {
+	host?: unknown;
+	port?: unknown;
+	path?: unknown;
+}
+
+/** The options in the arguments of `connect`, or null if they are not for TCP. */
+function optionsOf(args: readonly unknown[]): ConnectOptions | null {
+	let first = args[0];
+	// Arguments that Node has put in order already: [options, callback].
+	if (Array.isArray(first)) first = first[0];
+	if (typeof first === "object" && first !== null) return (first as ConnectOptions).path ? null : (first as ConnectOptions);
+	// A number, or a string that is one, is a port; any other string is the path of a UNIX socket.
+	if (typeof first === "string" && !(Number(first) >= 0)) return null;
+	return { port: first, host: typeof args[1] === "string" ? args[1] : undefined };
+}
+
+function needsHandle(socket: SocketInternals): boolean {
+	const handle = socket._handle as { _parent?: unknown; _parentWrap?: unknown } | null;
+	if (handle === null) return !(socket as unknown as { _parent: { connecting?: boolean } | null })._parent?.connecting;
+	// Fresh from `tls.connect`: the TCP handle inside was made for this socket, and not connected yet.
+	return socket instanceof tls.TLSSocket && socket.connecting && handle._parentWrap === null && handle._parent instanceof TCP;
+}
+
+/** Node's way to give a socket the handle for its next attempt. */
+function reinitializeOnStack(this: SocketInternals, handle: TCPHandle): void {
+	handle.close();
+	const dialer = (this as unknown as Record<symbol, Dialer>)[dialerSymbol]!;
+	reinitialize(this, new DialHandle(dialer));
+}
+
+/** A handle that can connect. */
+class DialHandle extends StackHandle {
+	readonly #policy: Policy;
+
+	constructor(dialer: Dialer) {
+		super(dialer.host());
+		this.#policy = dialer.policy;
+	}
+
+	bind(address: string, port: number): number {
+		return this.conduit.bind(address, port);
+	}
+
+	bind6(address: string, port: number): number {
+		return this.conduit.bind(address, port);
+	}
+
+	connect(request: Request, address: string, port: number): number {
+		const verdict = this.#policy.destination(address, port);
+		if (verdict === KERNEL) return this.#handOver(request, address, port);
+		if (verdict === UNREACHABLE) return this.conduit.refuse(ENETUNREACH);
+		return this.conduit.connect(request, verdict, port);
+	}
+
+	connect6(request: Request, address: string, port: number): number {
+		return this.connect(request, address, port);
+	}
+
+	/** Lets a TCP handle of the kernel take this one's place, with all that it was told so far. */
+	#handOver(request: Request, address: string, port: number): number {
+		const kernel = new TCP(TCP_SOCKET);
+		reinitialize(this.owner!, kernel);
+		if (!this.conduit.referenced) kernel.unref();
+		const ipv6 = net.isIPv6(address);
+		const local = this.conduit.boundAddress;
+		if (local !== undefined) {
+			const error = ipv6 ? kernel.bind6(local, this.conduit.boundPort, 0) : kernel.bind(local, this.conduit.boundPort);
+			if (error !== 0) return error;
+		}
+		return ipv6 ? kernel.connect6(request, address, port) : kernel.connect(request, address, port);
+	}
+}

@@ -1,0 +1,39 @@
+/**
+ * Names of system errors, their numbers as Node reports them, and errors that look as if the kernel had caused them.
+ *
+ * Hides where the numbers come from: `util.getSystemErrorMap`, which is right on every platform.
+ */
+import { getSystemErrorMap } from "node:util";
+
+const numbers = new Map<string, number>();
+for (const [number, [name]] of getSystemErrorMap()) numbers.set(name, number);
+
+/** The number of a system error, negative; that of EIO for a name that the system does not have. */
+export function errnoOf(code: string): number {
+	return numbers.get(code) ?? numbers.get("EIO")!;
+}
+
+export const ECANCELED = errnoOf("ECANCELED");
+export const ECONNRESET = errnoOf("ECONNRESET");
+export const EPIPE = errnoOf("EPIPE");
+export const EBADF = errnoOf("EBADF");
+export const EINVAL = errnoOf("EINVAL");
+export const ENOTCONN = errnoOf("ENOTCONN");
+export const ENETUNREACH = errnoOf("ENETUNREACH");
+
+/** The number that stands for an error thrown by the stack. Anything that is not an error of ours is thrown on. */
+export function errnoOfThrown(error: unknown): number {
+	const code = (error as { code?: unknown } | null)?.code;
+	if (typeof code !== "string" || !numbers.has(code)) throw error;
+	return errnoOf(code);
+}
+
+/** An error as Node makes it from a failed system call: `read ECONNRESET`, with errno, code and syscall. */
+export function systemError(errno: number, syscall: string): NodeJS.ErrnoException {
+	const code = getSystemErrorMap().get(errno)?.[0] ?? `Unknown system error ${errno}`;
+	const error: NodeJS.ErrnoException = new Error(`${syscall} ${code}`);
+	error.errno = errno;
+	error.code = code;
+	error.syscall = syscall;
+	return error;
+}

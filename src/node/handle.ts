@@ -1,0 +1,154 @@
+/**
+ * The handle of a `net.Socket` on the stack: Node's JSStream, driven by a conduit.
+ *
+ * Hides how Node's C++ streams are spoken to. JSStream calls `isClosing`, `onreadstart`, `onreadstop`, `onwrite` and
+ * `onshutdown`, and is told by `readBuffer`, `emitEOF`, `finishWrite` and `finishShutdown`; http's parser, TLS and HTTP/2
+ * attach to it in C++ as they do to a kernel socket. The rest is what net.js asks of a TCP handle. Everything is a method of
+ * one prototype: a connection costs no closures.
+ *
+ * Two things JSStream cannot do. It cannot report a read error, so the socket that owns the handle is destroyed with the error
+ * that a failed read gives. And it hands over all of a buffer even if Node stops reading half-way, so with a buffer of the
+ * user (the `onread` option) it is given no more than fits.
+ *
+ * Bytes on their way in are read into one buffer per thread and copied from there by JSStream.
+ */
+import { type AddressOut, Conduit, type Sink } from "./conduit.ts";
+import { systemError } from "./errno.ts";
+import { JSStream, ownerSymbol, type Request, type SocketInternals, userBufferOf } from "./internals.ts";
+import type { StackHost, StackSocket } from "./stack.ts";
+
+/** Bytes given to Node at a time: what libuv offers a read. */
+const READ_SIZE = 65536;
+
+let scratch: Buffer | null = null;
+let scratchBusy = false;
+
+export class StackHandle extends JSStream implements Sink {
+	readonly conduit: Conduit;
+	/** Set and read by net.js; TLS replaces it by an accessor of its own. */
+	override reading = false;
+	/** The socket; for TLS clients the `TLSSocket`. */
+	owner: SocketInternals | null = null;
+	#userBuffer = false;
+
+	constructor(host: StackHost) {
+		super();
+		this.conduit = new Conduit(host, this);
+	}
+
+	// --- for C++
+
+	isClosing(): boolean {
+		return this.conduit.isClosed;
+	}
+	onreadstart(): number {
+		return this.conduit.readStart();
+	}
+	onreadstop(): number {
+		return this.conduit.readStop();
+	}
+	onwrite(request: Request, chunks: Uint8Array[]): number {
+		return this.conduit.write(request, chunks);
+	}
+	onshutdown(request: Request): number {
+		return this.conduit.shutdown(request);
+	}
+
+	// --- for net.js
+
+	close(callback?: () => void): void {
+		this.conduit.close(callback);
+	}
+	reset(callback?: () => void): number {
+		return this.conduit.reset(callback);
+	}
+	ref(): void {
+		this.conduit.ref();
+	}
+	unref(): void {
+		this.conduit.unref();
+	}
+	hasRef(): boolean {
+		return this.conduit.referenced && !this.conduit.isClosed;
+	}
+	setNoDelay(on: boolean): number {
+		return this.conduit.setNoDelay(on);
+	}
+	setKeepAlive(on: boolean, seconds: number): number {
+		return this.conduit.setKeepAlive(on, seconds);
+	}
+	getsockname(out: AddressOut): number {
+		return this.conduit.getsockname(out);
+	}
+	getpeername(out: AddressOut): number {
+		return this.conduit.getpeername(out);
+	}
+	get writeQueueSize(): number {
+		return this.conduit.waiting;
+	}
+	override useUserBuffer(buffer: Uint8Array): void {
+		this.#userBuffer = true;
+		super.useUserBuffer(buffer);
+	}
+
+	// --- for the conduit
+
+	deliver(socket: StackSocket): void {
+		let length = Math.min(socket.available, READ_SIZE);
+		if (this.#userBuffer && this.owner !== null) length = Math.min(length, userBufferOf(this.owner)?.length || length);
+		if (scratchBusy) {
+			// TLS may call the program before it has taken all of the buffer, and the program may read elsewhere.
+			const bytes = socket.read(length);
+			if (bytes !== null) this.readBuffer(bytes);
+			return;
+		}
+		scratch ??= Buffer.allocUnsafeSlow(READ_SIZE);
+		length = socket.readInto(scratch, 0, length);
+		scratchBusy = true;
+		try {
+			this.readBuffer(length === READ_SIZE ? scratch : scratch.subarray(0, length));
+		} finally {
+			scratchBusy = false;
+		}
+	}
+
+	endOfFile(): void {
+		this.emitEOF();
+	}
+
+	readFailed(errno: number): void {
+		this.owner?.destroy(systemError(errno, "read"));
+	}
+
+	writeDone(request: Request, status: number): void {
+		this.finishWrite(request, status);
+	}
+
+	shutdownDone(request: Request, status: number): void {
+		this.finishShutdown(request, status);
+	}
+}
+
+/**
+ * `resetAndDestroy` of Node insists on a TCP handle, so sockets on the stack have one of their own. A TLS socket has none:
+ * with a kernel socket, too, Node refuses.
+ */
+function resetAndDestroy(this: SocketInternals): SocketInternals {
+	if (!(this._handle instanceof StackHandle)) {
+		return Object.getPrototypeOf(this).resetAndDestroy.call(this);
+	}
+	if (this.connecting) this.once("connect", () => this._reset());
+	else this._reset();
+	return this;
+}
+
+// net.js makes the sockets of a server itself. This is where it says which socket a handle belongs to.
+Object.defineProperty(StackHandle.prototype, ownerSymbol, {
+	get(this: StackHandle) {
+		return this.owner;
+	},
+	set(this: StackHandle, owner: SocketInternals) {
+		this.owner = owner;
+		if (owner._handle === this) owner.resetAndDestroy = resetAndDestroy;
+	},
+});

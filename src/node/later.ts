@@ -1,0 +1,63 @@
+/**
+ * "Not now": the two moments at which a handle does what it must not do inside a call.
+ *
+ * Hides the queues. `settleSoon` comes after the running JavaScript and before anything else, as the kernel's answer to a write
+ * that it took at once; so what follows from it (the next write, a FIN) still leaves in the same turn of the stack.
+ * `pumpLater` comes from the event loop, as bytes that the kernel has do. One tick or one immediate serves all handles, so
+ * neither costs a closure or an object per call.
+ */
+
+export interface Settles {
+	settle(): void;
+}
+export interface Pumps {
+	pumpNow(): void;
+}
+
+let settling: Settles[] = [];
+let pumping: Pumps[] = [];
+
+/** Calls `target.settle()` on the next tick. Call it once until then. */
+export function settleSoon(target: Settles): void {
+	if (settling.push(target) === 1) process.nextTick(settleAll);
+}
+
+/** Calls `target.pumpNow()` from the event loop. Call it once until then. */
+export function pumpLater(target: Pumps): void {
+	if (pumping.push(target) === 1) setImmediate(pumpAll);
+}
+
+function settleAll(): void {
+	const now = settling;
+	settling = [];
+	let i = 0;
+	try {
+		while (i < now.length) now[i++]!.settle();
+	} finally {
+		// A callback of the program threw: the rest must not suffer.
+		while (i < now.length) settleSoon(now[i++]!);
+	}
+}
+
+function pumpAll(): void {
+	const now = pumping;
+	pumping = [];
+	let i = 0;
+	try {
+		while (i < now.length) now[i++]!.pumpNow();
+	} finally {
+		while (i < now.length) pumpLater(now[i++]!);
+	}
+}
+
+/**
+ * What a program's callback threw while the stack was at work becomes an uncaught exception of its own, so that the other
+ * connections of the same turn get their events: with kernel sockets, too, one callback's exception is nobody else's.
+ */
+export function throwLater(error: unknown): void {
+	process.nextTick(rethrow, error);
+}
+
+function rethrow(error: unknown): never {
+	throw error;
+}

@@ -1,0 +1,47 @@
+/**
+ * The preload's patch: `net.Socket.prototype.connect` and `net.Server.prototype._listen2`, and nothing else.
+ *
+ * http, https, http2, fetch and undici come through these two, whenever they were imported. Both call through, and keep name and
+ * arity, so that other wrappers of the same methods find what they expect.
+ */
+import net from "node:net";
+import { Dialer } from "./dial.ts";
+import { guardIpc } from "./ipc-guard.ts";
+import type { SocketInternals } from "./internals.ts";
+import { type Listen2, prepareServer } from "./listen.ts";
+import type { Policy } from "./policy.ts";
+import type { StackHost } from "./stack.ts";
+
+/**
+ * Sends the sockets of this thread to the stack, as `policy` says.
+ *
+ * @param host Called when the first socket needs it.
+ * @returns Undoes the patch; sockets that are open stay as they are.
+ */
+export function installPatch(host: () => StackHost, policy: Policy): () => void {
+	const sockets = net.Socket.prototype;
+	const servers = net.Server.prototype as unknown as { _listen2: Listen2 };
+	const nodeConnect = sockets.connect;
+	const nodeListen = servers._listen2;
+	const dialer = new Dialer(host, policy);
+
+	const connect = function (this: net.Socket, ...args: unknown[]): net.Socket {
+		dialer.prepare(this as SocketInternals, args);
+		return Reflect.apply(nodeConnect, this, args);
+	};
+	const listen: Listen2 = function (address, port, addressType, backlog, fd, flags) {
+		const taken = prepareServer(this, host, policy, address, port, fd);
+		if (taken === null) nodeListen.call(this, address, port, addressType, backlog, fd, flags);
+		else nodeListen.call(this, taken, port, net.isIPv6(taken) ? 6 : 4, backlog, fd, flags);
+	};
+	Object.defineProperty(connect, "name", { value: nodeConnect.name });
+	Object.defineProperty(listen, "name", { value: nodeListen.name });
+	sockets.connect = connect as typeof nodeConnect;
+	servers._listen2 = listen;
+	guardIpc();
+
+	return () => {
+		if (sockets.connect === (connect as typeof nodeConnect)) sockets.connect = nodeConnect;
+		if (servers._listen2 === listen) servers._listen2 = nodeListen;
+	};
+}

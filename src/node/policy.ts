@@ -1,0 +1,120 @@
+/**
+ * Which sockets go to the stack, and which stay with the kernel.
+ *
+ * Two policies. `StackOnly` is that of `createNet(host)`: every TCP socket goes to the host, and what the host cannot do is an
+ * error. `Shared` is that of the preload, where the program does not know of the stack:
+ *
+ * - Ports in `kernelPorts` stay with the kernel, both ways.
+ * - UNIX sockets, file descriptors, handles from elsewhere and cluster workers stay with the kernel (see patch.ts).
+ * - Listeners go to the stack. `::`, and no address at all, mean all IPv4 addresses of the stack; `::1` means 127.0.0.1; another
+ *   IPv6 address stays with the kernel. With `exposeLoopback` a listener on 127.0.0.0/8 listens on all addresses: for links whose
+ *   far side is this machine's own loop-back address.
+ * - Connections to 127.0.0.0/8, `::1` or `localhost` go to the stack if the link is a loop-back link or the stack listens on that port, so
+ *   that a program reaches both its own servers and the machine's. Other IPv6 destinations stay with the kernel, all the rest goes
+ *   to the stack.
+ */
+import { isIPv4 } from "node:net";
+import type { StackHost } from "./stack.ts";
+
+/** Answer: leave it to the kernel. */
+export const KERNEL = 1;
+/** Answer: there is no way there. */
+export const UNREACHABLE = 2;
+/** The address to use on the stack, or why not. */
+export type Verdict = string | typeof KERNEL | typeof UNREACHABLE;
+
+export interface Policy {
+	/** Where a server that wants to listen on `address` (undefined: all) listens. */
+	listener(address: string | undefined, port: number): Verdict;
+	/** Where a socket goes that wants to reach `address`. */
+	destination(address: string, port: number): Verdict;
+	/** Whether a socket that wants to reach this name or address may go to the stack; no more than a guess before the look-up. */
+	mayDial(host: string, port: number): boolean;
+}
+
+/** The IPv4 address that an address means on a stack without IPv6, or null. */
+function asIpv4(address: string): string | null {
+	if (isIPv4(address)) return address;
+	if (address === "::1") return "127.0.0.1";
+	if (address === "::") return "0.0.0.0";
+	const mapped = /^::ffff:([0-9.]+)$/i.exec(address);
+	return mapped !== null && isIPv4(mapped[1]!) ? mapped[1]! : null;
+}
+
+/** Connecting to "any address" means this host, as in the kernel. */
+function target(address: string): string | null {
+	const ipv4 = asIpv4(address);
+	return ipv4 === "0.0.0.0" ? "127.0.0.1" : ipv4;
+}
+
+function isLoopback(ipv4: string): boolean {
+	return ipv4.startsWith("127.");
+}
+
+/** Everything to the host. */
+export class StackOnly implements Policy {
+	listener(address: string | undefined): Verdict {
+		return address ? (asIpv4(address) ?? UNREACHABLE) : "0.0.0.0";
+	}
+
+	destination(address: string): Verdict {
+		return target(address) ?? UNREACHABLE;
+	}
+
+	mayDial(): boolean {
+		return true;
+	}
+}
+
+/** What the preload is told about sharing the program with the kernel. */
+export interface SharedOptions {
+	/** Ports that the kernel keeps. */
+	kernelPorts?: readonly number[];
+	/** The link is a loop-back link: 127.0.0.0/8 belongs to the stack. */
+	loopback?: boolean;
+	/** Listeners on 127.0.0.0/8 listen on all addresses of the stack. */
+	exposeLoopback?: boolean;
+}
+
+/** Stack and kernel side by side. */
+export class Shared implements Policy {
+	readonly #host: () => StackHost | null;
+	readonly #kernelPorts: ReadonlySet<number>;
+	readonly #loopback: boolean;
+	readonly #exposeLoopback: boolean;
+
+	/** @param host The host if it exists already: a question of policy does not create one. */
+	constructor(host: () => StackHost | null, options: SharedOptions = {}) {
+		this.#host = host;
+		this.#kernelPorts = new Set(options.kernelPorts);
+		this.#loopback = options.loopback ?? false;
+		this.#exposeLoopback = options.exposeLoopback ?? false;
+	}
+
+	listener(address: string | undefined, port: number): Verdict {
+		if (this.#kernelPorts.has(port)) return KERNEL;
+		if (!address) return "0.0.0.0";
+		const ipv4 = asIpv4(address);
+		if (ipv4 === null) return KERNEL;
+		return this.#exposeLoopback && isLoopback(ipv4) ? "0.0.0.0" : ipv4;
+	}
+
+	destination(address: string, port: number): Verdict {
+		if (this.#kernelPorts.has(port)) return KERNEL;
+		const ipv4 = target(address);
+		if (ipv4 === null || (isLoopback(ipv4) && !this.#ownsLoopback(port))) return KERNEL;
+		return ipv4;
+	}
+
+	mayDial(host: string, port: number): boolean {
+		if (this.#kernelPorts.has(port)) return false;
+		if (host.toLowerCase() === "localhost") return this.#ownsLoopback(port);
+		const address = target(host);
+		if (address === null) return !host.includes(":");
+		return !isLoopback(address) || this.#ownsLoopback(port);
+	}
+
+	#ownsLoopback(port: number): boolean {
+		return this.#loopback || (this.#host()?.hasListener(port) ?? false);
+	}
+}
