@@ -4,9 +4,9 @@
  * Each check is made by doing the thing in small, not by guessing from versions, and says what it found in one line.
  */
 import { createServer } from "node:net";
-import { networkInterfaces } from "node:os";
 import { tapAvailable } from "../link/tap.ts";
 import { Arena } from "../memory/arena.ts";
+import { interfaceWith } from "../node/interfaces.ts";
 import { linkEnds } from "../node/run-options.ts";
 import { versionText } from "./help.ts";
 
@@ -61,18 +61,9 @@ function tapLinkFinding(): Finding {
 	const { ok, reason } = tapAvailable();
 	if (!ok) return { ok, reason };
 	const { address, kernelAddress } = linkEnds("tap", { address: null, kernelAddress: null });
-	const holder = holderOf(kernelAddress);
+	const holder = interfaceWith(kernelAddress.slice(0, kernelAddress.indexOf("/")));
 	const remark = holder === null ? "" : `, but ${holder} has ${kernelAddress} already: give --address and --kernel-address`;
 	return { ok: true, reason: `${reason}; the program would be at ${address}${remark}` };
-}
-
-/** The interface of this machine that has the address already. */
-function holderOf(address: string): string | null {
-	const wanted = address.slice(0, address.indexOf("/"));
-	for (const [name, addresses] of Object.entries(networkInterfaces())) {
-		if (addresses?.some((entry) => entry.address === wanted)) return name;
-	}
-	return null;
 }
 
 function kernelSockets(): Promise<Finding> {

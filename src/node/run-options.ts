@@ -137,11 +137,11 @@ export function parseRunOptions(input: unknown, label: OptionLabel = jsonLabel):
 		address: fields.take("address", readHostAddress),
 		kernelAddress: fields.take("kernelAddress", readHostAddress),
 		gateway: fields.take("gateway", readAddress),
-		routes: fields.take("routes", (v, c) => readList(v, c, readRoute)) ?? [],
-		publish: fields.take("publish", (v, c) => readList(v, c, readPublish)) ?? [],
+		routes: fields.take("routes", list(readRoute)) ?? [],
+		publish: fields.take("publish", list(readPublish)) ?? [],
 		impair: fields.take("impair", readImpair),
 		capture: fields.take("capture", readPath),
-		kernelPorts: fields.take("kernelPorts", (v, c) => readList(v, c, readPort)) ?? [],
+		kernelPorts: fields.take("kernelPorts", list(readPort)) ?? [],
 		stats: fields.take("stats", readFlag) ?? false,
 		mtu: fields.take("mtu", readMtu),
 		memory: fields.take("memory", readMemory),
@@ -197,10 +197,12 @@ function complainer(path: string, label: OptionLabel, value: unknown): Complain 
 	};
 }
 
-/** Lists are arrays, or text with commas, or arrays of such text. */
-function readList<T>(value: unknown, complain: Complain, read: (item: unknown, complain: Complain) => T): T[] {
-	const items = (Array.isArray(value) ? value : [value]).flatMap((item) => (typeof item === "string" ? item.split(",") : [item]));
-	return items.map((item) => read(item, items.length === 1 ? complain : (wanted) => complain(`a list of which each is ${wanted}`)));
+/** Lists are arrays, or text with commas, or arrays of such text; a complaint is about the item. */
+function list<T>(read: (item: unknown, complain: Complain) => T): Read<T[]> {
+	return (value, _complain, path, label) =>
+		(Array.isArray(value) ? value : [value])
+			.flatMap((item) => (typeof item === "string" ? item.split(",") : [item]))
+			.map((item) => read(item, complainer(path, label, item)));
 }
 
 function readQuantity(value: unknown, complain: Complain, read: (text: string) => number | null, least: number, most: number, wanted: string): number {
@@ -212,8 +214,8 @@ function readQuantity(value: unknown, complain: Complain, read: (text: string) =
 const readFraction1: Read<number> = (value, complain) =>
 	readQuantity(value, complain, readFraction, 0, 1, "a percentage between 0% and 100%, such as 2%");
 
-/** An hour: more is a typing mistake, and would overflow 32-bit microseconds. */
-const readTime: Read<number> = (value, complain) => readQuantity(value, complain, readMicroseconds, 0, 2_000_000_000, "a time such as 20ms, 150us or 1.5s (at most 2000s)");
+const readTime: Read<number> = (value, complain) =>
+	readQuantity(value, complain, readMicroseconds, 0, 60_000_000, "a time such as 20ms, 150us or 1.5s (at most 60s)");
 
 const readRate: Read<number> = (value, complain) =>
 	readQuantity(value, complain, readBitRate, 8000, 1e12, "a rate such as 100mbit, 56kbit or 1gbit (at least 8kbit)");

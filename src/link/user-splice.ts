@@ -1,0 +1,149 @@
+/**
+ * A splice: one connection of the stack and one of the kernel, joined so that each end sees the other's behaviour.
+ *
+ * Hides the differences between the two faces. Bytes pass in both directions with back pressure: neither side is read while
+ * the other cannot take more, so what waits here is at most one chunk of the kernel's (64 KiB) and one read of the stack's.
+ * An end of stream passes as an end of stream (the other direction goes on), a reset as a reset.
+ *
+ * The kernel's socket is unreferenced: the program's own sockets decide how long the process lives, and writes that are under
+ * way keep the event loop alive by themselves.
+ */
+import type { SocketEvents, TcpSocket } from "../socket/socket.ts";
+import type { KernelSocket } from "./user-kernel.ts";
+
+/** Bytes that one read takes from the stack. */
+const CHUNK = 65536;
+
+/** What a splice tells its owner. */
+export interface SpliceOwner {
+	/** Bytes that came from the stack, or went into it. */
+	bytesOut: number;
+	bytesIn: number;
+	/** Called once, when both connections are done with. */
+	spliceClosed(splice: Splice): void;
+}
+
+export class Splice implements SocketEvents {
+	readonly #owner: SpliceOwner;
+	readonly #outer: KernelSocket;
+	#inner: TcpSocket | null = null;
+	/** A chunk of the kernel's that the stack has not taken in full, and how far it has. */
+	#rest: Uint8Array | null = null;
+	#taken = 0;
+	/** The kernel's socket takes no more for now. */
+	#blocked = false;
+	#outerEnded = false;
+	#innerEnded = false;
+	#closed = false;
+
+	/** @param outer The kernel's socket, with `allowHalfOpen`; it is left paused until the stack's side stands. */
+	constructor(owner: SpliceOwner, outer: KernelSocket) {
+		this.#owner = owner;
+		this.#outer = outer;
+		outer.pause();
+		outer.setNoDelay(true);
+		outer.unref();
+		outer.on("data", (chunk: Uint8Array) => this.#offer(chunk));
+		outer.on("end", () => {
+			this.#outerEnded = true;
+			if (this.#rest === null) this.#inner?.finish();
+		});
+		outer.on("drain", () => {
+			this.#blocked = false;
+			this.#pump();
+		});
+		outer.on("error", () => this.#reset());
+		outer.on("close", () => this.#outerClosed());
+	}
+
+	/** Joins the stack's side; to be called before its first event. */
+	join(inner: TcpSocket): void {
+		this.#inner = inner;
+		inner.setNoDelay(true);
+	}
+
+	/** The stack's side stands: bytes may flow. */
+	connected(): void {
+		if (!this.#closed) this.#outer.resume();
+	}
+
+	readable(): void {
+		this.#pump();
+	}
+
+	ended(): void {
+		this.#innerEnded = true;
+		this.#outer.end();
+	}
+
+	writable(): void {
+		const rest = this.#rest;
+		if (rest === null) return;
+		this.#rest = null;
+		this.#offer(rest, this.#taken);
+		if (this.#rest !== null) return;
+		if (this.#closed) this.#leave();
+		else if (this.#outerEnded) this.#inner?.finish();
+		else this.#outer.resume();
+	}
+
+	drained(): void {}
+
+	/** The stack's side is done with; an error means that its peer reset it, refused it or was not to be found. */
+	closed(error: string | null): void {
+		this.#inner = null;
+		if (this.#closed) return;
+		if (error !== null) this.#outer.resetAndDestroy();
+		else if (!this.#innerEnded) this.#outer.destroy();
+	}
+
+	/** Ends both sides at once, with a reset. */
+	abort(): void {
+		this.#reset();
+		this.#outer.resetAndDestroy();
+	}
+
+	/** Hands a chunk to the stack; what it does not take waits, and the kernel's side with it. */
+	#offer(chunk: Uint8Array, from = 0): void {
+		const inner = this.#inner;
+		if (inner === null) return;
+		const taken = inner.write(chunk, from);
+		this.#owner.bytesIn += taken;
+		if (from + taken === chunk.length) return;
+		this.#rest = chunk;
+		this.#taken = from + taken;
+		this.#outer.pause();
+	}
+
+	/** Moves what the stack has to the kernel, until one of them has had enough. */
+	#pump(): void {
+		const inner = this.#inner;
+		while (inner !== null && !this.#blocked && !this.#closed) {
+			const bytes = inner.read(CHUNK);
+			if (bytes === null) return;
+			this.#owner.bytesOut += bytes.length;
+			this.#blocked = !this.#outer.write(bytes);
+		}
+	}
+
+	#reset(): void {
+		const inner = this.#inner;
+		this.#inner = null;
+		inner?.abort();
+	}
+
+	#outerClosed(): void {
+		if (this.#closed) return;
+		this.#closed = true;
+		// Cut off, unless both ends have seen the other's end of stream; then what still waits for the stack is not lost.
+		if (!this.#innerEnded || !this.#outerEnded) this.#reset();
+		else if (this.#rest === null) this.#leave();
+		this.#owner.spliceClosed(this);
+	}
+
+	#leave(): void {
+		const inner = this.#inner;
+		this.#inner = null;
+		inner?.close();
+	}
+}

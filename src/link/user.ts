@@ -1,0 +1,317 @@
+/**
+ * User-mode networking: a way out of the stack, and into it, by the kernel's ordinary sockets, without any privilege.
+ *
+ * A gateway is a second host, on the far end of a link. To the program on the near end it is the router and every machine
+ * behind it: it takes packets to any address and answers as that address would. Each connection that arrives is made again
+ * with a kernel socket and the two are spliced; the SYN is answered only when the outer connection stands, so that a refusal
+ * or a missing machine looks to the program as it would without a gateway. In the other direction a port of this machine is
+ * published: the gateway accepts there and connects to the program.
+ *
+ * As in QEMU's user network, the gateway's own address stands for this machine's 127.0.0.1, so a program reaches local
+ * services at 10.0.2.2. Every byte crosses two complete TCP endpoints of Millrace.
+ *
+ * `createGateway` serves whatever is at the other end of its link: a virtual machine, a sandbox, another process. `userLink`
+ * is the same with the program in this process: a memory link whose far end is a gateway, behind the Link interface.
+ */
+import { MillraceError } from "../errors.ts";
+import { createHost, type Host, type TcpRequest } from "../host/host.ts";
+import type { Batch } from "../memory/batch.ts";
+import type { Runtime } from "../time/clock.ts";
+import type { Link, LinkContext } from "./link.ts";
+import { type MemoryLink, memoryLinkPair } from "./memory.ts";
+import { KernelServer, KernelSocket } from "./user-kernel.ts";
+import { Splice, type SpliceOwner } from "./user-splice.ts";
+
+/** An end of a connection, as the gateway's policy sees it. */
+export interface Endpoint {
+	/** IPv4 address. */
+	address: string;
+	port: number;
+}
+
+/** A port of this machine that leads to a port of the guest. */
+export interface Publication {
+	/** Port of this machine; 0: any free one. */
+	port: number;
+	/** Port of the guest. */
+	to: number;
+	/** Address of this machine; default 127.0.0.1, so that only this machine can use it. */
+	address?: string;
+}
+
+export interface GatewayOptions {
+	/** The link to the guest; the gateway opens and closes it. */
+	link: Link;
+	runtime: Runtime;
+	/** The gateway's own address; default 10.0.2.2/24. */
+	address?: string;
+	/** The guest's address, to which published ports lead; default 10.0.2.15. */
+	guest?: string;
+	/**
+	 * Where a connection of the guest goes: what was asked for, something else, or null to refuse it. Default: the gateway's own
+	 * address leads to 127.0.0.1 of this machine, everything else to itself.
+	 */
+	dial?: (to: Endpoint, from: Endpoint) => Endpoint | null;
+	/** Connections at a time, both directions together; further ones are refused. Default 8192. */
+	maxConnections?: number;
+	/** Bytes of the gateway's arena; default that of a host. */
+	memory?: number;
+}
+
+/** Figures of a gateway. */
+export interface GatewayCounters {
+	/** Connections at the moment. */
+	open: number;
+	/** Connections that came by published ports. */
+	inbound: number;
+	/** Connections that the guest made. */
+	outbound: number;
+	/** Connections of the guest that `dial` or the other side refused. */
+	refused: number;
+	/** Connections turned away because `maxConnections` were open. */
+	full: number;
+	/** Bytes to the guest, and from it. */
+	bytesIn: number;
+	bytesOut: number;
+}
+
+const DEFAULT_ADDRESS = "10.0.2.2/24";
+const DEFAULT_GUEST = "10.0.2.15";
+const THIS_MACHINE = "127.0.0.1";
+const MAX_CONNECTIONS = 8192;
+
+/** Reset is how an outer error that the guest cannot be told in words reaches it. */
+const UNREACHABLE = new Set(["EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ENETDOWN", "ETIMEDOUT"]);
+
+export class Gateway implements SpliceOwner {
+	/** The gateway's own host. */
+	readonly host: Host;
+	readonly #address: string;
+	readonly #guest: string;
+	readonly #dial: (to: Endpoint, from: Endpoint) => Endpoint | null;
+	readonly #limit: number;
+	readonly #splices = new Set<Splice>();
+	readonly #servers = new Set<KernelServer>();
+	#inbound = 0;
+	#outbound = 0;
+	#refused = 0;
+	#full = 0;
+	bytesIn = 0;
+	bytesOut = 0;
+
+	constructor(options: GatewayOptions) {
+		const { link, runtime, address = DEFAULT_ADDRESS, guest = DEFAULT_GUEST, memory } = options;
+		this.#address = address.slice(0, address.indexOf("/"));
+		this.#guest = guest;
+		this.#dial = options.dial ?? ((to) => (to.address === this.#address ? { address: THIS_MACHINE, port: to.port } : to));
+		this.#limit = options.maxConnections ?? MAX_CONNECTIONS;
+		this.host = createHost({ link, runtime, addresses: [address], acceptAny: true, ...(memory === undefined ? {} : { memory }) });
+		this.host.tcpListenAny((request) => this.#requested(request));
+	}
+
+	/**
+	 * Opens a port of this machine that leads to one of the guest.
+	 *
+	 * @returns The port, which matters when any free one was asked for, and a way to close it again; connections go on.
+	 * @throws {MillraceError} EADDRINUSE, EACCES, EADDRNOTAVAIL: the port cannot be had.
+	 */
+	publish(publication: Publication): Promise<{ port: number; close: () => void }> {
+		const { port, to, address = THIS_MACHINE } = publication;
+		const server = new KernelServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => this.#accepted(socket, to));
+		return new Promise((resolve, reject) => {
+			server.once("error", (error: NodeJS.ErrnoException) => {
+				const remedy = error.code === "EACCES" ? "Ports below 1024 need privilege: publish another one" : "Publish another port";
+				const code = error.code ?? "EIO";
+				reject(new MillraceError(code, `cannot publish port ${port} on ${address}: ${code}. ${remedy}, such as ${(port % 64511) + 1024}:${to}`, { cause: error }));
+			});
+			server.listen({ host: address, port, exclusive: true }, () => {
+				this.#servers.add(server);
+				// Errors of a server that listens (too many open files) concern one connection; the client sees a reset.
+				server.on("error", () => {});
+				const close = (): void => {
+					this.#servers.delete(server);
+					server.close();
+				};
+				resolve({ port: (server.address() as { port: number }).port, close });
+			});
+			server.unref();
+		});
+	}
+
+	/** Resets all connections, closes all ports and the link. */
+	async close(): Promise<void> {
+		for (const server of this.#servers) server.close();
+		this.#servers.clear();
+		for (const splice of [...this.#splices]) splice.abort();
+		await this.host.close();
+	}
+
+	counters(): GatewayCounters {
+		return {
+			open: this.#splices.size,
+			inbound: this.#inbound,
+			outbound: this.#outbound,
+			refused: this.#refused,
+			full: this.#full,
+			bytesIn: this.bytesIn,
+			bytesOut: this.bytesOut,
+		};
+	}
+
+	/** @internal */
+	spliceClosed(splice: Splice): void {
+		this.#splices.delete(splice);
+	}
+
+	/** A client of this machine came to a published port. */
+	#accepted(socket: KernelSocket, to: number): void {
+		if (this.#splices.size >= this.#limit) {
+			this.#full++;
+			socket.resetAndDestroy();
+			return;
+		}
+		const splice = new Splice(this, socket);
+		try {
+			splice.join(this.host.tcpConnect({ address: this.#guest, port: to }, splice));
+		} catch {
+			// No source port or no memory: to the client, the program is not there.
+			this.#refused++;
+			socket.resetAndDestroy();
+			return;
+		}
+		this.#splices.add(splice);
+		this.#inbound++;
+	}
+
+	/** The guest wants to connect to some address: make that connection outside, then answer. */
+	#requested(request: TcpRequest): void {
+		const target = this.#dial({ address: request.localAddress, port: request.localPort }, { address: request.remoteAddress, port: request.remotePort });
+		if (target === null) {
+			this.#refused++;
+			request.refuse();
+			return;
+		}
+		if (this.#splices.size >= this.#limit) {
+			this.#full++;
+			request.refuse();
+			return;
+		}
+		const socket = new KernelSocket({ allowHalfOpen: true });
+		const splice = new Splice(this, socket);
+		this.#splices.add(splice);
+		const failed = (error: NodeJS.ErrnoException): void => {
+			this.#refused++;
+			request.refuse(UNREACHABLE.has(error.code ?? "") ? "host" : "reset");
+		};
+		socket.once("error", failed);
+		socket.connect({ host: target.address, port: target.port, family: 4 }, () => {
+			socket.off("error", failed);
+			const inner = request.accept(splice);
+			if (inner === null) {
+				// The guest gave up while the outer connection was being made.
+				socket.resetAndDestroy();
+				return;
+			}
+			this.#outbound++;
+			splice.join(inner);
+		});
+		socket.unref();
+	}
+}
+
+/**
+ * A gateway at the far end of any link: user-mode networking for the guest at the near end.
+ *
+ * @example
+ * const gateway = createGateway({ link: framesOfTheVirtualMachine, runtime: nodeRuntime() });
+ * await gateway.publish({ port: 8080, to: 80 });
+ * @throws {MillraceError} what opening the link throws.
+ */
+export function createGateway(options: GatewayOptions): Gateway {
+	return new Gateway(options);
+}
+
+export interface UserLinkOptions extends Pick<GatewayOptions, "address" | "guest" | "dial" | "maxConnections" | "memory"> {
+	/** Largest IP packet, in bytes; default 1500. */
+	mtu?: number;
+}
+
+/** The near end of a memory link whose far end is a gateway. */
+export class UserLink implements Link {
+	readonly name = "user";
+	readonly medium = "ip";
+	readonly mtu: number;
+	readonly #near: MemoryLink;
+	readonly #far: MemoryLink;
+	readonly #options: UserLinkOptions;
+	#gateway: Gateway | null = null;
+	/** Nothing of the kernel's is waited for while no port is published, so a timer holds the process for the program's sockets. */
+	#hold: NodeJS.Timeout | null = null;
+
+	constructor(options: UserLinkOptions = {}) {
+		this.#options = options;
+		[this.#near, this.#far] = memoryLinkPair({ name: "user", medium: "ip", mtu: options.mtu ?? 1500 });
+		this.mtu = this.#near.mtu;
+	}
+
+	/** The gateway, once the link is open. */
+	get gateway(): Gateway {
+		if (this.#gateway === null) throw new MillraceError("MILLRACE_LINK_CLOSED", "the user link has a gateway only while it is open: create the host first");
+		return this.#gateway;
+	}
+
+	open(context: LinkContext): void {
+		this.#near.open(context);
+		const { mtu: _, ...options } = this.#options;
+		this.#gateway = createGateway({ ...options, link: this.#far, runtime: context.runtime });
+	}
+
+	receive(batch: Batch): number {
+		return this.#near.receive(batch);
+	}
+
+	transmit(batch: Batch): number {
+		return this.#near.transmit(batch);
+	}
+
+	flush(): void {
+		this.#near.flush();
+	}
+
+	ref(): void {
+		this.#hold ??= setInterval(() => {}, 2 ** 30);
+	}
+
+	unref(): void {
+		if (this.#hold !== null) clearInterval(this.#hold);
+		this.#hold = null;
+	}
+
+	close(): void {
+		this.unref();
+		this.#near.close();
+		void this.#gateway?.close();
+		this.#gateway = null;
+	}
+
+	counters(): Readonly<Record<string, number>> {
+		const gateway = this.#gateway?.counters();
+		return gateway === undefined ? this.#near.counters() : { ...this.#near.counters(), ...prefixed(gateway) };
+	}
+}
+
+function prefixed(counters: GatewayCounters): Record<string, number> {
+	return Object.fromEntries(Object.entries(counters).map(([name, value]) => [`gateway${name[0]!.toUpperCase()}${name.slice(1)}`, value]));
+}
+
+/**
+ * The rootless link: the stack's connections leave through kernel sockets, and ports of this machine can be published.
+ *
+ * @example
+ * const link = userLink();
+ * const host = createHost({ link, addresses: ["10.0.2.15/24"], routes: [{ to: "0.0.0.0/0" }] });
+ * await link.gateway.publish({ port: 8080, to: 80 });
+ */
+export function userLink(options: UserLinkOptions = {}): UserLink {
+	return new UserLink(options);
+}

@@ -1,0 +1,102 @@
+/**
+ * A stack for this process, as the environment asks for it: the variable MILLRACE_OPTIONS, which `millrace run` sets, or which
+ * is set by hand for `node --import millrace/register`.
+ *
+ * Hides everything between the options and a host that is ready for the program's sockets: the link, its announcement, the
+ * publishing of ports, the figures, the end. It changes nothing of Node; that is register's part.
+ *
+ * What is said goes to stderr, one line each, beginning with "millrace: ".
+ */
+import type { Host } from "../host/host.ts";
+import type { Gateway } from "../link/user.ts";
+import { atEnd } from "./run-end.ts";
+import { showFigures } from "./run-figures.ts";
+import { openRunHost, type RunHost } from "./run-link.ts";
+import { OPTIONS_VARIABLE, parseRunOptions, type RunOptions } from "./run-options.ts";
+
+/** The stack of this process. */
+export interface RunningStack {
+	readonly host: Host;
+	readonly options: RunOptions;
+	/** Which link it was, also if the options left the choice. */
+	readonly kind: RunHost["kind"];
+	/** Which link was taken, with which addresses, and why. */
+	readonly description: string;
+	/** Settles when the ports that the options name are published; rejects if one cannot be had. */
+	readonly ready: Promise<void>;
+}
+
+let running: RunningStack | null = null;
+
+/**
+ * Starts the stack of this process; further calls return the same.
+ *
+ * @throws {MillraceError} MILLRACE_BAD_OPTION for what the variable says, or the link's own error; nothing is left open.
+ */
+export function startFromEnvironment(): RunningStack {
+	running ??= start(parseRunOptions(process.env[OPTIONS_VARIABLE] ?? ""));
+	return running;
+}
+
+function start(options: RunOptions): RunningStack {
+	const { host, kind, description, address, gateway, flushCapture } = openRunHost(options);
+	const say = options.quiet ? () => {} : complain;
+	say(description);
+
+	const opened = (port: number, at: string): void => {
+		say(`port ${port} of the program is open at ${at} (http://${at}/ if it is a web server)`);
+	};
+	let ready = Promise.resolve();
+	if (gateway === null) host.onListen = (port) => opened(port, `${address}:${port}`);
+	else if (options.publish.length === 0) publishAll(host, gateway, opened);
+	else {
+		ready = publishOnly(gateway, options, opened);
+		// Whoever waits for it hears of a failure; if nobody does, it is said here, and the process goes on without the port.
+		ready.catch(() => {});
+	}
+
+	const figures = options.stats ? showFigures(host, complain) : null;
+	atEnd(
+		async () => {
+			figures?.stop();
+			await host.close();
+		},
+		flushCapture,
+	);
+	return { host, options, kind, description, ready };
+}
+
+/** Publishes each port that the program listens on under its own number, as long as it does. */
+function publishAll(host: Host, gateway: Gateway, opened: (port: number, at: string) => void): void {
+	const closers = new Map<number, Promise<(() => void) | null>>();
+	host.onListen = (port) => {
+		if (closers.has(port)) return;
+		const published = gateway.publish({ port, to: port }).then(
+			({ close }) => {
+				opened(port, `127.0.0.1:${port}`);
+				return close;
+			},
+			(error: Error) => {
+				complain(error.message.replace(/^millrace: /, "").replace("Publish another port, such as", "Choose another port: --publish"));
+				return null;
+			},
+		);
+		closers.set(port, published);
+	};
+	host.onUnlisten = (port) => {
+		if (host.hasListener(port)) return;
+		void closers.get(port)?.then((close) => close?.());
+		closers.delete(port);
+	};
+}
+
+async function publishOnly(gateway: Gateway, options: RunOptions, opened: (port: number, at: string) => void): Promise<void> {
+	for (const publication of options.publish) {
+		const { port } = await gateway.publish(publication);
+		opened(publication.to, `${publication.address}:${port}`);
+	}
+}
+
+function complain(text: string): void {
+	process.stderr.write(`millrace: ${text}\n`);
+}

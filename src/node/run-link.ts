@@ -1,0 +1,118 @@
+/**
+ * The link of a run: from options to a host that stands on an open link.
+ *
+ * Hides how links are chosen, built and wrapped. A TAP device where it is permitted, otherwise user-mode networking; whether
+ * it is permitted is found out by making the device, since no check beforehand is exact (name spaces, modules, containers).
+ * Impairments lie next to the link, the capture around them: it shows what the stack sent and what reached it, as a capture
+ * on an end system shows a network that loses frames elsewhere.
+ */
+import { MillraceError } from "../errors.ts";
+import { createHost, type Host } from "../host/host.ts";
+import { CaptureWriter, captureLink } from "../link/capture.ts";
+import { impairLink } from "../link/impair.ts";
+import type { Link } from "../link/link.ts";
+import { loopbackLink } from "../link/loopback.ts";
+import { tapLink } from "../link/tap.ts";
+import { type Gateway, userLink } from "../link/user.ts";
+import { openCaptureFile } from "./capture-file.ts";
+import { interfaceWith } from "./interfaces.ts";
+import { type LinkChoice, linkEnds, type RunOptions } from "./run-options.ts";
+import { nodeRuntime } from "./runtime.ts";
+
+/** A host on its link. */
+export interface RunHost {
+	host: Host;
+	kind: LinkChoice["kind"];
+	/** Which link was taken, with which addresses, and why: for people. */
+	description: string;
+	/** The stack's own address, without prefix length. */
+	address: string;
+	/** Of the user link. */
+	gateway: Gateway | null;
+	/** Writes out what the capture still holds. */
+	flushCapture(): void;
+}
+
+/** Errors of making a TAP device that mean "not here", and not "not so": then another link may be taken. */
+const NOT_PERMITTED = new Set(["EPERM", "EACCES", "ENOENT", "ENODEV", "ENXIO", "MILLRACE_KOFFI", "MILLRACE_PLATFORM"]);
+
+/**
+ * Opens the link that the options ask for, and a host on it.
+ *
+ * @throws {MillraceError} with the reason, and nothing left open, when that cannot be had.
+ */
+export function openRunHost(options: RunOptions): RunHost {
+	if (options.link !== null) return open(options.link, options, "as asked for");
+	if (options.publish.length > 0) return open({ kind: "user" }, options, "for there are ports to publish");
+	try {
+		return open({ kind: "tap" }, options, "permitted here");
+	} catch (error) {
+		if (!(error instanceof MillraceError) || !NOT_PERMITTED.has(error.code)) throw error;
+		if (options.gateway !== null || options.routes.length > 0) throw error;
+		return open({ kind: "user" }, options, `no TAP device: ${firstSentence(error.message)}`);
+	}
+}
+
+/** The part of an address before its prefix length. */
+function bare(address: string): string {
+	return address.slice(0, address.indexOf("/"));
+}
+
+function firstSentence(message: string): string {
+	return message.replace(/^millrace: /, "").replace(/\. .*$/s, "");
+}
+
+function open(choice: LinkChoice, options: RunOptions, why: string): RunHost {
+	const { kind } = choice;
+	if (kind === "loopback") {
+		const link = loopbackLink(options.mtu === null ? {} : { mtu: options.mtu });
+		const parts = openHost(link, options, "127.0.0.1/8", []);
+		return { ...parts, kind, gateway: null, address: "127.0.0.1", description: `link loopback (${why}): 127.0.0.0/8 within this process` };
+	}
+
+	const ends = linkEnds(kind, options);
+	const mtu = options.mtu === null ? {} : { mtu: options.mtu };
+	const address = bare(ends.address);
+	if (kind === "user") {
+		const link = userLink({ address: ends.kernelAddress, guest: address, ...mtu });
+		const parts = openHost(link, options, ends.address, [{ to: "0.0.0.0/0" }]);
+		const description = `link user (${why}): ${ends.address} in this process, reached by 127.0.0.1; this machine is ${bare(ends.kernelAddress)}`;
+		return { ...parts, kind, gateway: link.gateway, address, description };
+	}
+
+	const holder = interfaceWith(bare(ends.kernelAddress));
+	// An existing device may be attached to; it then has the address rightly.
+	if (holder !== null && holder !== choice.name) {
+		throw new MillraceError("EADDRINUSE", `${bare(ends.kernelAddress)} belongs to ${holder} already. Choose another network, such as --address 10.78.0.2`);
+	}
+	const link = tapLink({ kernelAddress: ends.kernelAddress, ...mtu, ...(choice.name === undefined ? {} : { name: choice.name }) });
+	const routes = options.gateway === null ? options.routes : [...options.routes, { to: "0.0.0.0/0", via: options.gateway }];
+	const parts = openHost(link, options, ends.address, routes);
+	return { ...parts, kind, gateway: null, address, description: `link ${link.name} (${why}): ${ends.address}, the kernel is ${bare(ends.kernelAddress)}` };
+}
+
+/** Wraps the link as the options say and opens a host on it. */
+function openHost(link: Link, options: RunOptions, address: string, routes: RunOptions["routes"]): Pick<RunHost, "host" | "flushCapture"> {
+	let outer = link;
+	if (options.impair !== null) {
+		const { seed, rate, ...impair } = options.impair;
+		outer = impairLink(outer, { ...impair, ...(rate === 0 ? {} : { rate }), ...(seed === null ? {} : { seed }) });
+	}
+	const sink = options.capture === null ? null : openCaptureFile(options.capture);
+	const writer = sink === null ? null : new CaptureWriter({ sink, startTime: Date.now() * 1000 });
+	if (writer !== null) outer = captureLink(outer, writer);
+	try {
+		const host = createHost({
+			link: outer,
+			runtime: nodeRuntime(),
+			addresses: [address],
+			routes,
+			...(options.memory === null ? {} : { memory: options.memory }),
+			...(options.congestion === null ? {} : { congestion: options.congestion }),
+		});
+		return { host, flushCapture: () => writer?.flush() };
+	} catch (error) {
+		sink?.close();
+		throw error;
+	}
+}

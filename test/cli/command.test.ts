@@ -1,0 +1,60 @@
+import assert from "node:assert/strict";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, test } from "node:test";
+import { millrace } from "./helpers.ts";
+
+const dir = mkdtempSync(join(tmpdir(), "millrace-cli-"));
+after(() => rmSync(dir, { recursive: true }));
+const script = join(dir, "app.mjs");
+writeFileSync(script, 'console.log("must not run")');
+
+describe("millrace", () => {
+	test("--version prints the version of the package", async () => {
+		const { code, stdout, stderr } = await millrace(["--version"]);
+		assert.match(stdout, /^\d+\.\d+\.\d+\n$/);
+		assert.deepEqual([code, stderr], [0, ""]);
+	});
+
+	for (const words of [["help"], ["--help"], ["run", "--help"]]) {
+		test(`${words.join(" ")} explains every option within 120 columns`, async () => {
+			const { code, stdout, stderr } = await millrace(words);
+			for (const option of ["--link", "--loss", "--kernel-ports", "--capture"]) assert.ok(stdout.includes(`  ${option} `));
+			assert.ok(stdout.split("\n").every((line) => line.length <= 120), "a line is too long");
+			assert.deepEqual([code, stderr], [0, ""]);
+		});
+	}
+
+	test("doctor says of each link whether it can run here, and why", async () => {
+		const { code, stdout, stderr } = await millrace(["doctor"]);
+		for (const what of ["node", "memory", "link tap", "link user", "link loopback"]) assert.match(stdout, new RegExp(`^${what} +(yes|no ) +\\S`, "m"));
+		assert.match(stdout, /^default link +(tap|user)$/m);
+		assert.deepEqual([code, stderr], [0, ""]);
+	});
+});
+
+describe("what cannot be done is said in one line on stderr, with exit code 2, before the program runs", () => {
+	const cases: [string[], RegExp][] = [
+		[[], /^millrace: no command; /],
+		[["start"], /^millrace: unknown command start; /],
+		[["rnu"], /^millrace: unknown command rnu; did you mean millrace run\?$/],
+		[["--stats"], /^millrace: unknown option --stats; /],
+		[["doctor", "--fast"], /^millrace: doctor takes no option --fast$/],
+		[["run"], /^millrace: no script: /],
+		[["run", "--lost", "2%", script], /^millrace: unknown option --lost; did you mean --loss\?$/],
+		[["run", "--loss", "two", script], /^millrace: --loss: "two" is not a percentage/],
+		[["run", "--address", "10.77.0.300", script], /^millrace: --address: "10.77.0.300" is not an IPv4 address/],
+		[["run", join(dir, "absent.js")], /^millrace: script not found: .*absent\.js; /],
+		[["run", dir], /^millrace: script not found: /],
+		[["run", "bad\nname.js"], /^millrace: script not found: bad name.js; /],
+	];
+	for (const [words, message] of cases) {
+		test(`millrace ${words.join(" ").replaceAll(dir, "DIR").replace("\n", "\\n")}`, async () => {
+			const { code, stdout, stderr } = await millrace(words);
+			assert.match(stderr, /^[^\n]+\n$/);
+			assert.match(stderr.trimEnd(), message);
+			assert.deepEqual([code, stdout], [2, ""]);
+		});
+	}
+});

@@ -1,0 +1,205 @@
+import assert from "node:assert/strict";
+import { describe, test } from "node:test";
+import fc from "fast-check";
+import { MillraceError } from "../../src/errors.ts";
+import { nearest, OPTIONS, parseRun } from "../../src/cli/options.ts";
+import { linkEnds, parseRunOptions, type RunOptions } from "../../src/node/run-options.ts";
+
+/** The options of a command line that ends in a script. */
+const options = (line: string): RunOptions => parseRun([...line.split(" ").filter(Boolean), "app.js"]).options;
+
+/** The one line that a command line is refused with. */
+function refusal(words: string | readonly string[]): string {
+	try {
+		parseRun(typeof words === "string" ? words.split(" ").filter(Boolean) : words);
+	} catch (error) {
+		assert.ok(error instanceof MillraceError, String(error));
+		assert.doesNotMatch(error.message, /\n/);
+		return error.message.replace(/^millrace: /, "");
+	}
+	return assert.fail("was accepted");
+}
+
+describe("the command line of millrace run", () => {
+	test("the first word that is no option is the script, and all that follows is the script's", () => {
+		const { options, script, args } = parseRun(["--stats", "--link=loopback", "app.js", "--loss", "2%", "--", "-x"]);
+		assert.deepEqual([script, args], ["app.js", ["--loss", "2%", "--", "-x"]]);
+		assert.deepEqual([options.stats, options.link, options.impair], [true, { kind: "loopback" }, null]);
+	});
+
+	test("-- ends the options, so a script may begin with a dash", () => {
+		assert.equal(parseRun(["--quiet", "--", "-app.js"]).script, "-app.js");
+	});
+
+	test("every option of the issue is read into its unit", () => {
+		const all = options("--link user --loss 2% --delay 20ms --jitter 5ms --rate 100mbit --reorder --duplicate 3% --corrupt=0.5% --seed 7 --capture a.pcapng --mtu 1400 --memory 64mb --congestion newreno --publish 8080:80,9000 --publish 0.0.0.0:53:53 --kernel-ports 9229,9230 --stats --quiet");
+		assert.deepEqual(all, {
+			link: { kind: "user" },
+			address: null,
+			kernelAddress: null,
+			gateway: null,
+			routes: [],
+			publish: [
+				{ address: "127.0.0.1", port: 8080, to: 80 },
+				{ address: "127.0.0.1", port: 9000, to: 9000 },
+				{ address: "0.0.0.0", port: 53, to: 53 },
+			],
+			impair: { loss: 0.02, reorder: 0.01, duplicate: 0.03, corrupt: 0.005, delay: 20_000, jitter: 5000, rate: 100_000_000, seed: 7 },
+			capture: "a.pcapng",
+			kernelPorts: [9229, 9230],
+			stats: true,
+			mtu: 1400,
+			memory: 64 * 1024 * 1024,
+			congestion: "newreno",
+			quiet: true,
+		} satisfies RunOptions);
+	});
+
+	test("an optional percentage is taken only if it looks like one", () => {
+		const { options, script } = parseRun(["--reorder", "5%", "--duplicate", "app.js"]);
+		assert.deepEqual([options.impair?.reorder, options.impair?.duplicate, script], [0.05, 0.01, "app.js"]);
+	});
+
+	test("addresses, routes and device names", () => {
+		const tap = options("--link tap:mr7 --address 10.9.0.2/16 --kernel-address 10.9.0.1/16 --gateway 10.9.0.1 --route 192.168.0.0/16=10.9.0.3 --route 172.16.0.0/12");
+		assert.deepEqual(tap.link, { kind: "tap", name: "mr7" });
+		assert.deepEqual([tap.address, tap.kernelAddress, tap.gateway], ["10.9.0.2/16", "10.9.0.1/16", "10.9.0.1"]);
+		assert.deepEqual(tap.routes, [{ to: "192.168.0.0/16", via: "10.9.0.3" }, { to: "172.16.0.0/12" }]);
+	});
+});
+
+describe("a command line that is refused names what is wrong with it", () => {
+	const cases: [string, RegExp][] = [
+		["", /^no script: /],
+		["--stats", /^no script: /],
+		["--lost 2% a.js", /^unknown option --lost; did you mean --loss\?$/],
+		["--adress 10.0.0.1 a.js", /^unknown option --adress; did you mean --address\?$/],
+		["--dealy 1ms a.js", /^unknown option --dealy; did you mean --delay\?$/],
+		["-l tap a.js", /^unknown option -l; /],
+		["--zzzzzz a.js", /^unknown option --zzzzzz; millrace help /],
+		["--stats=yes a.js", /^--stats takes no value$/],
+		["--loss", /^--loss needs a value: /],
+		["--loss --delay 2ms a.js", /^--loss needs a value: /],
+		["--loss 2% --loss 3% a.js", /^--loss is given twice$/],
+		["--loss 2 a.js", /^--loss: "2" is not a percentage between 0% and 100%, such as 2%$/],
+		["--loss 101% a.js", /^--loss: "101%" is not a percentage/],
+		["--loss -1% a.js", /^--loss: "-1%" is not a percentage/],
+		["--loss= a.js", /^--loss: "" is not a percentage/],
+		["--reorder=x a.js", /^--reorder: "x" is not a percentage/],
+		["--delay 20 a.js", /^--delay: "20" is not a time such as 20ms/],
+		["--delay 20min a.js", /^--delay: "20min" is not a time/],
+		["--delay 3000s a.js", /^--delay: "3000s" is not a time/],
+		["--jitter 5ms a.js", /^--jitter: more than --delay: /],
+		["--rate 100 a.js", /^--rate: "100" is not a rate such as 100mbit/],
+		["--rate 1bit a.js", /^--rate: "1bit" is not a rate/],
+		["--seed -1 a.js", /^--seed: "-1" is not a whole number/],
+		["--seed 4294967296 a.js", /^--seed: /],
+		["--mtu 100 a.js", /^--mtu: "100" is not a number of bytes between 576 and 1500$/],
+		["--memory 1mb a.js", /^--memory: "1mb" is not a size between 8mb and 2047mb/],
+		["--memory 4gb a.js", /^--memory: /],
+		["--congestion bbr a.js", /^--congestion: "bbr" is not cubic or newreno$/],
+		["--link wifi a.js", /^--link: "wifi" is not tap, tap:NAME, user or loopback$/],
+		["--link user:x a.js", /^--link: "user:x" is not tap/],
+		["--link tap: a.js", /^--link: "tap:" is not tap/],
+		["--link tap:aaaaaaaaaaaaaaaa a.js", /^--link: /],
+		["--link tap:../x a.js", /^--link: /],
+		["--address 10.77.0.256 a.js", /^--address: "10.77.0.256" is not an IPv4 address/],
+		["--address 10.77.0.02 a.js", /^--address: "10.77.0.02" is not an IPv4 address/],
+		["--address 10.77.0.2/33 a.js", /^--address: /],
+		["--address 10.77.0.0/24 a.js", /^--address: "10.77.0.0\/24" is not an address that one host can have$/],
+		["--address 10.77.0.255/24 a.js", /^--address: /],
+		["--address 224.0.0.1 a.js", /^--address: /],
+		["--address 10.77.0.2/32 a.js", /^--address: .* leaves no address for the other end/],
+		["--address 10.77.0.1/24 --kernel-address 10.77.0.1/24 a.js", /^--address and --kernel-address are both 10.77.0.1\/24/],
+		["--address 10.78.0.1/24 --kernel-address 10.77.0.1/24 a.js", /^--address 10.78.0.1\/24 and --kernel-address 10.77.0.1\/24 are not in one network$/],
+		["--address fe80::1 a.js", /^--address: /],
+		["--gateway 10.99.0.1 a.js", /^--gateway: next hop 10.99.0.1 is not in the network of 10.77.0.2\/24$/],
+		["--route x a.js", /^--route: "x" is not a route/],
+		["--route 10.0.0.0/8=10.99.0.1 a.js", /^--route: next hop 10.99.0.1 is not in the network/],
+		["--publish 80: a.js", /^--publish: "80:" is not a port/],
+		["--publish 1:2:3:4 a.js", /^--publish: /],
+		["--publish 0:80 a.js", /^--publish: /],
+		["--publish 8080:80,8080:81 a.js", /^--publish: port 8080 is given twice$/],
+		["--publish 80,x a.js", /^--publish: "x" is not a port, PORT:PORT/],
+		["--kernel-ports 9229,70000 a.js", /^--kernel-ports: "70000" is not a port between 1 and 65535$/],
+		["--link tap --publish 80 a.js", /^--publish does not go with link tap, only with user$/],
+		["--link loopback --address 127.0.0.2 a.js", /^--address does not go with link loopback, only with tap or user$/],
+		["--link user --gateway 10.0.2.2 a.js", /^--gateway does not go with link user, only with tap$/],
+		["--link loopback --route 10.0.0.0/8 a.js", /^--route does not go with link loopback/],
+		["--publish 80 --gateway 10.77.0.1 a.js", /^--publish is for link user, --gateway for link tap: choose one$/],
+	];
+	for (const [line, message] of cases) test(`millrace run ${line || "(nothing)"}`, () => assert.match(refusal(line), message));
+
+	test("any words are either understood or refused in one line, never with another error", () => {
+		const word = fc.oneof(fc.constantFrom(...OPTIONS.map((option) => `--${option.name}`), "app.js", "2%", "20ms", "10.77.0.2/24", "8080:80", "--"), fc.string());
+		fc.assert(
+			fc.property(fc.array(word, { maxLength: 8 }), (words) => {
+				try {
+					parseRun(words);
+				} catch (error) {
+					assert.ok(error instanceof MillraceError, String(error));
+				}
+			}),
+			{ numRuns: 2000 },
+		);
+	});
+});
+
+describe("options as JSON, for millrace/register", () => {
+	test("nothing, an empty text and an empty object mean the defaults", () => {
+		assert.deepEqual(parseRunOptions(""), parseRunOptions("{}"));
+		assert.equal(parseRunOptions({}).link, null);
+	});
+
+	test("values may be written as people do, or as numbers in the unit of the field", () => {
+		const text = '{"link":"tap:mr1","impair":{"loss":"2%","delay":"20ms"},"publish":null,"kernelPorts":[9229,"9230"]}';
+		assert.deepEqual(parseRunOptions(text), parseRunOptions({ link: { kind: "tap", name: "mr1" }, impair: { loss: 0.02, delay: 20_000 }, kernelPorts: [9229, 9230] }));
+	});
+
+	const cases: [string, RegExp][] = [
+		["{", /^millrace: MILLRACE_OPTIONS is not JSON: /],
+		["[]", /^millrace: MILLRACE_OPTIONS must be an object$/],
+		['{"lnk":"tap"}', /^millrace: MILLRACE_OPTIONS has no option "lnk"; there are link, address, /],
+		['{"impair":{"los":1}}', /^millrace: MILLRACE_OPTIONS: impair has no option "los"; there are loss, /],
+		['{"impair":{"loss":2}}', /^millrace: MILLRACE_OPTIONS: impair.loss: 2 is not a percentage/],
+		['{"stats":"yes"}', /^millrace: MILLRACE_OPTIONS: stats: "yes" is not true or false$/],
+		['{"link":{"kind":"tap","nme":"x"}}', /^millrace: MILLRACE_OPTIONS: link has no option "nme"; /],
+		['{"publish":[{"port":80,"too":80}]}', /^millrace: MILLRACE_OPTIONS: publish: /],
+		['{"__proto__":{"stats":true},"x":1}', /has no option/],
+	];
+	for (const [text, message] of cases) {
+		test(`${text} is refused`, () => assert.throws(() => parseRunOptions(text), { name: "MillraceError", code: "MILLRACE_BAD_OPTION", message }));
+	}
+
+	test("what was read can be written and read again: options travel from the command line to the preload unchanged", () => {
+		const part = fc.constantFrom(
+			"--link=tap:mr1", "--loss=0.3%", "--delay=7.5ms", "--rate=1.5mbit", "--reorder", "--seed=4294967295", "--capture=x y.pcapng",
+			"--mtu=576", "--memory=2047mb", "--congestion=cubic", "--kernel-ports=1,2,3", "--stats", "--quiet", "--address=10.77.0.9", "--route=10.0.0.0/8",
+		);
+		fc.assert(
+			fc.property(fc.uniqueArray(part), (words) => {
+				const { options } = parseRun([...words, "app.js"]);
+				assert.deepEqual(parseRunOptions(JSON.stringify(options)), options);
+			}),
+		);
+	});
+});
+
+describe("the ends of a link", () => {
+	const given = (address: string | null, kernelAddress: string | null) => linkEnds("tap", { address, kernelAddress });
+	test("have their defaults, which for user are QEMU's", () => {
+		assert.deepEqual(given(null, null), { address: "10.77.0.2/24", kernelAddress: "10.77.0.1/24" });
+		assert.deepEqual(linkEnds("user", { address: null, kernelAddress: null }), { address: "10.0.2.15/24", kernelAddress: "10.0.2.2/24" });
+	});
+	test("are neighbours when one of them is given", () => {
+		assert.deepEqual(given("192.168.5.9/24", null), { address: "192.168.5.9/24", kernelAddress: "192.168.5.1/24" });
+		assert.deepEqual(given("192.168.5.1/24", null), { address: "192.168.5.1/24", kernelAddress: "192.168.5.2/24" });
+		assert.deepEqual(given(null, "192.168.5.2/24"), { address: "192.168.5.1/24", kernelAddress: "192.168.5.2/24" });
+		assert.deepEqual(given("10.1.1.1/31", null), { address: "10.1.1.1/31", kernelAddress: "10.1.1.0/31" });
+	});
+});
+
+test("a suggestion is made only where the word is near", () => {
+	const names = OPTIONS.map((option) => option.name);
+	assert.deepEqual(["sede", "capt", "kernelports", "x", "qwertz"].map((word) => nearest(word, names)), ["seed", "capture", "kernel-ports", null, null]);
+});
