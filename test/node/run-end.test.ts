@@ -1,0 +1,73 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { describe, test } from "node:test";
+
+const MODULE = new URL("../../src/node/run-end.js", import.meta.url).href;
+
+/** Runs a program that calls `atEnd`; gives it `signals` one after the other, each when it has said "ready". */
+async function run(program: string, signals: NodeJS.Signals[] = []): Promise<{ end: number | NodeJS.Signals; said: string[] }> {
+	const source = `
+		import { writeSync } from "node:fs";
+		import { atEnd } from ${JSON.stringify(MODULE)};
+		const say = (text) => writeSync(1, text + "\\n");
+		const stay = () => { setInterval(() => {}, 1000); say("ready"); };
+		atEnd(async () => { say("close"); await null; say("closed"); }, () => say("last"));
+		${program}`;
+	const child = spawn(process.execPath, ["--input-type=module", "-e", source], { stdio: ["ignore", "pipe", "inherit"] });
+	let text = "";
+	child.stdout.setEncoding("utf8").on("data", (chunk: string) => {
+		for (const _ of chunk.matchAll(/ready/g)) {
+			const signal = signals.shift();
+			if (signal !== undefined) child.kill(signal);
+		}
+		text += chunk;
+	});
+	const [code, signal] = await once(child, "close");
+	return { end: signal ?? code, said: text.split("\n").filter((line) => line !== "" && line !== "ready") };
+}
+
+describe("the end of a run", () => {
+	test("a program that ends by itself has its connections closed and its files written", async () => {
+		assert.deepEqual(await run(""), { end: 0, said: ["close", "last", "closed"] });
+	});
+
+	test("process.exit does what can be done at once", async () => {
+		assert.deepEqual(await run("process.exit(3)"), { end: 3, said: ["close", "last"] });
+	});
+
+	for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
+		test(`${signal} without a handler of the program closes first, and is then what the process dies of`, async () => {
+			assert.deepEqual(await run("stay()", [signal]), { end: signal, said: ["close", "closed", "last"] });
+		});
+	}
+
+	test("a program that handles the signal does not notice that somebody else listens, and goes on", async () => {
+		const program = `
+			let count = 0;
+			process.on("SIGINT", () => {
+				say("listeners " + process.listenerCount("SIGINT"));
+				if (++count === 2) process.exit(7);
+				setImmediate(() => say("ready"));
+			});
+			stay();`;
+		assert.deepEqual(await run(program, ["SIGINT", "SIGINT"]), { end: 7, said: ["listeners 1", "listeners 1", "close", "last"] });
+	});
+
+	test("a program that handles a signal once leaves the second one to us", async () => {
+		const program = 'process.once("SIGTERM", () => { say("once"); setImmediate(() => setImmediate(() => say("ready"))); }); stay();';
+		assert.deepEqual(await run(program, ["SIGTERM", "SIGTERM"]), { end: "SIGTERM", said: ["once", "close", "closed", "last"] });
+	});
+
+	test("a library that ends the process when it is the only listener, as signal-exit does, may", async () => {
+		const program = `
+			const listener = () => {
+				if (process.listenerCount("SIGINT") > 1) return;
+				process.off("SIGINT", listener);
+				process.kill(process.pid, "SIGINT");
+			};
+			process.on("SIGINT", listener);
+			stay();`;
+		assert.deepEqual((await run(program, ["SIGINT"])).end, "SIGINT");
+	});
+});
