@@ -1,5 +1,16 @@
 /** One flow as fast as it goes, each way: unmodified `net` source and sink over TAP and on kernel sockets, iperf3 beside them. */
-import { alternate, type Bench, type Contestant, type Options, type Result, type Row, ratioAtLeast, row } from "../lib/bench.ts";
+import {
+	alternate,
+	type Bench,
+	type Contestant,
+	median,
+	type Options,
+	type Result,
+	type Row,
+	ratioAtLeast,
+	row,
+	valueAtLeast,
+} from "../lib/bench.ts";
 import { stopAll } from "../lib/child.ts";
 import { iperf3, kernel, millrace, type Serving } from "../lib/contestants.ts";
 import { flow } from "../lib/flow.ts";
@@ -59,7 +70,7 @@ async function run(options: Options): Promise<Result> {
 					if (of(reference)) rows.push(row(one, of(reference)));
 				}
 			}
-			for (const server of [ours, lo, veth, reference]) await server?.child.stop();
+			for (const server of [ours, lo, veth, reference]) await server?.stop();
 		}
 	} finally {
 		await stopAll();

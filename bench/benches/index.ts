@@ -1,10 +1,11 @@
 /** All benches, in the order in which they run when no name is given. */
 import type { Bench } from "../lib/bench.ts";
 import { bulk } from "./bulk.ts";
+import { goodput } from "./goodput.ts";
 import { http } from "./http.ts";
 import { latency } from "./latency.ts";
 import { net } from "./net.ts";
 import { portable } from "./portable.ts";
 import { reflector } from "./reflector.ts";
 
-export const benches: readonly Bench[] = [net, http, portable, latency, bulk, reflector];
+export const benches: readonly Bench[] = [net, http, portable, latency, bulk, goodput, reflector];

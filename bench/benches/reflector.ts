@@ -25,7 +25,7 @@ async function run(options: Options): Promise<Result> {
 						]
 					: [];
 			rows.push(...(await compare(lab, options, mode, running, comparisons, notes)));
-			for (const server of running) await server.child.stop();
+			for (const server of running) await server.stop();
 		}
 	} finally {
 		await stopAll();

@@ -91,10 +91,10 @@ export class Child {
 		return this.#stderr;
 	}
 
-	/** What the child said last, for error messages. */
+	/** What the child complained of: the line of an uncaught error, else what it said last. */
 	get lastWords(): string {
-		const text = (this.#stderr.trim() || this.#stdout.trim()).split("\n");
-		return text.slice(-3).join(" | ");
+		const lines = (this.#stderr.trim() || this.#stdout.trim()).split("\n");
+		return lines.find((line) => /^\w*Error\b/.test(line)) ?? lines.slice(-2).join(" | ");
 	}
 
 	/** Resolves with the output of a child that ends by itself; rejects if it fails. */

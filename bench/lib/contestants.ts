@@ -12,7 +12,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import type { Options } from "./bench.ts";
 import type { Child } from "./child.ts";
-import { type Lab, reachable, VETH_SERVER } from "./lab.ts";
+import { type Lab, must, reachable, said, VETH_SERVER } from "./lab.ts";
 
 /** A server that runs and where the client finds it. */
 export interface Serving {
@@ -20,8 +20,12 @@ export interface Serving {
 	readonly child: Child;
 	readonly address: string;
 	readonly port: number;
-	/** Device whose counters show what the server sends, for servers behind one. */
+	/** Device on the client's side, for servers behind one. */
 	readonly device?: string;
+	/** The server's side of a network between two namespaces. */
+	readonly far?: { readonly device: string; readonly namespace: number };
+	/** Ends the server and what it needed. */
+	stop(): Promise<void>;
 }
 
 export type Path = "lo" | "veth";
@@ -52,7 +56,7 @@ export async function kernel(lab: Lab, options: Options, file: string, path: Pat
 	});
 	const address = path === "veth" ? VETH_SERVER : "127.0.0.1";
 	await reachable(child, address, port);
-	return { name: `${label} (${path})`, child, address, port };
+	return { name: `${label} (${path})`, child, address, port, stop: () => child.stop() };
 }
 
 /** Names and addresses of the next TAP device: each has a network of its own, so that several can be up at a time. */
@@ -79,7 +83,7 @@ export async function millrace(lab: Lab, options: Options, file: string, flags: 
 	const run = [cli, "run", "--link", `tap:${device}`, "--address", stack, "--kernel-address", kernel, ...flags, script(file)];
 	const child = lab.server([options.node, ...run], { env: { PORT: String(port) } });
 	await reachable(child, address, port);
-	return { name: "millrace (tap)", child, address, port, device };
+	return { name: "millrace (tap)", child, address, port, device, stop: () => child.stop() };
 }
 
 /** A program of ours that makes its own TAP device, as the environment says, in the mode that its argument says. */
@@ -90,7 +94,7 @@ export async function onTap(lab: Lab, options: Options, name: string, mode: "kee
 		env: { PORT: String(port), TAP_DEVICE: device, TAP_STACK: stack, TAP_KERNEL: kernel },
 	});
 	await reachable(child, address, port);
-	return { name: `${label} (tap)`, child, address, port, device };
+	return { name: `${label} (tap)`, child, address, port, device, stop: () => child.stop() };
 }
 
 export async function nginx(lab: Lab, path: Path): Promise<Serving> {
@@ -129,7 +133,7 @@ http {
 	);
 	const address = path === "veth" ? VETH_SERVER : "127.0.0.1";
 	await reachable(child, address, port);
-	return { name: `nginx (${path})`, child, address, port };
+	return { name: `nginx (${path})`, child, address, port, stop: () => child.stop() };
 }
 
 /** iperf3's own server over lo. */
@@ -137,5 +141,36 @@ export async function iperf3(lab: Lab): Promise<Serving> {
 	const port = nextPort++;
 	const child = lab.server(["iperf3", "-s", "-p", String(port)]);
 	await reachable(child, "127.0.0.1", port);
-	return { name: "iperf3 (lo)", child, address: "127.0.0.1", port };
+	return { name: "iperf3 (lo)", child, address: "127.0.0.1", port, stop: () => child.stop() };
+}
+
+/**
+ * The script on kernel sockets in a namespace of its own, behind two TAP devices that a forwarder joins by an impaired link.
+ *
+ * @param impairment Options of `impairLink`.
+ */
+export async function joined(lab: Lab, options: Options, file: string, impairment: object): Promise<Serving> {
+	const port = nextPort++;
+	const near = planTap();
+	const farDevice = `${near.device}f`;
+	const forwarder = lab.server([options.node, program("forwarder"), near.device, near.kernel, farDevice, JSON.stringify(impairment)]);
+	await said(forwarder, "ready");
+	const home = lab.namespace();
+	must("ip", "link", "set", "dev", farDevice, "netns", String(home.pid));
+	must("nsenter", "-n", "-t", String(home.pid), "ip", "addr", "add", near.stack, "dev", farDevice);
+	must("nsenter", "-n", "-t", String(home.pid), "ip", "link", "set", farDevice, "up");
+	const child = lab.server([options.node, script(file)], { env: { PORT: String(port) }, namespace: home.pid });
+	await reachable(child, near.address, port);
+	const stop = async (): Promise<void> => {
+		for (const each of [child, forwarder, home]) await each.stop();
+	};
+	return {
+		name: "kernel (joined)",
+		child,
+		address: near.address,
+		port,
+		device: near.device,
+		far: { device: farDevice, namespace: home.pid },
+		stop,
+	};
 }

@@ -55,7 +55,7 @@ export async function httpBench(options: Options, plans: readonly ModePlan[]): P
 			}
 			if (ours !== undefined && plan.frames) comparisons.push({ ours, metric: "frames", goal: plan.frames });
 			rows.push(...(await compare(lab, options, plan.mode, servers, comparisons, notes)));
-			for (const server of servers) await server.child.stop();
+			for (const server of servers) await server.stop();
 		}
 	} finally {
 		await stopAll();

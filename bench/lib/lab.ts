@@ -56,7 +56,8 @@ export async function reexecute(args: readonly string[]): Promise<number> {
 	return code ?? 1;
 }
 
-function must(command: string, ...args: string[]): void {
+/** Runs a command that has to succeed. */
+export function must(command: string, ...args: string[]): void {
 	const { status, stderr, error } = spawnSync(command, args, { encoding: "utf8", timeout: 10_000 });
 	if (status !== 0) throw new Error(`${command} ${args.join(" ")}: ${error?.message ?? stderr.trim()}`);
 }
@@ -150,5 +151,14 @@ export async function reachable(server: Child, address: string, port: number, mi
 		if (Date.now() > deadline)
 			throw new Error(`${server.command}: no connection to ${address}:${port} within ${milliseconds / 1000} s: ${server.lastWords}`);
 		await new Promise((resolve) => setTimeout(resolve, 50));
+	}
+}
+
+/** Resolves when a child has written `word`; rejects when it ends or stays silent. */
+export async function said(child: Child, word: string, milliseconds = 10_000): Promise<void> {
+	for (const deadline = Date.now() + milliseconds; !child.stdout.includes(word); ) {
+		if (child.ended !== null) throw new Error(`${child.command}: ended: ${child.lastWords}`);
+		if (Date.now() > deadline) throw new Error(`${child.command}: silent for ${milliseconds / 1000} s: ${child.lastWords}`);
+		await new Promise((resolve) => setTimeout(resolve, 20));
 	}
 }

@@ -18,6 +18,7 @@ const SOCK_STREAM = 1;
 const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
 const SOL_SOCKET = 1;
+const SO_LINGER = 13;
 const SO_RCVTIMEO = 20;
 const SO_SNDTIMEO = 21;
 /** Bytes that the peer has not acknowledged yet (tcp(7), SIOCOUTQ). */
@@ -41,19 +42,25 @@ function check(result: number, what: string): number {
 	return result;
 }
 
+const timeval = (seconds: number): Uint8Array => new Uint8Array(new BigInt64Array([BigInt(seconds), 0n]).buffer);
+
 function open(): number {
 	const fd = check(socket(AF_INET, SOCK_STREAM, 0), "socket");
 	const one = new Uint8Array(new Int32Array([1]).buffer);
 	check(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, one, 4), "TCP_NODELAY");
-	const second = new Uint8Array(new BigInt64Array([1n, 0n]).buffer);
-	check(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, second, 16), "SO_RCVTIMEO");
-	check(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, second, 16), "SO_SNDTIMEO");
+	// A lost SYN is repeated after a second, then after two more.
+	check(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, timeval(8), 16), "SO_SNDTIMEO");
+	// The end of the measurement is the end of the flow: what is still queued must not run into the next one.
+	const reset = new Uint8Array(new Int32Array([1, 0]).buffer);
+	check(setsockopt(fd, SOL_SOCKET, SO_LINGER, reset, 8), "SO_LINGER");
 	const name = new Uint8Array(16);
 	const view = new DataView(name.buffer);
 	view.setUint16(0, AF_INET, true);
 	view.setUint16(2, Number(port));
 	name.set(address.split(".").map(Number), 4);
 	check(connect(fd, name, 16), `connect to ${address}:${port}`);
+	check(setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, timeval(1), 16), "SO_RCVTIMEO");
+	check(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, timeval(1), 16), "SO_SNDTIMEO");
 	return fd;
 }
 

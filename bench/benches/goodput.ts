@@ -1,0 +1,119 @@
+/**
+ * Goodput of one flow over a bad network, each way: Millrace and a kernel server behind the same impairment.
+ *
+ * Millrace: `millrace run --link tap --delay 20ms --rate 100mbit --loss P`. Kernel: two TAP devices joined by the same impaired
+ * link in user space, the server's kernel in a namespace of its own. The client is the same kernel both times. Congestion
+ * control is pinned by route to CUBIC, which is Millrace's default and Linux's; what this machine's kernel does by its own
+ * choice (`bbr`, say) is shown beside it.
+ *
+ * The arithmetic limit is what the bottleneck carries when it never idles: rate x 1448 payload bytes of 1514 in a frame. Loss
+ * does not lower it: frames are lost in front of the bottleneck and take none of its time.
+ */
+import { spawnSync } from "node:child_process";
+import { readFileSync } from "node:fs";
+import {
+	alternate,
+	type Bench,
+	type Contestant,
+	type Options,
+	type Result,
+	type Row,
+	ratioAtLeast,
+	row,
+	type Series,
+} from "../lib/bench.ts";
+import { stopAll } from "../lib/child.ts";
+import { joined, millrace, type Serving } from "../lib/contestants.ts";
+import { flow } from "../lib/flow.ts";
+import { isolationNeeds, Lab } from "../lib/lab.ts";
+import { Servers } from "../lib/servers.ts";
+
+const DELAY_MS = 20;
+const RATE_MBIT = 100;
+/** Losses take time to show: a round is longer than elsewhere. */
+const SECONDS = 8;
+
+/** Pins the congestion control of what is sent through a device. */
+function pin(device: string, name: string, namespace?: number): void {
+	const enter = namespace === undefined ? [] : ["nsenter", "-n", "-t", String(namespace)];
+	const [command, ...list] = [...enter, "ip", "-4", "route", "show", "dev", device];
+	const route = spawnSync(command!, list, { encoding: "utf8" }).stdout.trim().split("\n")[0]!;
+	const plain = route
+		.replace(/congctl \S+/, "")
+		.split(/\s+/)
+		.filter((word) => word !== "");
+	const [change, ...words] = [...enter, "ip", "route", "change", ...plain, "dev", device, "congctl", name];
+	const { status, stderr } = spawnSync(change!, words, { encoding: "utf8" });
+	if (status !== 0) throw new Error(`ip route change ${plain.join(" ")} congctl ${name}: ${stderr.trim()}`);
+}
+
+async function run(options: Options): Promise<Result> {
+	const lab = Lab.open();
+	const notes: string[] = [];
+	const servers = new Servers(notes);
+	const rows: Row[] = [];
+	const seconds = options.short ? 2 : Math.max(SECONDS, options.seconds);
+	const kernelsChoice = readFileSync("/proc/sys/net/ipv4/tcp_congestion_control", "latin1").trim();
+	try {
+		for (const loss of options.short ? [1] : [0, 1, 3]) {
+			const flags = ["--delay", `${DELAY_MS}ms`, "--rate", `${RATE_MBIT}mbit`, "--loss", `${loss}%`];
+			const limit: Series = {
+				name: "arithmetic limit",
+				unit: "Mbit/s",
+				values: [RATE_MBIT * (1448 / 1514)],
+			};
+			const impairment = { delay: DELAY_MS * 1000, rate: RATE_MBIT * 1e6, loss: loss / 100 };
+			for (const [mode, file, name] of [
+				["pull", "source.mjs", "download"],
+				["push", "sink.mjs", "upload"],
+			] as const) {
+				const ours = await servers.ours("millrace", () => millrace(lab, options, file, flags));
+				const theirs = await servers.theirs("kernel", () => joined(lab, options, file, impairment));
+				const contestants: Contestant[] = [];
+				const add = (server: Serving | undefined, label: string, before: () => void): void => {
+					if (server === undefined) return;
+					contestants.push({
+						name: label,
+						measure: async (round) => {
+							before();
+							return { mbits: (await flow(lab, mode, server, round < 0 ? 2 : seconds)) / 1e6 };
+						},
+					});
+				};
+				add(ours, "millrace cubic", () => pin(ours!.device!, "cubic"));
+				add(theirs, "kernel cubic", () => {
+					pin(theirs!.device!, "cubic");
+					pin(theirs!.far!.device, "cubic", theirs!.far!.namespace);
+				});
+				// The client sends in an upload: there the server's choice decides nothing.
+				if (mode === "pull" && kernelsChoice !== "cubic" && !options.short) {
+					add(theirs, `kernel ${kernelsChoice}`, () => pin(theirs!.far!.device, kernelsChoice, theirs!.far!.namespace));
+				}
+				const figures = await alternate(contestants, options.rounds);
+				const series = contestants.map((contestant, i) => ({
+					name: `${name}, ${loss} % loss, ${contestant.name}`,
+					unit: "Mbit/s",
+					values: figures[i]!["mbits"]!,
+				}));
+				const mine = ours === undefined ? undefined : series[0];
+				if (mine !== undefined) {
+					if (theirs !== undefined) rows.push(row(mine, series[1], ratioAtLeast(1)));
+					rows.push(row(mine, limit));
+				}
+				for (const other of series) if (other !== mine) rows.push(row(other, limit));
+				for (const server of [ours, theirs]) await server?.stop();
+			}
+		}
+	} finally {
+		await stopAll();
+	}
+	return { rounds: options.rounds, rows, notes, complete: servers.complete };
+}
+
+export const goodput: Bench = {
+	name: "goodput",
+	title: `one flow over ${DELAY_MS} ms each way, ${RATE_MBIT} Mbit/s and loss, against a kernel server behind the same impairment`,
+	isolated: true,
+	needs: isolationNeeds,
+	run,
+};
