@@ -23,5 +23,6 @@ export default {
 		tsOffset: "0 when the connection had no timestamps",
 		expires: "tick (ms) at which it is forgotten",
 		fifoNext: "next to expire",
+		fifoPrev: "the one to expire before it",
 	},
 };

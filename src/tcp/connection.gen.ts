@@ -693,33 +693,49 @@ export class Connection {
 		this.w[this.b + 84] = value;
 	}
 
-	/** tick when the last segment came (keep-alive) */
-	get lastHeard(): number {
+	/** keep-alive: idle time before the first probe, ms */
+	get keepIdle(): number {
 		return this.w[this.b + 85]!;
 	}
-	set lastHeard(value: number) {
+	set keepIdle(value: number) {
 		this.w[this.b + 85] = value;
 	}
 
-	get segmentsIn(): number {
+	/** tick when the last segment came (keep-alive) */
+	get lastHeard(): number {
 		return this.w[this.b + 86]!;
 	}
-	set segmentsIn(value: number) {
+	set lastHeard(value: number) {
 		this.w[this.b + 86] = value;
 	}
 
-	get segmentsOut(): number {
+	/** when the last data segment left, microseconds (RFC 5681 4.1: restart after idle) */
+	get lastSent(): number {
 		return this.w[this.b + 87]!;
 	}
-	set segmentsOut(value: number) {
+	set lastSent(value: number) {
 		this.w[this.b + 87] = value;
 	}
 
-	get retransmits(): number {
+	get segmentsIn(): number {
 		return this.w[this.b + 88]!;
 	}
-	set retransmits(value: number) {
+	set segmentsIn(value: number) {
 		this.w[this.b + 88] = value;
+	}
+
+	get segmentsOut(): number {
+		return this.w[this.b + 89]!;
+	}
+	set segmentsOut(value: number) {
+		this.w[this.b + 89] = value;
+	}
+
+	get retransmits(): number {
+		return this.w[this.b + 90]!;
+	}
+	set retransmits(value: number) {
+		this.w[this.b + 90] = value;
 	}
 }
 
@@ -810,8 +826,10 @@ export const connectionOffset = {
 	events: 82,
 	error: 83,
 	listener: 84,
-	lastHeard: 85,
-	segmentsIn: 86,
-	segmentsOut: 87,
-	retransmits: 88,
+	keepIdle: 85,
+	lastHeard: 86,
+	lastSent: 87,
+	segmentsIn: 88,
+	segmentsOut: 89,
+	retransmits: 90,
 } as const;

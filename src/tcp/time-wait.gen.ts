@@ -157,6 +157,14 @@ export class TimeWait {
 	set fifoNext(value: number) {
 		this.w[this.b + 17] = value;
 	}
+
+	/** the one to expire before it */
+	get fifoPrev(): number {
+		return this.w[this.b + 18]!;
+	}
+	set fifoPrev(value: number) {
+		this.w[this.b + 18] = value;
+	}
 }
 
 /** Word offsets in a TimeWait record, for code that keeps lists through records. */
@@ -179,4 +187,5 @@ export const timeWaitOffset = {
 	tsOffset: 15,
 	expires: 16,
 	fifoNext: 17,
+	fifoPrev: 18,
 } as const;

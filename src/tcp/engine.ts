@@ -1,0 +1,912 @@
+/**
+ * The TCP engine of one shard: tables, timers, queues, and the calls that sockets make (RFC 9293 3.9.1, 3.10).
+ *
+ * Hides loss and order. Everything of a connection is in its record and its pages; what belongs to all connections is here.
+ * Segments come in by `input` (input.ts), time by `setTime` and `advance`, calls of the application by the methods below.
+ * Nothing calls the application from there: what it has to know becomes event bits on the record, and the record goes on
+ * one ready list; `deliver` takes it off and hands it over. What has to be sent puts the record on one of three lists, in the
+ * order control (SYN, FIN, RST) before ACK before data; `flush` sends, once per turn, after the application has run.
+ *
+ * Invariants: a record is on the ready list at most once and on the output lists at most once (bits in `lists`); it is freed
+ * only after E_CLOSED has been handed over or when nobody wants it (C_DETACHED), and then holds no page and no timer.
+ */
+import type { Arena } from "../memory/arena.ts";
+import { PAGE_SIZE, type PagePool } from "../memory/pages.ts";
+import type { IpPacket, Transport, Unreachable } from "../ip/transport.ts";
+import type { Runtime } from "../time/clock.ts";
+import { TimerWheel } from "../time/wheel.ts";
+import { TcpOptions as SegmentOptions, TIMESTAMPS_LENGTH } from "../wire/tcp.ts";
+import { type CongestionControl, SSTHRESH_UNBOUNDED } from "./congestion.ts";
+import { CONNECTION_WORDS, type Connection, connectionOffset } from "./connection.gen.ts";
+import { TcpCounters } from "./counters.ts";
+import { cubic } from "./cubic.ts";
+import { segmentArrives, unreachableArrives } from "./input.ts";
+import { Secrets } from "./isn.ts";
+import { type Listener, ListenerTable } from "./listeners.ts";
+import { newReno } from "./newreno.ts";
+import { TCP_DEFAULTS, type TcpOptions } from "./options.ts";
+import { output, sendKeepAlive, sendReset, timerKind, transmit } from "./output.ts";
+import { IndexQueue } from "./queue.ts";
+import { dropEarly, dropReceived, readInto, windowUpdateDue } from "./receive.ts";
+import { AckSummary, recoveryOf, retransmissionTimeout } from "./recovery.ts";
+import { backedOff, sampleRtt } from "./rto.ts";
+import { dropSendQueue, enqueue, enqueueFin, inFlight, ownPage, pageSpan, sendRoom, splitPage } from "./sendqueue.ts";
+import { seqLeq } from "./seq.ts";
+import {
+	C_ACK_NOW,
+	C_CWND_LIMITED,
+	C_DETACHED,
+	C_FIN_RECEIVED,
+	C_FINISHED,
+	C_HELD,
+	C_KEEPALIVE,
+	C_LOSS,
+	C_NODELAY,
+	C_PASSIVE,
+	C_RECOVERY,
+	C_SACK,
+	C_SEND_SYN,
+	C_SYN_RETRANSMITTED,
+	C_TLP_REPEATED,
+	C_TS,
+	C_WANT_ROOM,
+	CLOSE_WAIT,
+	CLOSED,
+	CLOSING,
+	E_ACCEPT,
+	E_CLOSED,
+	E_CONNECTED,
+	E_ENDED,
+	E_READABLE,
+	E_WRITABLE,
+	ERR_NONE,
+	ERR_TIMEOUT,
+	ESTABLISHED,
+	FIN_WAIT_1,
+	FIN_WAIT_2,
+	L_OUTPUT,
+	L_READY,
+	LAST_ACK,
+	P_RETRANSMITTED,
+	P_SACKED,
+	P_SENT,
+	SYN_RECEIVED,
+	SYN_SENT,
+	TIME_WAIT,
+	TIMER_MASK,
+	TIMER_PERSIST,
+	TIMER_REORDER,
+	TIMER_RTO,
+	TIMER_SHIFT,
+	TIMER_TLP,
+} from "./state.ts";
+import { ConnectionTable } from "./table.ts";
+
+/** What tcp needs of the layer below. */
+export interface Lower {
+	/** Sends a segment; takes the reference on the page. False: there is no route. */
+	output(page: number, start: number, length: number, src: number, dst: number, protocol: number, flags: number): boolean;
+	/** Largest IP packet to this destination, in bytes. */
+	mtuTo(dst: number): number;
+}
+
+/** Who hears of events: the socket layer. */
+export interface Upper {
+	/** Connection `index` has `events` (E_ bits). A record with E_CLOSED is freed when this returns. */
+	events(index: number, events: number): void;
+	/** A connection came to `listener` and waits: established, or half-open if the listener holds SYN-ACKs back. */
+	accept(listener: Listener, index: number): void;
+}
+
+/** Smallest MSS that is believed (a smaller one makes a header for every byte); Linux has 48, with options taken off. */
+const MIN_MSS = 64;
+/** RFC 9293 3.7.1: MSS of a peer that names none, over IPv4. */
+const DEFAULT_MSS = 536;
+/** Smallest delay of a tail loss probe, ms: a delayed ACK of a busy peer is not a loss. */
+const MIN_PROBE_DELAY = 10;
+/** RFC 8985 7.2: what is added while one segment is out and its ACK may be delayed, ms. */
+const WORST_ACK_DELAY = 200;
+/** Ready records handed over in one turn at most. */
+const DELIVER_LIMIT = 1024;
+
+export class Tcp implements Transport {
+	readonly pool: PagePool;
+	readonly u8: Uint8Array;
+	readonly runtime: Runtime;
+	readonly options: Readonly<TcpOptions>;
+	readonly congestion: CongestionControl;
+	readonly table: ConnectionTable;
+	readonly listeners: ListenerTable = new ListenerTable();
+	readonly counters: TcpCounters = new TcpCounters();
+	readonly secrets: Secrets;
+	lower: Lower;
+	upper: Upper;
+	/** The link completes checksums of what is sent. */
+	checksumOffload = false;
+
+	/** Present time: microseconds, wrapping; and ticks of a millisecond. Set at the start of a turn. */
+	now = 0;
+	tick = 0;
+	/** The same in microseconds without wrapping. */
+	nowFull = 0;
+	/** What the ACK in hand says. */
+	readonly ack: AckSummary = new AckSummary();
+	/** Options of the segment in hand. */
+	readonly segmentOptions: SegmentOptions = new SegmentOptions();
+	/** Scratch: edges of SACK blocks. */
+	readonly sackEdges: Int32Array = new Int32Array(10);
+	/** Set by receive.ts when the peer's FIN is in order. */
+	finArrived = false;
+	/** The shift that we offer: enough for the largest receive buffer. */
+	readonly windowScale: number;
+	/** Payload of a full segment on our own link, for window updates. */
+	ownMss: number;
+	/** Below this many free pages nothing is accepted from applications, and nothing early from the network. */
+	readonly reservedPages: number;
+	/** Below this many free pages no window grows. */
+	readonly scarcePages: number;
+	/** A turn is wanted: something was queued outside of one. */
+	onWork: () => void = () => {};
+
+	/** Connections whose handshake is not complete. */
+	halfOpen = 0;
+	readonly #c: Connection;
+	readonly #wheel: TimerWheel;
+	readonly #ready: IndexQueue;
+	readonly #control: IndexQueue;
+	readonly #acks: IndexQueue;
+	readonly #data: IndexQueue;
+	readonly #due = (index: number): void => this.#timerDue(index);
+	#challengeTick = 0;
+	#challenges = 0;
+
+	constructor(arena: Arena, pool: PagePool, runtime: Runtime, lower: Lower, upper: Upper, mtu: number, options: Partial<TcpOptions> = {}) {
+		this.pool = pool;
+		this.u8 = pool.u8;
+		this.runtime = runtime;
+		this.lower = lower;
+		this.upper = upper;
+		this.options = { ...TCP_DEFAULTS, ...options };
+		this.congestion = this.options.congestion === "newreno" ? newReno : cubic;
+		const capacity = this.options.maxConnections;
+		this.table = new ConnectionTable(arena, capacity, this.options.maxTimeWait, runtime.random);
+		this.secrets = new Secrets(runtime.random);
+		this.setTime(runtime.clock.now());
+		this.#c = this.table.cursor();
+		this.#wheel = new TimerWheel(
+			this.table.words,
+			this.table.base,
+			CONNECTION_WORDS,
+			{ at: connectionOffset.timerAt, prev: connectionOffset.timerPrev, next: connectionOffset.timerNext },
+			this.tick,
+		);
+		this.#ready = new IndexQueue(capacity);
+		this.#control = new IndexQueue(capacity);
+		this.#acks = new IndexQueue(capacity);
+		this.#data = new IndexQueue(capacity);
+		let scale = 0;
+		while (65535 << scale < this.options.maxReceiveBuffer && scale < 14) scale++;
+		this.windowScale = this.options.windowScaling ? scale : 0;
+		this.ownMss = mtu - 40 - TIMESTAMPS_LENGTH;
+		this.reservedPages = Math.min(256, pool.capacity >> 3);
+		this.scarcePages = Math.max(this.reservedPages, pool.capacity >> 4);
+	}
+
+	/** The connection record `index`, by the engine's one flyweight: valid until the next call into the engine. */
+	at(index: number): Connection {
+		return this.#c.at(index);
+	}
+
+	/** @param now Microseconds of the runtime's clock. */
+	setTime(now: number): void {
+		this.nowFull = now;
+		this.now = now | 0;
+		this.tick = Math.floor(now / 1000) | 0;
+	}
+
+	/** One segment. */
+	input(packet: IpPacket): boolean {
+		return segmentArrives(this, packet);
+	}
+
+	unreachable(error: Unreachable): void {
+		unreachableArrives(this, error);
+	}
+
+	// ---- Calls of the application -------------------------------------------------------------------------------------------
+
+	/**
+	 * OPEN, active. The caller has chosen the addresses; the tuple must be free.
+	 *
+	 * @returns The connection, or -1 when the table is full.
+	 */
+	open(local: Int32Array, localPort: number, remote: Int32Array, remotePort: number): number {
+		this.refreshTime();
+		const index = this.table.alloc();
+		if (index < 0) {
+			this.counters.connectionsFull++;
+			return -1;
+		}
+		const c = this.#c.at(index);
+		c.local0 = local[0]!;
+		c.local1 = local[1]!;
+		c.local2 = local[2]!;
+		c.local3 = local[3]!;
+		c.remote0 = remote[0]!;
+		c.remote1 = remote[1]!;
+		c.remote2 = remote[2]!;
+		c.remote3 = remote[3]!;
+		c.localPort = localPort;
+		c.remotePort = remotePort;
+		c.listener = -1;
+		c.state = SYN_SENT;
+		this.begin(c);
+		c.flags |= C_SEND_SYN;
+		c.sndNxt = (c.iss + 1) | 0;
+		this.table.insert(index);
+		this.halfOpen++;
+		this.counters.activeOpens++;
+		this.queueOutput(c, 0);
+		return index;
+	}
+
+	/** Sets what every new connection starts with. Addresses and ports are there already. */
+	begin(c: Connection): void {
+		const options = this.options;
+		c.iss = this.secrets.initialSequence(c, this.nowFull);
+		c.tsOffset = this.secrets.timestampOffset(c);
+		c.sndUna = c.iss;
+		c.sndNxt = c.iss;
+		c.sndEnd = (c.iss + 1) | 0;
+		c.rto = options.initialRto * 1000;
+		c.rcvBuf = options.receiveBuffer;
+		c.ssthresh = SSTHRESH_UNBOUNDED;
+		c.peerMss = DEFAULT_MSS;
+		c.mss = this.mssFor(c) - (options.timestamps ? TIMESTAMPS_LENGTH : 0);
+		c.cwnd = this.initialWindow(c);
+		c.lastHeard = this.tick;
+		c.rcvRttStart = this.now;
+	}
+
+	/** LISTEN; null if the address and port are taken. */
+	listen(address: readonly [number, number, number, number], port: number, backlog: number, held: boolean, any: boolean): Listener | null {
+		return this.listeners.add(address, port, backlog, held, any);
+	}
+
+	/** Stops listening: half-open connections are reset, as are established ones that nobody was handed. */
+	unlisten(listener: Listener): void {
+		this.listeners.remove(listener);
+		if (listener.halfOpen === 0 && listener.pending === 0) return;
+		for (let index = 0; index < this.table.touched; index++) {
+			const c = this.#c.at(index);
+			if (c.listener !== listener.id || c.state === CLOSED || (c.flags & C_PASSIVE) === 0) continue;
+			if (c.state === SYN_RECEIVED || (c.events & E_ACCEPT) !== 0) {
+				sendReset(this, c);
+				c.flags |= C_DETACHED;
+				this.finished(c, ERR_NONE);
+			}
+		}
+		this.onWork();
+	}
+
+	/** SEND: copies what there is room for; returns how many bytes. Asks for E_WRITABLE when that was not all. */
+	write(index: number, bytes: Uint8Array, offset: number, length: number): number {
+		const c = this.#c.at(index);
+		if ((c.flags & C_FINISHED) !== 0 || c.state === CLOSED || c.state > CLOSE_WAIT) return 0;
+		const taken = enqueue(this, c, bytes, offset, length);
+		if (taken < length) c.flags |= C_WANT_ROOM;
+		if (taken > 0 && c.state >= ESTABLISHED) this.queueOutput(c, 2);
+		return taken;
+	}
+
+	/** RECEIVE: copies up to `length` bytes; returns how many. */
+	read(index: number, target: Uint8Array, offset: number, length: number): number {
+		const c = this.#c.at(index);
+		if (c.rcvHead === 0) return 0;
+		const taken = readInto(this, c, target, offset, length);
+		if (c.rcvHead === 0) this.#afterLastByte(c);
+		if (c.state >= ESTABLISHED && (c.flags & C_FIN_RECEIVED) === 0 && windowUpdateDue(this, c)) {
+			c.flags |= C_ACK_NOW;
+			this.queueOutput(c, 1);
+		}
+		return taken;
+	}
+
+	#afterLastByte(c: Connection): void {
+		if ((c.flags & C_FIN_RECEIVED) !== 0) this.raise(c, E_ENDED);
+		this.#closedWhenRead(c);
+	}
+
+	/** CLOSE of the sending side: FIN after what was written. */
+	finish(index: number): void {
+		const c = this.#c.at(index);
+		this.#finish(c);
+	}
+
+	#finish(c: Connection): void {
+		if ((c.flags & C_FINISHED) !== 0 || c.state === CLOSED) return;
+		c.flags |= C_FINISHED;
+		if (c.state === SYN_SENT || c.state === SYN_RECEIVED) {
+			// RFC 9293 3.10.4: queued until ESTABLISHED.
+			enqueueFin(this, c);
+			return;
+		}
+		enqueueFin(this, c);
+		if (c.state === ESTABLISHED) c.state = FIN_WAIT_1;
+		else if (c.state === CLOSE_WAIT) c.state = LAST_ACK;
+		this.queueOutput(c, 0);
+	}
+
+	/**
+	 * The application gives the connection up: no event will come, what was written is still delivered. Unread data, or data
+	 * that still comes, reset it: the sender must not believe that it was read (RFC 9293 3.6.1, RFC 2525 2.17).
+	 */
+	close(index: number): void {
+		const c = this.#c.at(index);
+		c.flags |= C_DETACHED;
+		c.events = 0;
+		if (c.state === CLOSED) {
+			this.#free(c);
+			return;
+		}
+		if (c.state === SYN_SENT) {
+			this.finished(c, ERR_NONE);
+			return;
+		}
+		if (c.rcvBytes > 0 || (c.oooHead !== 0 && (c.flags & C_FIN_RECEIVED) === 0)) {
+			this.#abort(c);
+			return;
+		}
+		if (c.state === TIME_WAIT) {
+			this.#toTimeWait(c);
+			return;
+		}
+		if (c.state === SYN_RECEIVED) {
+			this.#abort(c);
+			return;
+		}
+		this.#finish(c);
+		if (c.state === FIN_WAIT_2) this.setIdle(c, this.options.finWait2);
+	}
+
+	/** ABORT: RST, and nothing is kept (RFC 9293 3.10.5). No event comes. */
+	abort(index: number): void {
+		const c = this.#c.at(index);
+		c.flags |= C_DETACHED;
+		c.events = 0;
+		if (c.state === CLOSED) this.#free(c);
+		else this.#abort(c);
+	}
+
+	#abort(c: Connection): void {
+		this.refreshTime();
+		if (c.state === SYN_RECEIVED || (c.state >= ESTABLISHED && c.state <= FIN_WAIT_2) || c.state === CLOSE_WAIT || c.state === LAST_ACK || c.state === CLOSING) {
+			sendReset(this, c);
+			this.onWork();
+		}
+		this.finished(c, ERR_NONE);
+	}
+
+	/** Lets the SYN-ACK of a held connection go. */
+	proceed(index: number): void {
+		const c = this.#c.at(index);
+		if ((c.flags & C_HELD) === 0) return;
+		c.flags = (c.flags & ~C_HELD) | C_SEND_SYN;
+		this.queueOutput(c, 0);
+	}
+
+	setNoDelay(index: number, on: boolean): void {
+		const c = this.#c.at(index);
+		if (on) {
+			c.flags |= C_NODELAY;
+			if (c.sndNext !== 0) this.queueOutput(c, 2);
+		} else c.flags &= ~C_NODELAY;
+	}
+
+	/** Keep-alive probes after `idle` milliseconds (RFC 9293 3.8.4). */
+	setKeepAlive(index: number, on: boolean, idle: number): void {
+		const c = this.#c.at(index);
+		if (!on) {
+			c.flags &= ~C_KEEPALIVE;
+			return;
+		}
+		c.flags |= C_KEEPALIVE;
+		c.keepIdle = Math.max(1, idle);
+		c.lastHeard = this.tick;
+		if (c.state >= ESTABLISHED && c.state !== TIME_WAIT) this.setIdle(c, c.keepIdle);
+	}
+
+	/** Bytes that `write` would take now. */
+	room(index: number): number {
+		return Math.max(0, sendRoom(this, this.#c.at(index)));
+	}
+
+	/** Calls outside of a turn see the time of the last turn; what measures time must not. */
+	refreshTime(): void {
+		this.setTime(this.runtime.clock.now());
+	}
+
+	// ---- Events and output --------------------------------------------------------------------------------------------------
+
+	/** Notes events for the application and puts the record on the ready list, once. */
+	raise(c: Connection, events: number): void {
+		if ((c.flags & C_DETACHED) !== 0) return;
+		c.events |= events;
+		if ((c.lists & L_READY) === 0) {
+			c.lists |= L_READY;
+			if (this.#ready.length === 0) this.onWork();
+			this.#ready.push(c.index);
+		}
+	}
+
+	/** Asks for `output` at the end of the turn. @param list 0 control, 1 ACK, 2 data. */
+	queueOutput(c: Connection, list: number): void {
+		if ((c.lists & L_OUTPUT) !== 0) return;
+		c.lists |= L_OUTPUT;
+		(list === 0 ? this.#control : list === 1 ? this.#acks : this.#data).push(c.index);
+		this.onWork();
+	}
+
+	/** Whether anything waits for the application or for output. */
+	get busy(): boolean {
+		return this.#ready.length + this.#control.length + this.#acks.length + this.#data.length > 0;
+	}
+
+	/** Hands what is ready to the application. An event is taken off only here. */
+	deliver(): void {
+		for (let n = Math.min(this.#ready.length, DELIVER_LIMIT); n > 0; n--) {
+			const index = this.#ready.shift();
+			const c = this.#c.at(index);
+			c.lists &= ~L_READY;
+			let events = c.events;
+			// Nothing is due any more, or the record serves another connection by now.
+			if (events === 0 || (c.flags & C_DETACHED) !== 0) continue;
+			c.events = 0;
+			const generation = c.generation;
+			if ((events & E_ACCEPT) !== 0) {
+				events &= ~E_ACCEPT;
+				const listener = this.listeners.byId(c.listener);
+				if (listener === undefined) {
+					c.flags |= C_DETACHED;
+					this.#abort(c);
+					continue;
+				}
+				if (!listener.held) listener.pending--;
+				this.upper.accept(listener, index);
+				if (c.at(index).generation !== generation || (c.flags & C_DETACHED) !== 0) continue;
+			}
+			if (events !== 0) this.upper.events(index, events);
+			if ((events & E_CLOSED) !== 0) {
+				c.at(index);
+				if (c.generation !== generation) continue;
+				c.flags |= C_DETACHED;
+				if (c.state === CLOSED) this.#free(c);
+				else if (c.state === TIME_WAIT) this.#toTimeWait(c);
+			}
+		}
+	}
+
+	/** Sends what connections have to send: control first, then ACKs, then data, each as many as were queued. */
+	flush(): void {
+		this.#flush(this.#control);
+		this.#flush(this.#acks);
+		this.#flush(this.#data);
+	}
+
+	#flush(queue: IndexQueue): void {
+		for (let n = queue.length; n > 0; n--) {
+			const index = queue.shift();
+			const c = this.#c.at(index);
+			c.lists &= ~L_OUTPUT;
+			if (c.state === CLOSED) continue;
+			if (output(this, c)) this.queueOutput(c, 2);
+		}
+	}
+
+	// ---- Timers -------------------------------------------------------------------------------------------------------------
+
+	/** Fires what is due; returns microseconds (absolute) of the next deadline, or Infinity. */
+	advance(): number {
+		this.#wheel.advance(this.tick, this.#due);
+		return this.nextDeadline();
+	}
+
+	/** Absolute microseconds of the next deadline, or Infinity. */
+	nextDeadline(): number {
+		const timeWait = this.table.expireTimeWait(this.tick);
+		let delay = this.#wheel.nextDelay();
+		if (timeWait >= 0 && (delay < 0 || timeWait < delay)) delay = timeWait;
+		return delay < 0 ? Number.POSITIVE_INFINITY : (Math.floor(this.nowFull / 1000) + delay) * 1000;
+	}
+
+	/** Files the record under its earliest deadline. A deadline that moved back is noticed when the old one fires. */
+	#file(c: Connection, at: number): void {
+		if (c.timerAt === 0 || ((at - c.timerAt) | 0) < 0) this.#wheel.set(c.index, at);
+	}
+
+	/** Starts the retransmission timer with a meaning. @param delay Milliseconds. */
+	setRetransmitTimer(c: Connection, kind: number, delay: number): void {
+		// One more tick: the present one has begun already, and a timer must not be early.
+		const at = (this.tick + delay + 1) | 0 || 1;
+		c.flags = (c.flags & ~TIMER_MASK) | (kind << TIMER_SHIFT);
+		c.rtxAt = at;
+		this.#file(c, at);
+	}
+
+	stopRetransmitTimer(c: Connection): void {
+		c.rtxAt = 0;
+		c.flags &= ~TIMER_MASK;
+	}
+
+	/**
+	 * Starts what watches over data in flight: a tail loss probe where one is allowed (RFC 8985 7.2), else the RTO.
+	 *
+	 * @param fresh New data was sent: a probe is put off; a running RTO is left alone (RFC 6298 5.1).
+	 */
+	armRetransmit(c: Connection, fresh: boolean): void {
+		if (c.sndUna === c.sndNxt) {
+			this.stopRetransmitTimer(c);
+			return;
+		}
+		const kind = timerKind(c);
+		if (c.rtxAt !== 0 && (kind === TIMER_REORDER || (kind === TIMER_RTO && fresh))) return;
+		const backoff = c.retries & 0xff;
+		const rto = backedOff(c, backoff, this.options);
+		if ((c.flags & C_SACK) !== 0 && (c.flags & (C_RECOVERY | C_LOSS)) === 0 && c.tlpEnd === 0 && c.sacked === 0 && backoff === 0 && c.sndWnd > 0) {
+			let delay = c.srtt !== 0 ? Math.max(Math.ceil((2 * c.srtt) / 1000), MIN_PROBE_DELAY) : 1000;
+			if (inFlight(c) <= c.mss) delay += WORST_ACK_DELAY;
+			if (delay < rto) {
+				this.setRetransmitTimer(c, TIMER_TLP, delay);
+				return;
+			}
+		}
+		this.setRetransmitTimer(c, TIMER_RTO, rto);
+	}
+
+	/** Milliseconds until the next window probe: the RTO, doubled each time (RFC 9293 3.8.6.1). */
+	persistDelay(c: Connection): number {
+		return backedOff(c, (c.retries >> 16) & 0xff, this.options);
+	}
+
+	startSynTimer(c: Connection): void {
+		const backoff = c.retries & 0xff;
+		this.setRetransmitTimer(c, TIMER_RTO, Math.min(this.options.initialRto * 2 ** backoff, this.options.maxRto));
+	}
+
+	/** Starts the delayed ACK, if it is not running. */
+	delayAck(c: Connection): void {
+		if (c.ackAt !== 0) return;
+		c.ackAt = (this.tick + this.options.delayedAck) | 0 || 1;
+		this.#file(c, c.ackAt);
+	}
+
+	/** @param delay Milliseconds. */
+	setIdle(c: Connection, delay: number): void {
+		c.idleAt = (this.tick + delay) | 0 || 1;
+		this.#file(c, c.idleAt);
+	}
+
+	#timerDue(index: number): void {
+		const c = this.#c.at(index);
+		const generation = c.generation;
+		if (c.ackAt !== 0 && seqLeq(c.ackAt, this.tick)) {
+			c.ackAt = 0;
+			c.flags |= C_ACK_NOW;
+			this.counters.delayedAcks++;
+			this.queueOutput(c, 1);
+		}
+		if (c.rtxAt !== 0 && seqLeq(c.rtxAt, this.tick)) {
+			const kind = timerKind(c);
+			this.stopRetransmitTimer(c);
+			this.#retransmitDue(c, kind);
+		}
+		if (c.generation === generation && c.state !== CLOSED && c.idleAt !== 0 && seqLeq(c.idleAt, this.tick)) {
+			c.idleAt = 0;
+			this.#idleDue(c);
+		}
+		if (c.generation !== generation || c.state === CLOSED) return;
+		if (c.rtxAt !== 0) this.#file(c, c.rtxAt);
+		if (c.ackAt !== 0) this.#file(c, c.ackAt);
+		if (c.idleAt !== 0) this.#file(c, c.idleAt);
+	}
+
+	#retransmitDue(c: Connection, kind: number): void {
+		if (c.state === SYN_SENT || c.state === SYN_RECEIVED) {
+			this.#synTimeout(c);
+			return;
+		}
+		if (kind === TIMER_REORDER) {
+			recoveryOf(c).reorderTimer(this, c);
+			if (c.rtxAt === 0) this.armRetransmit(c, false);
+			this.queueOutput(c, 2);
+			return;
+		}
+		if (kind === TIMER_PERSIST || (c.sndWnd === 0 && kind !== TIMER_TLP)) {
+			this.#probeWindow(c);
+			return;
+		}
+		if (kind === TIMER_TLP) {
+			this.#probeTail(c);
+			return;
+		}
+		if (c.sndUna === c.sndNxt) return;
+		const backoff = (c.retries & 0xff) + 1;
+		if (backoff > this.options.retries) {
+			this.finished(c, ERR_TIMEOUT);
+			return;
+		}
+		retransmissionTimeout(this, c);
+		c.retries = (c.retries & ~0xff) | backoff;
+		this.setRetransmitTimer(c, TIMER_RTO, backedOff(c, backoff, this.options));
+		this.queueOutput(c, 2);
+	}
+
+	#synTimeout(c: Connection): void {
+		const backoff = (c.retries & 0xff) + 1;
+		const limit = c.state === SYN_SENT ? this.options.synRetries : this.options.synAckRetries;
+		if (backoff > limit) {
+			this.finished(c, ERR_TIMEOUT);
+			return;
+		}
+		c.retries = (c.retries & ~0xff) | backoff;
+		c.retransmits++;
+		this.counters.retransmits++;
+		this.counters.timeouts++;
+		c.flags |= C_SEND_SYN | C_SYN_RETRANSMITTED;
+		this.queueOutput(c, 0);
+	}
+
+	/** RFC 9293 3.8.6.1: at least one octet of new data into a window of zero (or too small), for as long as it is answered. */
+	#probeWindow(c: Connection): void {
+		const probes = Math.min(((c.retries >> 16) & 0xff) + 1, 255);
+		if (probes > this.options.retries) {
+			this.finished(c, ERR_TIMEOUT);
+			return;
+		}
+		c.retries = (c.retries & ~0xff0000) | (probes << 16);
+		this.counters.windowProbes++;
+		let page = c.sndHead;
+		if (page !== 0) {
+			const room = Math.max(1, Math.min((c.sndUna + c.sndWnd - this.pool.seq(page)) | 0, c.mss));
+			if (page === c.sndNext) {
+				if (this.pool.length(page) > room && !splitPage(this, c, page, room)) page = 0;
+				else {
+					c.sndNext = this.pool.next(page);
+					c.sndNxt = (c.sndNxt + pageSpan(this, page)) | 0;
+					this.pool.setFlags(page, this.pool.flags(page) | P_SENT | P_RETRANSMITTED);
+				}
+			} else {
+				page = ownPage(this, c, page, 0);
+				if (page !== 0) this.pool.setFlags(page, this.pool.flags(page) | P_RETRANSMITTED);
+			}
+			if (page !== 0) {
+				transmit(this, c, page);
+				this.onWork();
+			}
+		}
+		this.setRetransmitTimer(c, TIMER_PERSIST, this.persistDelay(c));
+	}
+
+	/** RFC 8985 7.3: new data if there is some, else the last segment once more. */
+	#probeTail(c: Connection): void {
+		if (c.sndUna === c.sndNxt) return;
+		this.counters.tailLossProbes++;
+		const before = c.sndNxt;
+		if (c.sndNext !== 0 && this.pool.length(c.sndNext) <= ((c.sndUna + c.sndWnd - c.sndNxt) | 0)) {
+			// One segment more than the window allows.
+			const cwnd = c.cwnd;
+			c.cwnd = inFlight(c) + c.mss;
+			const nagle = c.flags & C_NODELAY;
+			c.flags |= C_NODELAY;
+			output(this, c);
+			if (nagle === 0) c.flags &= ~C_NODELAY;
+			c.cwnd = cwnd;
+			c.flags &= ~(C_CWND_LIMITED | C_TLP_REPEATED);
+		}
+		if (c.sndNxt === before) {
+			let last = 0;
+			let beforeLast = 0;
+			let prev = 0;
+			for (let page = c.sndHead; page !== 0 && page !== c.sndNext; prev = page, page = this.pool.next(page)) {
+				if ((this.pool.flags(page) & P_SACKED) === 0) {
+					last = page;
+					beforeLast = prev;
+				}
+			}
+			if (last !== 0) last = ownPage(this, c, last, beforeLast);
+			if (last !== 0) {
+				this.pool.setFlags(last, this.pool.flags(last) | P_RETRANSMITTED);
+				c.retransmits++;
+				this.counters.retransmits++;
+				c.flags |= C_TLP_REPEATED;
+				transmit(this, c, last);
+			}
+		}
+		c.tlpEnd = c.sndNxt || 1;
+		this.setRetransmitTimer(c, TIMER_RTO, backedOff(c, 0, this.options));
+		this.onWork();
+	}
+
+	#idleDue(c: Connection): void {
+		switch (c.state) {
+			case TIME_WAIT:
+				this.finished(c, ERR_NONE);
+				return;
+			case FIN_WAIT_2:
+				if ((c.flags & C_DETACHED) !== 0) {
+					this.finished(c, ERR_NONE);
+					return;
+				}
+		}
+		if ((c.flags & C_KEEPALIVE) === 0 || c.state < ESTABLISHED) return;
+		const idle = (this.tick - c.lastHeard) | 0;
+		const probes = (c.retries >>> 24) & 0xff;
+		if (idle < c.keepIdle) {
+			c.retries &= 0x00ffffff;
+			this.setIdle(c, c.keepIdle - idle);
+			return;
+		}
+		if (probes >= this.options.keepAliveProbes) {
+			this.finished(c, ERR_TIMEOUT);
+			return;
+		}
+		c.retries = (c.retries & 0x00ffffff) | ((probes + 1) << 24);
+		this.counters.keepAlives++;
+		sendKeepAlive(this, c);
+		this.onWork();
+		this.setIdle(c, this.options.keepAliveInterval);
+	}
+
+	// ---- Helpers of input and output ------------------------------------------------------------------------------------------
+
+	/** The handshake is complete: RFC 9293 3.10.7.4, ESTABLISHED. */
+	established(c: Connection): void {
+		c.state = ESTABLISHED;
+		this.halfOpen--;
+		this.counters.established++;
+		this.stopRetransmitTimer(c);
+		c.retries &= ~0xff;
+		if ((c.flags & C_SYN_RETRANSMITTED) === 0) {
+			const rtt = (this.ack.time - c.lastSent) | 0;
+			if (rtt >= 0) sampleRtt(c, rtt, this.options);
+		} else if (c.srtt === 0) {
+			// RFC 6298 5.7
+			c.rto = 3_000_000;
+		}
+		c.lastSent = 0;
+		c.cwnd = (c.flags & C_SYN_RETRANSMITTED) !== 0 && c.srtt === 0 ? c.mss : this.initialWindow(c);
+		this.congestion.start(c);
+		if ((c.flags & C_KEEPALIVE) !== 0) this.setIdle(c, c.keepIdle);
+		if ((c.flags & C_FINISHED) !== 0) c.state = FIN_WAIT_1;
+		if (c.sndNext !== 0) this.queueOutput(c, 2);
+	}
+
+	/** RFC 6928: IW = min(10 MSS, max(2 MSS, 14600)). */
+	initialWindow(c: Connection): number {
+		const n = this.options.initialWindow;
+		return Math.min(n * c.mss, Math.max(2 * c.mss, n * 1460));
+	}
+
+	/** The MSS that we announce: what fits our link and one page. */
+	mssFor(c: Connection): number {
+		return Math.min(this.lower.mtuTo(c.remote3) - 40, PAGE_SIZE - 256);
+	}
+
+	/** Takes the peer's MSS (0: it named none). */
+	setPeerMss(c: Connection, mss: number): void {
+		c.peerMss = mss === 0 ? DEFAULT_MSS : Math.max(mss, MIN_MSS);
+		this.updateMss(c, this.mssFor(c));
+	}
+
+	updateMss(c: Connection, own: number): void {
+		c.mss = Math.max(Math.min(c.peerMss, own) - ((c.flags & C_TS) !== 0 ? TIMESTAMPS_LENGTH : 0), 24);
+	}
+
+	/** An ACK outside recovery lets the window grow, if it was the window that held us back (RFC 9293 and RFC 7661 say why). */
+	grow(c: Connection, ack: AckSummary): void {
+		const bytes = ack.acked + ack.sacked;
+		if (bytes > 0 && (c.flags & (C_CWND_LIMITED | C_LOSS)) !== 0) this.congestion.acknowledged(c, bytes, ack.time);
+	}
+
+	/** RFC 5961 7: whether a challenge ACK may be sent. */
+	challengeAllowed(): boolean {
+		if (((this.tick - this.#challengeTick) | 0) >= 1000 || ((this.tick - this.#challengeTick) | 0) < 0) {
+			this.#challengeTick = this.tick;
+			this.#challenges = 0;
+		}
+		if (this.#challenges >= this.options.challengeAcks) {
+			this.counters.challengeAcksLimited++;
+			return false;
+		}
+		this.#challenges++;
+		this.counters.challengeAcks++;
+		return true;
+	}
+
+	/** Room came back: tell the application if it waits. */
+	roomCame(c: Connection): void {
+		if ((c.flags & C_WANT_ROOM) === 0) return;
+		// Worth waking up for: a third of the buffer, so that writes come in strides.
+		if (sendRoom(this, c) * 3 < this.options.sendBuffer) return;
+		c.flags &= ~C_WANT_ROOM;
+		this.raise(c, E_WRITABLE);
+	}
+
+	/** Our FIN and the peer's are both done on this side: TIME-WAIT. */
+	enterTimeWait(c: Connection): void {
+		c.state = TIME_WAIT;
+		this.stopRetransmitTimer(c);
+		this.setIdle(c, this.options.timeWait);
+		if ((c.flags & C_DETACHED) !== 0) this.#toTimeWait(c);
+		else this.#closedWhenRead(c);
+	}
+
+	/** The connection has ended in good order; the application is told when it has read everything. */
+	#closedWhenRead(c: Connection): void {
+		if (c.rcvHead !== 0) return;
+		if (c.state === TIME_WAIT || (c.state === CLOSED && c.error === ERR_NONE)) this.raise(c, E_CLOSED);
+	}
+
+	/** What is left of a connection in TIME-WAIT that nobody reads any more fits a small record. */
+	#toTimeWait(c: Connection): void {
+		dropSendQueue(this, c);
+		if (c.rcvHead !== 0 || c.oooHead !== 0) dropReceived(this, c);
+		// An ACK that is still due must not get lost with the record.
+		if ((c.flags & C_ACK_NOW) !== 0 || c.ackAt !== 0) output(this, c);
+		this.#wheel.remove(c.index);
+		const expires = c.idleAt;
+		if (this.table.toTimeWait(c.index, expires)) this.counters.timeWaitOverflow++;
+		this.onWork();
+	}
+
+	/** The connection is over. With an application it stays until that has been told (and, in good order, has read all); else it is freed. */
+	finished(c: Connection, error: number): void {
+		if (c.state === CLOSED) return;
+		if (c.state === SYN_SENT || c.state === SYN_RECEIVED) this.halfOpen--;
+		if ((c.flags & C_PASSIVE) !== 0) {
+			const listener = this.listeners.byId(c.listener);
+			if (listener !== undefined) {
+				if (c.state === SYN_RECEIVED) listener.halfOpen--;
+				else if ((c.events & E_ACCEPT) !== 0 && !listener.held) listener.pending--;
+			}
+			// Nobody was ever told of it: there is nobody to tell of its end.
+			if ((c.state === SYN_RECEIVED && listener?.held !== true) || ((c.events & E_ACCEPT) !== 0 && error !== ERR_NONE)) c.flags |= C_DETACHED;
+		}
+		if (error === ERR_TIMEOUT) this.counters.timedOut++;
+		this.table.remove(c.index);
+		this.#wheel.remove(c.index);
+		dropSendQueue(this, c);
+		c.rtxAt = 0;
+		c.ackAt = 0;
+		c.idleAt = 0;
+		c.state = CLOSED;
+		c.error = error;
+		if (error !== ERR_NONE) dropReceived(this, c);
+		else dropEarly(this, c);
+		if ((c.flags & C_DETACHED) !== 0) {
+			this.#free(c);
+			return;
+		}
+		if (error !== ERR_NONE) this.raise(c, E_CLOSED);
+		else this.#closedWhenRead(c);
+	}
+
+	#free(c: Connection): void {
+		dropReceived(this, c);
+		c.events = 0;
+		this.table.free(c.index);
+	}
+
+	/** A passive open is complete: it waits for the application. */
+	acceptable(c: Connection): void {
+		this.raise(c, E_ACCEPT);
+	}
+
+	connected(c: Connection): void {
+		this.raise(c, E_CONNECTED);
+	}
+
+	readable(c: Connection): void {
+		this.raise(c, E_READABLE);
+	}
+}

@@ -1,0 +1,685 @@
+/**
+ * Input: what a segment does to its connection, in the order of RFC 9293 3.10.7.
+ *
+ * Hides the RFC's cases behind one function per step. The segment's fields are locals and the engine's scratch objects;
+ * nothing is allocated. A segment that is not acceptable changes nothing but counters and, where the RFC says so, sends an
+ * ACK or a RST.
+ *
+ * Read first: RFC 9293 3.10.7.1 to 3.10.7.4, RFC 5961 3 to 5, RFC 7323 4.3 and 5, RFC 6191.
+ */
+import type { IpPacket, Unreachable } from "../ip/transport.ts";
+import { ACK, acknowledgment, destinationPort, FIN, flags as flagsOf, headerLength, parseTcpOptions, RST, SYN, sequence, sourcePort, TCP_HEADER, window as windowOf } from "../wire/tcp.ts";
+import type { Connection } from "./connection.gen.ts";
+import type { Tcp } from "./engine.ts";
+import { checksumRight, sendStrayReset, sendTimeWaitAck, timerKind } from "./output.ts";
+import { receiveData } from "./receive.ts";
+import { recoveryOf } from "./recovery.ts";
+import { sampleRtt } from "./rto.ts";
+import { acknowledge, markAllLost, pageSpan } from "./sendqueue.ts";
+import { seqGeq, seqGt, seqLeq, seqLt } from "./seq.ts";
+import {
+	C_ACK_NOW,
+	C_DETACHED,
+	C_FIN_ACKED,
+	C_FIN_RECEIVED,
+	C_FINISHED,
+	C_HELD,
+	C_PASSIVE,
+	C_SACK,
+	C_SCALE,
+	C_SEND_SYN,
+	C_TLP_SENT,
+	C_TS,
+	CLOSE_WAIT,
+	CLOSING,
+	E_ACCEPT,
+	E_CONNECTED,
+	E_ENDED,
+	E_READABLE,
+	ERR_HOST,
+	ERR_NET,
+	ERR_NONE,
+	ERR_REFUSED,
+	ERR_RESET,
+	ESTABLISHED,
+	FIN_WAIT_1,
+	FIN_WAIT_2,
+	LAST_ACK,
+	P_LOST,
+	P_SACKED,
+	P_SENT,
+	SYN_RECEIVED,
+	SYN_SENT,
+	TIME_WAIT,
+	TIMER_PERSIST,
+	TIMER_REORDER,
+} from "./state.ts";
+
+/** Segments at the start of a connection that are acknowledged at once, so that the peer's slow start is not held up (as Linux does). */
+const QUICK_ACKS = 16;
+
+/** A segment arrives. True if its page was kept. */
+export function segmentArrives(t: Tcp, packet: IpPacket): boolean {
+	const u8 = t.u8;
+	const at = packet.start;
+	const counters = t.counters;
+	counters.segmentsIn++;
+	const header = packet.length >= TCP_HEADER ? headerLength(u8, at) : 0;
+	if (header < TCP_HEADER || header > packet.length) {
+		counters.badHeader++;
+		return false;
+	}
+	if (!checksumRight(t, at, packet.length, packet.src3, packet.dst3, packet.flags)) {
+		counters.badChecksum++;
+		return false;
+	}
+	const remotePort = sourcePort(u8, at);
+	const localPort = destinationPort(u8, at);
+	// RFC 1122 4.2.3.10: no connection with a broadcast or multicast address.
+	if (packet.broadcast || remotePort === 0 || localPort === 0) {
+		counters.badAddress++;
+		return false;
+	}
+	if (!parseTcpOptions(u8, at + TCP_HEADER, header - TCP_HEADER, t.segmentOptions)) {
+		counters.badOptions++;
+		return false;
+	}
+	const found = t.table.lookup(
+		packet.dst0,
+		packet.dst1,
+		packet.dst2,
+		packet.dst3,
+		localPort,
+		packet.src0,
+		packet.src1,
+		packet.src2,
+		packet.src3,
+		remotePort,
+	);
+	const bits = flagsOf(u8, at);
+	const seq = sequence(u8, at);
+	const ack = acknowledgment(u8, at);
+	const length = packet.length - header;
+	counters.bytesIn += length;
+	if (found >= 0) {
+		const c = t.at(found);
+		c.segmentsIn++;
+		if (c.state === SYN_SENT) return synSentArrives(t, c, packet, bits, seq, ack, at + header, length);
+		return synchronizedArrives(t, c, packet, bits, seq, ack, at + header, length);
+	}
+	if (found < -1 && !timeWaitArrives(t, found, packet, bits, seq, ack, length, localPort, remotePort)) return false;
+	return noConnection(t, packet, bits, seq, ack, length, localPort, remotePort, found);
+}
+
+/** RFC 9293 3.10.7.1 and 3.10.7.2: CLOSED and LISTEN. */
+function noConnection(
+	t: Tcp,
+	packet: IpPacket,
+	bits: number,
+	seq: number,
+	ack: number,
+	length: number,
+	localPort: number,
+	remotePort: number,
+	found: number,
+): boolean {
+	if ((bits & RST) !== 0) {
+		t.counters.strayResets++;
+		return false;
+	}
+	const listener = t.listeners.find(packet.dst0, packet.dst1, packet.dst2, packet.dst3, localPort);
+	if (listener === null || (bits & ACK) !== 0) {
+		if (listener === null) t.counters.noListener++;
+		else t.counters.badAck++;
+		const span = length + ((bits & SYN) !== 0 ? 1 : 0) + ((bits & FIN) !== 0 ? 1 : 0);
+		sendStrayReset(t, packet.dst3, localPort, packet.src3, remotePort, seq, ack, (bits & ACK) !== 0, span);
+		return false;
+	}
+	if ((bits & SYN) === 0) {
+		t.counters.noAck++;
+		return false;
+	}
+	if (listener.pending >= listener.backlog) {
+		t.counters.acceptBacklogFull++;
+		return false;
+	}
+	if (listener.halfOpen >= t.options.synBacklog) {
+		t.counters.synBacklogFull++;
+		return false;
+	}
+	const index = t.table.alloc();
+	if (index < 0) {
+		t.counters.connectionsFull++;
+		return false;
+	}
+	// RFC 9293 3.10.7.2, third: the SYN makes a connection in SYN-RECEIVED.
+	const c = t.at(index);
+	c.local0 = packet.dst0;
+	c.local1 = packet.dst1;
+	c.local2 = packet.dst2;
+	c.local3 = packet.dst3;
+	c.localPort = localPort;
+	c.remote0 = packet.src0;
+	c.remote1 = packet.src1;
+	c.remote2 = packet.src2;
+	c.remote3 = packet.src3;
+	c.remotePort = remotePort;
+	c.listener = listener.id;
+	c.flags = C_PASSIVE;
+	t.begin(c);
+	if (found < -1) {
+		// RFC 9293 3.6.1, RFC 6191: the new connection's numbers lie beyond the old one's.
+		const old = t.table.timeWaitAt(found).sndNxt;
+		if (!seqGt(c.iss, old)) {
+			c.iss = (old + 0x20000) | 0;
+			c.sndUna = c.iss;
+			c.sndEnd = (c.iss + 1) | 0;
+		}
+		t.table.removeTimeWait(-2 - found);
+		t.at(index);
+	}
+	c.sndNxt = (c.iss + 1) | 0;
+	c.state = SYN_RECEIVED;
+	takeSyn(t, c, packet, seq);
+	t.table.insert(index);
+	listener.halfOpen++;
+	t.halfOpen++;
+	t.counters.passiveOpens++;
+	if (listener.held) {
+		c.flags |= C_HELD;
+		t.raise(c, E_ACCEPT);
+	} else {
+		c.flags |= C_SEND_SYN;
+		t.queueOutput(c, 0);
+	}
+	return false;
+}
+
+/** Notes what a SYN says: numbers, window, options that both sides want. */
+function takeSyn(t: Tcp, c: Connection, packet: IpPacket, seq: number): void {
+	const options = t.segmentOptions;
+	c.irs = seq;
+	c.rcvNxt = (seq + 1) | 0;
+	c.rcvAdv = c.rcvNxt;
+	c.lastAckSent = c.rcvNxt;
+	c.sndWnd = windowOf(t.u8, packet.start);
+	c.sndWndMax = c.sndWnd;
+	c.sndWl1 = seq;
+	c.flags &= ~(C_TS | C_SACK | C_SCALE);
+	if (options.timestamps && t.options.timestamps) {
+		c.flags |= C_TS;
+		c.tsRecent = options.tsVal;
+	}
+	if (options.sackPermitted && t.options.sack) c.flags |= C_SACK;
+	if (options.windowScale >= 0 && t.options.windowScaling) {
+		c.flags |= C_SCALE;
+		c.sndScale = options.windowScale;
+		c.rcvScale = t.windowScale;
+	}
+	t.setPeerMss(c, options.mss);
+	c.lastHeard = t.tick;
+}
+
+/** RFC 9293 3.10.7.3: SYN-SENT. */
+function synSentArrives(t: Tcp, c: Connection, packet: IpPacket, bits: number, seq: number, ack: number, data: number, length: number): boolean {
+	// First, the ACK bit.
+	if ((bits & ACK) !== 0 && (seqLeq(ack, c.iss) || seqGt(ack, c.sndNxt))) {
+		t.counters.badAck++;
+		if ((bits & RST) === 0) sendStrayReset(t, c.local3, c.localPort, c.remote3, c.remotePort, seq, ack, true, 0);
+		return false;
+	}
+	// Second, the RST bit.
+	if ((bits & RST) !== 0) {
+		if ((bits & ACK) === 0) {
+			t.counters.resetOutsideWindow++;
+			return false;
+		}
+		t.counters.resetsIn++;
+		t.finished(c, ERR_REFUSED);
+		return false;
+	}
+	// Fourth, the SYN bit.
+	if ((bits & SYN) === 0) {
+		t.counters.noAck++;
+		return false;
+	}
+	takeSyn(t, c, packet, seq);
+	if ((bits & ACK) === 0) {
+		// Simultaneous open.
+		c.state = SYN_RECEIVED;
+		c.flags |= C_SEND_SYN;
+		c.retries &= ~0xff;
+		t.queueOutput(c, 0);
+		return false;
+	}
+	t.ack.time = packet.time;
+	c.sndUna = ack;
+	c.sndWl2 = ack;
+	t.established(c);
+	c.flags |= C_ACK_NOW;
+	t.queueOutput(c, 1);
+	t.raise(c, E_CONNECTED);
+	// Data and FIN on the SYN-ACK: go on at the sixth step.
+	if (length > 0 || (bits & FIN) !== 0) {
+		c.rcvAdv = (c.rcvNxt + Math.min(c.rcvBuf, 65535)) | 0;
+		return text(t, c, packet.page, data, length, (seq + 1) | 0, bits);
+	}
+	return false;
+}
+
+/** RFC 9293 3.10.7.4: every state from SYN-RECEIVED on. */
+function synchronizedArrives(
+	t: Tcp,
+	c: Connection,
+	packet: IpPacket,
+	bits: number,
+	seq: number,
+	ack: number,
+	data: number,
+	length: number,
+): boolean {
+	const options = t.segmentOptions;
+	const span = length + (bits & FIN) + ((bits & SYN) >> 1);
+	c.lastHeard = t.tick;
+
+	// RFC 7323 5.3: PAWS, before the sequence check. A segment without timestamps is let through: some peers leave them out.
+	if ((c.flags & C_TS) !== 0 && options.timestamps && seqLt(options.tsVal, c.tsRecent) && (bits & (RST | SYN)) === 0) {
+		t.counters.pawsRejected++;
+		ackOutside(t, c, span);
+		return false;
+	}
+
+	// First, the sequence number.
+	if (!acceptable(c, seq, span)) {
+		if ((bits & RST) !== 0) {
+			t.counters.resetOutsideWindow++;
+			return false;
+		}
+		if (c.state === SYN_RECEIVED && (bits & SYN) !== 0 && seq === c.irs) {
+			// The SYN again: our SYN-ACK got lost. (RFC 9293 asks for an ACK, which would not open the peer; all stacks repeat the SYN-ACK.)
+			if ((bits & ACK) !== 0 && ack === c.sndNxt) return acknowledgeSyn(t, c, packet, ack);
+			if ((c.flags & C_HELD) === 0) {
+				c.flags |= C_SEND_SYN;
+				t.queueOutput(c, 0);
+			}
+			return false;
+		}
+		t.counters.outsideWindow++;
+		if (length > 0 && seqLt(seq, c.rcvNxt)) {
+			t.counters.duplicateSegments++;
+			c.dsackStart = seq;
+			c.dsackEnd = seqLt((seq + length) | 0, c.rcvNxt) ? (seq + length) | 0 : c.rcvNxt;
+		}
+		// RFC 9293: the ACK of a segment at the left edge of a shut window still counts.
+		if (seq === c.rcvNxt && (bits & (ACK | SYN)) === ACK && c.state !== SYN_RECEIVED) ackArrives(t, c, packet, seq, ack, bits, length);
+		if (c.state !== 0) ackOutside(t, c, span);
+		return false;
+	}
+
+	// RFC 7323 4.3: the timestamp to echo is that of the segment that covers the last ACK sent.
+	if ((c.flags & C_TS) !== 0 && options.timestamps && seqLeq(seq, c.lastAckSent) && seqGeq(options.tsVal, c.tsRecent)) c.tsRecent = options.tsVal;
+
+	// Second, the RST bit.
+	if ((bits & RST) !== 0) {
+		if (seq !== c.rcvNxt) {
+			// RFC 5961 3.2: inside the window but not exact: challenge.
+			t.counters.resetInWindow++;
+			challenge(t, c);
+			return false;
+		}
+		resetArrives(t, c);
+		return false;
+	}
+
+	// Fourth, the SYN bit.
+	if ((bits & SYN) !== 0) {
+		// RFC 5961 4.2: challenge, whatever the sequence number.
+		t.counters.synInWindow++;
+		challenge(t, c);
+		return false;
+	}
+
+	// Fifth, the ACK field.
+	if ((bits & ACK) === 0) {
+		t.counters.noAck++;
+		return false;
+	}
+	if (c.state === SYN_RECEIVED) {
+		if (seqLeq(ack, c.sndUna) || seqGt(ack, c.sndNxt)) {
+			t.counters.badAck++;
+			sendStrayReset(t, c.local3, c.localPort, c.remote3, c.remotePort, seq, ack, true, 0);
+			return false;
+		}
+		c.sndWnd = windowOf(t.u8, packet.start) << c.sndScale;
+		c.sndWndMax = c.sndWnd;
+		c.sndWl1 = seq;
+		acknowledgeSyn(t, c, packet, ack);
+	} else if (!ackArrives(t, c, packet, seq, ack, bits, length)) return false;
+
+	// Sixth to eighth: text and FIN.
+	if (length > 0 || (bits & FIN) !== 0) return text(t, c, packet.page, data, length, seq, bits);
+	return false;
+}
+
+/** RFC 9293 3.10.7.4, table of acceptability. */
+function acceptable(c: Connection, seq: number, span: number): boolean {
+	const window = (c.rcvAdv - c.rcvNxt) | 0;
+	const offset = (seq - c.rcvNxt) | 0;
+	if (span === 0) return window === 0 ? offset === 0 : offset >= 0 && offset < window;
+	if (window === 0) return false;
+	const end = (offset + span - 1) | 0;
+	return (offset >= 0 && offset < window) || (end >= 0 && end < window) || (offset < 0 && end >= window);
+}
+
+/** An unacceptable segment is answered; one without content only as often as challenges (RFC 5961 7), so that no two stacks answer each other for ever. */
+function ackOutside(t: Tcp, c: Connection, span: number): void {
+	if (c.state === SYN_RECEIVED && (c.flags & C_HELD) !== 0) return;
+	if (span === 0 && !t.challengeAllowed()) return;
+	c.flags |= C_ACK_NOW;
+	t.queueOutput(c, 1);
+}
+
+function challenge(t: Tcp, c: Connection): void {
+	if (!t.challengeAllowed()) return;
+	c.flags |= C_ACK_NOW;
+	t.queueOutput(c, 1);
+}
+
+/** Second: an exact RST. */
+function resetArrives(t: Tcp, c: Connection): void {
+	t.counters.resetsIn++;
+	switch (c.state) {
+		case SYN_RECEIVED:
+			// A passive open goes back to LISTEN; an active one (simultaneous open) was refused.
+			t.finished(c, (c.flags & C_PASSIVE) !== 0 ? ERR_RESET : ERR_REFUSED);
+			return;
+		case CLOSING:
+		case LAST_ACK:
+		case TIME_WAIT:
+			t.finished(c, ERR_NONE);
+			return;
+		default:
+			t.finished(c, ERR_RESET);
+	}
+}
+
+/** Our SYN is acknowledged: SYN-RECEIVED becomes ESTABLISHED. */
+function acknowledgeSyn(t: Tcp, c: Connection, packet: IpPacket, ack: number): boolean {
+	const listener = c.listener >= 0 ? t.listeners.byId(c.listener) : undefined;
+	t.ack.time = packet.time;
+	c.sndWl2 = ack;
+	c.sndUna = (c.iss + 1) | 0;
+	if (c.rcvAdv === c.rcvNxt) c.rcvAdv = (c.rcvNxt + Math.min(c.rcvBuf, 65535)) | 0;
+	t.established(c);
+	if ((c.flags & C_PASSIVE) !== 0) {
+		if (listener !== undefined) {
+			listener.halfOpen--;
+			if (listener.held) t.raise(c, E_CONNECTED);
+			else {
+				listener.pending++;
+				t.raise(c, E_ACCEPT);
+			}
+		} else t.raise(c, E_ACCEPT);
+	} else t.raise(c, E_CONNECTED);
+	return false;
+}
+
+/** Fifth: ACK in a synchronized state. False: the segment goes no further. */
+function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: number, bits: number, length: number): boolean {
+	const options = t.segmentOptions;
+	// RFC 5961 5.2: SND.UNA - MAX.SND.WND <= SEG.ACK <= SND.NXT, else a challenge ACK.
+	if (seqGt(ack, c.sndNxt) || ((c.sndUna - ack) | 0) > c.sndWndMax) {
+		t.counters.badAck++;
+		challenge(t, c);
+		return false;
+	}
+	const window = windowOf(t.u8, packet.start) << c.sndScale;
+	const summary = t.ack;
+	const advances = seqGt(ack, c.sndUna);
+	const oldWindow = c.sndWnd;
+
+	// RFC 9293: SND.WND, unless the segment is older than the one that set it.
+	if (seqGeq(ack, c.sndUna) && (seqLt(c.sndWl1, seq) || (c.sndWl1 === seq && seqLeq(c.sndWl2, ack)))) {
+		c.sndWnd = window;
+		c.sndWl1 = seq;
+		c.sndWl2 = ack;
+		if (window > c.sndWndMax) c.sndWndMax = window;
+	}
+	// Any answer shows that a peer with a shut window lives (RFC 9293 3.8.6.1).
+	if ((c.retries & 0xff0000) !== 0 && oldWindow === 0) c.retries &= ~0xff0000;
+	if (c.sndUna === c.sndNxt && !advances) {
+		// Nothing is out: at most the window has opened.
+		if (c.sndNext !== 0 && c.sndWnd > oldWindow) {
+			if (timerKind(c) === TIMER_PERSIST) t.stopRetransmitTimer(c);
+			t.queueOutput(c, 2);
+		}
+		return true;
+	}
+
+	summary.priorUna = c.sndUna;
+	summary.acked = 0;
+	summary.sacked = 0;
+	summary.dsack = false;
+	summary.firstRtt = -1;
+	summary.lastRtt = -1;
+	summary.time = packet.time;
+	summary.echoed = options.timestamps && (c.flags & C_TS) !== 0;
+	summary.tsEcr = options.tsEcr;
+	// RFC 5681 2: a duplicate ACK.
+	summary.duplicate = ack === c.sndUna && length === 0 && (bits & FIN) === 0 && c.sndWnd === oldWindow && c.sndUna !== c.sndNxt;
+
+	const recovery = recoveryOf(c);
+	const finOut = (c.flags & C_FINISHED) !== 0 && c.sndNext === 0 && ack === c.sndEnd && ack === c.sndNxt;
+	if (advances) {
+		acknowledge(t, c, ack, recovery.delivered);
+		summary.acked = (ack - summary.priorUna) | 0;
+		c.retries &= ~0xff;
+		if (finOut) c.flags |= C_FIN_ACKED;
+	}
+	if (options.sackCount > 0 && (c.flags & C_SACK) !== 0) takeSacks(t, c, ack);
+	if (summary.firstRtt > 0) {
+		sampleRtt(c, summary.firstRtt, t.options);
+		if (summary.lastRtt < c.minRtt) c.minRtt = summary.lastRtt;
+		t.congestion.sampled?.(c, summary.lastRtt);
+		c.flags &= ~C_TLP_SENT;
+	}
+	if (advances && timerKind(c) !== TIMER_REORDER) t.stopRetransmitTimer(c);
+	recovery.acknowledged(t, c, summary);
+
+	if (c.sndWnd > 0 && oldWindow === 0 && c.sndUna !== c.sndNxt) {
+		// The window opens again: what was sent into the shut one was dropped there.
+		markAllLost(t, c);
+		t.stopRetransmitTimer(c);
+		c.retries &= ~0xff00ff;
+	}
+	if (c.sndUna === c.sndNxt) t.stopRetransmitTimer(c);
+	else if (c.rtxAt === 0) t.armRetransmit(c, false);
+	if (c.sndNext !== 0 || c.lost > 0) t.queueOutput(c, 2);
+	if (advances) {
+		t.roomCame(c);
+		return finAcknowledged(t, c);
+	}
+	return true;
+}
+
+/** The states that wait for the ACK of our FIN. */
+function finAcknowledged(t: Tcp, c: Connection): boolean {
+	if ((c.flags & C_FIN_ACKED) === 0) return true;
+	switch (c.state) {
+		case FIN_WAIT_1:
+			c.state = FIN_WAIT_2;
+			if ((c.flags & C_DETACHED) !== 0) t.setIdle(c, t.options.finWait2);
+			return true;
+		case CLOSING:
+			t.enterTimeWait(c);
+			return false;
+		case LAST_ACK:
+			t.finished(c, ERR_NONE);
+			return false;
+	}
+	return true;
+}
+
+/** Marks what SACK blocks cover (RFC 2018, RFC 6675), and sees duplicates that they report (RFC 2883 4). */
+function takeSacks(t: Tcp, c: Connection, ack: number): void {
+	const pool = t.pool;
+	const { sackEdges, sackCount } = t.segmentOptions;
+	const summary = t.ack;
+	const recovery = recoveryOf(c);
+	for (let i = 0; i < sackCount; i++) {
+		const left = sackEdges[2 * i]!;
+		const right = sackEdges[2 * i + 1]!;
+		if (seqGeq(left, right)) continue;
+		t.counters.sackBlocksIn++;
+		if (i === 0) {
+			// RFC 2883 5: below the cumulative ACK, or inside the second block: a duplicate report.
+			const inside = sackCount > 1 && seqGeq(left, sackEdges[2]!) && seqLeq(right, sackEdges[3]!);
+			if (seqLeq(right, ack) || inside) {
+				summary.dsack = true;
+				t.counters.dsacksIn++;
+				continue;
+			}
+		}
+		if (seqLeq(right, c.sndUna) || seqGt(right, c.sndNxt)) continue;
+		for (let page = c.sndHead; page !== 0 && page !== c.sndNext; page = pool.next(page)) {
+			const seq = pool.seq(page);
+			if (seqGeq(seq, right)) break;
+			const flags = pool.flags(page);
+			if ((flags & P_SACKED) !== 0 || seqLt(seq, left)) continue;
+			const span = pageSpan(t, page);
+			if (seqGt((seq + span) | 0, right)) break;
+			if ((flags & P_LOST) !== 0) c.lost -= span;
+			pool.setFlags(page, (flags & ~P_LOST) | P_SACKED | P_SENT);
+			c.sacked += span;
+			summary.sacked += span;
+			recovery.delivered(t, c, page);
+		}
+	}
+}
+
+/** Sixth to eighth: the segment's text, and its FIN. True if the page was kept. */
+function text(t: Tcp, c: Connection, page: number, data: number, length: number, seq: number, bits: number): boolean {
+	if (c.state !== ESTABLISHED && c.state !== FIN_WAIT_1 && c.state !== FIN_WAIT_2) {
+		// The peer's FIN has come already: what comes now is a repetition. Only TIME-WAIT cares (eighth).
+		if (c.state === TIME_WAIT && (bits & FIN) !== 0) t.setIdle(c, t.options.timeWait);
+		c.flags |= C_ACK_NOW;
+		t.queueOutput(c, 1);
+		return false;
+	}
+	if (length > 0 && (c.flags & C_DETACHED) !== 0 && seqGt((seq + length) | 0, c.rcvNxt)) {
+		// RFC 9293 3.6.1: nobody will read it, and the sender must know.
+		t.counters.dataAfterClose++;
+		const reset = c.index;
+		t.abort(reset);
+		return false;
+	}
+	const before = c.rcvNxt;
+	const headBefore = c.rcvBytes;
+	t.finArrived = false;
+	const kept = receiveData(t, c, page, data, length, seq, (bits & FIN) !== 0);
+	if (c.rcvNxt !== before) {
+		if (c.rcvBytes !== headBefore) t.raise(c, E_READABLE);
+		if ((c.flags & C_ACK_NOW) === 0) acknowledgeText(t, c, length);
+	}
+	if (t.finArrived) finArrives(t, c);
+	if ((c.flags & C_ACK_NOW) !== 0) t.queueOutput(c, 1);
+	return kept;
+}
+
+/** RFC 9293 3.8.6.3, RFC 5681 4.2: an ACK for every second full segment, at once while the connection is young, else within the delay. */
+function acknowledgeText(t: Tcp, c: Connection, length: number): void {
+	const unacknowledged = (c.rcvNxt - c.lastAckSent) | 0;
+	if (unacknowledged >= 2 * c.mss || (length >= c.mss && c.segmentsIn <= QUICK_ACKS)) c.flags |= C_ACK_NOW;
+	else t.delayAck(c);
+}
+
+/** Eighth: the peer's FIN is in order. */
+function finArrives(t: Tcp, c: Connection): void {
+	if ((c.flags & C_FIN_RECEIVED) !== 0) return;
+	c.rcvNxt = (c.rcvNxt + 1) | 0;
+	if (seqLt(c.rcvAdv, c.rcvNxt)) c.rcvAdv = c.rcvNxt;
+	c.flags |= C_FIN_RECEIVED | C_ACK_NOW;
+	if (c.rcvHead === 0) t.raise(c, E_ENDED);
+	t.queueOutput(c, 1);
+	switch (c.state) {
+		case ESTABLISHED:
+			c.state = CLOSE_WAIT;
+			return;
+		case FIN_WAIT_1:
+			c.state = CLOSING;
+			return;
+		case FIN_WAIT_2:
+			t.enterTimeWait(c);
+	}
+}
+
+/** A segment for a connection in TIME-WAIT. True: it is a new SYN that may have the addresses again (RFC 9293 3.6.1, RFC 6191). */
+function timeWaitArrives(
+	t: Tcp,
+	found: number,
+	packet: IpPacket,
+	bits: number,
+	seq: number,
+	ack: number,
+	length: number,
+	localPort: number,
+	remotePort: number,
+): boolean {
+	const tw = t.table.timeWaitAt(found);
+	const options = t.segmentOptions;
+	const stamps = tw.tsOffset !== 0;
+	if ((bits & RST) !== 0) {
+		// RFC 1337 fix F1: a RST does not end TIME-WAIT.
+		t.counters.strayResets++;
+		return false;
+	}
+	if ((bits & (SYN | ACK)) === SYN) {
+		const newer = stamps && options.timestamps ? seqGt(options.tsVal, tw.tsRecent) || (options.tsVal === tw.tsRecent && seqGt(seq, tw.rcvNxt)) : seqGt(seq, tw.rcvNxt);
+		if (newer && t.listeners.find(packet.dst0, packet.dst1, packet.dst2, packet.dst3, localPort) !== null) return true;
+	}
+	t.counters.duplicateSegments++;
+	if ((bits & FIN) !== 0) {
+		t.table.restartTimeWait(found, (t.tick + t.options.timeWait) | 0);
+		t.table.timeWaitAt(found);
+	}
+	if (length === 0 && (bits & (FIN | SYN)) === 0 && !(seqLt(seq, tw.rcvNxt) || seqGt(ack, tw.sndNxt))) return false;
+	if (length === 0 && (bits & (FIN | SYN)) === 0 && !t.challengeAllowed()) return false;
+	sendTimeWaitAck(t, packet.dst3, localPort, packet.src3, remotePort, tw.sndNxt, tw.rcvNxt, (t.tick + tw.tsOffset) | 0, tw.tsRecent, stamps);
+	return false;
+}
+
+/** ICMP, or a neighbor that does not answer (RFC 5927: a hint, believed only where it fits the connection). */
+export function unreachableArrives(t: Tcp, error: Unreachable): void {
+	const found = t.table.lookup(0, 0, 0xffff, error.src3, error.srcPort, 0, 0, 0xffff, error.dst3, error.dstPort);
+	if (found < 0) {
+		t.counters.unreachableIgnored++;
+		return;
+	}
+	const c = t.at(found);
+	if (c.state === SYN_SENT) {
+		if (error.reason !== "neighbor" && error.seq !== c.iss) {
+			t.counters.unreachableIgnored++;
+			return;
+		}
+		if (error.reason === "too-big") return;
+		t.finished(c, error.reason === "port" || error.reason === "protocol" ? ERR_REFUSED : error.reason === "net" ? ERR_NET : ERR_HOST);
+		return;
+	}
+	if (error.reason !== "neighbor" && (seqLt(error.seq, c.sndUna) || seqGt(error.seq, c.sndNxt))) {
+		t.counters.unreachableIgnored++;
+		return;
+	}
+	if (error.reason === "too-big" && error.mtu >= 296 && c.state >= ESTABLISHED) {
+		// RFC 1191 6.4: smaller segments from now on; what is out and too large goes again, cut.
+		const before = c.mss;
+		t.updateMss(c, error.mtu - 40);
+		if (c.mss < before) {
+			const pool = t.pool;
+			let big = false;
+			for (let page = c.sndHead; page !== 0 && page !== c.sndNext; page = pool.next(page)) if (pool.length(page) > c.mss) big = true;
+			if (big) markAllLost(t, c);
+			t.queueOutput(c, 2);
+		}
+	}
+	// All else is a soft error for a connection that stands (RFC 1122 4.2.3.9): retransmission goes on.
+}

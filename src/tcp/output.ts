@@ -1,0 +1,339 @@
+/**
+ * Output: what a connection sends at the end of a turn, and the segments themselves.
+ *
+ * Runs once per turn for each connection that asked for it, after the application: so data, ACK and FIN of one turn share
+ * segments. The order is: what is lost, then what is new, then an ACK if none has gone with data.
+ *
+ * Hides headers: they are written into the head room in front of the payload, so a page is sent without being copied.
+ * Read first: RFC 9293 3.8.6.2.1 (silly-window avoidance of the sender), 3.7.4 (Nagle), RFC 5681 3 and 4.1.
+ */
+import { FRAME_CHECKED, FRAME_PARTIAL_CHECKSUM } from "../memory/batch.ts";
+import { HEADROOM } from "../memory/pages.ts";
+import { checksum, fold, pseudoHeader4, sum } from "../wire/checksum.ts";
+import {
+	ACK,
+	FIN,
+	PROTOCOL_TCP,
+	PSH,
+	RST,
+	SYN,
+	setChecksumField,
+	synOptionsLength,
+	TCP_HEADER,
+	TIMESTAMPS_LENGTH,
+	writeSynOptions,
+	writeTcpHeader,
+	writeTimestamps,
+} from "../wire/tcp.ts";
+import type { Connection } from "./connection.gen.ts";
+import type { Tcp } from "./engine.ts";
+import { advertise, writeSackBlocks } from "./receive.ts";
+import { enqueueFin, inFlight, ownPage, pageSpan, splitPage } from "./sendqueue.ts";
+import {
+	C_ACK_NOW,
+	C_CWND_LIMITED,
+	C_FIN_PENDING,
+	C_HELD,
+	C_LOSS,
+	C_NODELAY,
+	C_PURE_ACK,
+	C_RECOVERY,
+	C_SACK,
+	C_SCALE,
+	C_SEND_SYN,
+	C_TS,
+	ESTABLISHED,
+	P_FIN,
+	P_LOST,
+	P_RETRANSMITTED,
+	P_SENT,
+	SYN_RECEIVED,
+	SYN_SENT,
+	TIMER_MASK,
+	TIMER_PERSIST,
+	TIMER_SHIFT,
+} from "./state.ts";
+
+/** Segments that one connection may send in one turn; the rest goes on in the next, so that no connection holds up the others. */
+const TURN_SEGMENTS = 128;
+
+/** Sends what connection `c` has to send. True if it stopped only because its turn was over. */
+export function output(t: Tcp, c: Connection): boolean {
+	if ((c.flags & C_SEND_SYN) !== 0) {
+		sendSyn(t, c);
+		return false;
+	}
+	if (c.state < ESTABLISHED) {
+		if (c.state === SYN_RECEIVED && (c.flags & (C_ACK_NOW | C_HELD)) === C_ACK_NOW) sendAck(t, c);
+		return false;
+	}
+	if ((c.flags & C_FIN_PENDING) !== 0) enqueueFin(t, c);
+	if ((c.flags & (C_PURE_ACK | C_ACK_NOW)) === (C_PURE_ACK | C_ACK_NOW)) sendAck(t, c);
+	c.flags &= ~C_CWND_LIMITED;
+	let budget = TURN_SEGMENTS;
+	if (c.lost > 0) budget = repeatLost(t, c, budget);
+	if (c.sndNext !== 0 && c.lost === 0) budget = sendNew(t, c, budget);
+	if ((c.flags & C_ACK_NOW) !== 0) sendAck(t, c);
+	if (c.sndUna === c.sndNxt && c.sndNext !== 0 && c.rtxAt === 0) {
+		// Nothing in flight, so no ACK will come by itself: probe the window (RFC 9293 3.8.6.1).
+		t.setRetransmitTimer(c, TIMER_PERSIST, t.persistDelay(c));
+	}
+	return budget === 0;
+}
+
+function repeatLost(t: Tcp, c: Connection, budget: number): number {
+	const pool = t.pool;
+	let before = 0;
+	let left = budget;
+	let sent = false;
+	for (let page = c.sndHead; page !== 0 && page !== c.sndNext && c.lost > 0 && left > 0; before = page, page = pool.next(page)) {
+		if ((pool.flags(page) & P_LOST) === 0) continue;
+		const span = pageSpan(t, page);
+		const flight = inFlight(c);
+		if (flight > 0 && flight + span > c.cwnd) {
+			c.flags |= C_CWND_LIMITED;
+			break;
+		}
+		page = ownPage(t, c, page, before);
+		if (page === 0) break;
+		// The peer's MSS may have shrunk since the page was filled (RFC 1191).
+		if (pool.length(page) > c.mss && !splitPage(t, c, page, c.mss)) break;
+		const now = pageSpan(t, page);
+		pool.setFlags(page, (pool.flags(page) & ~P_LOST) | P_RETRANSMITTED);
+		c.lost -= now;
+		c.retransmits++;
+		t.counters.retransmits++;
+		if (c.undoCwnd !== 0 && c.undoTs === 0) c.undoTs = (t.tick + c.tsOffset) | 0 || 1;
+		if ((c.flags & C_RECOVERY) !== 0) c.prrOut += now;
+		transmit(t, c, page);
+		sent = true;
+		left--;
+	}
+	if (sent) t.armRetransmit(c, false);
+	return left;
+}
+
+function sendNew(t: Tcp, c: Connection, budget: number): number {
+	const pool = t.pool;
+	const idle = c.sndUna === c.sndNxt;
+	// RFC 5681 4.1: after an idle time of more than an RTO the old window says nothing of the path.
+	if (idle && c.lastSent !== 0 && (t.now - c.lastSent) >>> 0 > c.rto) c.cwnd = Math.min(c.cwnd, t.initialWindow(c));
+	let flight = inFlight(c);
+	// RFC 3042: the first two duplicate ACKs each let one new segment out.
+	const duplicates = (c.retries >> 8) & 0xff;
+	const limited = (c.flags & (C_SACK | C_RECOVERY | C_LOSS)) === 0 && duplicates <= 2 ? duplicates * c.mss : 0;
+	let left = budget;
+	let sent = false;
+	for (let page = c.sndNext; page !== 0 && left > 0; page = c.sndNext) {
+		let length = pool.length(page);
+		if (length > c.mss) {
+			if (!splitPage(t, c, page, c.mss)) break;
+			length = c.mss;
+		}
+		const fin = (pool.flags(page) & P_FIN) !== 0;
+		const room = (c.sndUna + c.sndWnd - c.sndNxt) | 0;
+		if (length + (fin ? 1 : 0) > room) {
+			// RFC 9293 3.8.6.2.1: part of a segment goes only if it is half of the largest window the peer ever offered.
+			if (room <= 0 || room < Math.min(c.sndWndMax >> 1, length)) break;
+			if (length > room) {
+				if (!splitPage(t, c, page, room)) break;
+				length = room;
+			} else break;
+		}
+		// Nagle, RFC 9293 3.7.4: a short segment waits while anything is unacknowledged.
+		if (length < c.mss && !fin && (c.flags & C_NODELAY) === 0 && c.sndNxt !== c.sndUna) break;
+		if (flight > 0 && flight + length > c.cwnd + limited) {
+			c.flags |= C_CWND_LIMITED;
+			break;
+		}
+		const span = pageSpan(t, page);
+		pool.setFlags(page, pool.flags(page) | P_SENT);
+		c.sndNext = pool.next(page);
+		c.sndNxt = (c.sndNxt + span) | 0;
+		flight += span;
+		if ((c.flags & C_RECOVERY) !== 0) c.prrOut += span;
+		transmit(t, c, page);
+		sent = true;
+		left--;
+	}
+	if (sent) {
+		c.lastSent = t.now;
+		t.armRetransmit(c, true);
+		// A window that is full although no segment was held back: the next byte would have been.
+		if (flight + c.mss > c.cwnd) c.flags |= C_CWND_LIMITED;
+	}
+	return left;
+}
+
+/** Sends one page of the send segment, with the ACK that is due. */
+export function transmit(t: Tcp, c: Connection, page: number): void {
+	const pool = t.pool;
+	const length = pool.length(page);
+	const flags = pool.flags(page);
+	pool.setTime(page, t.now);
+	const stamps = (c.flags & C_TS) !== 0 ? TIMESTAMPS_LENGTH : 0;
+	const header = TCP_HEADER + stamps;
+	const start = pool.start(page) - header;
+	let bits = ACK;
+	if ((flags & P_FIN) !== 0) bits |= FIN;
+	if (pool.next(page) === 0 && length > 0) bits |= PSH;
+	writeTcpHeader(t.u8, start, c.localPort, c.remotePort, pool.seq(page), c.rcvNxt, header, bits, advertise(t, c));
+	if (stamps !== 0) writeTimestamps(t.u8, start + TCP_HEADER, (t.tick + c.tsOffset) | 0, c.tsRecent);
+	t.counters.bytesOut += length;
+	acknowledged(c);
+	pool.retain(page);
+	emit(t, c, page, start, header + length);
+}
+
+/** What an ACK that leaves makes superfluous. */
+function acknowledged(c: Connection): void {
+	c.lastAckSent = c.rcvNxt;
+	c.ackAt = 0;
+	// A SACK block or duplicate that is still to be reported keeps its own ACK.
+	if ((c.flags & C_PURE_ACK) === 0) c.flags &= ~C_ACK_NOW;
+}
+
+/** Sends an ACK without data, with SACK blocks if there are any. */
+export function sendAck(t: Tcp, c: Connection): void {
+	c.flags &= ~C_PURE_ACK;
+	control(t, c, c.sndNxt, ACK);
+	acknowledged(c);
+}
+
+/** A probe that no receiver takes for data (RFC 9293 3.8.4, keep-alive): one before the next sequence number. */
+export function sendKeepAlive(t: Tcp, c: Connection): void {
+	control(t, c, (c.sndUna - 1) | 0, ACK);
+}
+
+/** Sends a RST that ends the connection on the other side. */
+export function sendReset(t: Tcp, c: Connection): void {
+	t.counters.resetsOut++;
+	control(t, c, c.sndNxt, c.state === SYN_SENT ? RST : RST | ACK);
+}
+
+function control(t: Tcp, c: Connection, seq: number, bits: number): void {
+	const page = t.pool.alloc();
+	if (page === 0) {
+		t.counters.noPage++;
+		return;
+	}
+	const start = t.pool.address(page) + HEADROOM;
+	let header = TCP_HEADER;
+	if ((c.flags & C_TS) !== 0) header += writeTimestamps(t.u8, start + header, (t.tick + c.tsOffset) | 0, c.tsRecent);
+	if ((bits & RST) === 0) header += writeSackBlocks(t, c, start + header, (c.flags & C_TS) !== 0 ? 3 : 4);
+	writeTcpHeader(t.u8, start, c.localPort, c.remotePort, seq, (bits & ACK) !== 0 ? c.rcvNxt : 0, header, bits, advertise(t, c));
+	emit(t, c, page, start, header);
+}
+
+/** Sends our SYN, with ACK if the peer's has come. */
+function sendSyn(t: Tcp, c: Connection): void {
+	c.flags &= ~(C_SEND_SYN | C_ACK_NOW);
+	const page = t.pool.alloc();
+	t.startSynTimer(c);
+	if (page === 0) {
+		t.counters.noPage++;
+		return;
+	}
+	const reply = c.state === SYN_RECEIVED;
+	const options = t.options;
+	// A SYN-ACK confirms what the SYN offered; a SYN offers all.
+	const stamps = reply ? (c.flags & C_TS) !== 0 : options.timestamps;
+	const sack = reply ? (c.flags & C_SACK) !== 0 : options.sack;
+	const scale = (reply ? (c.flags & C_SCALE) !== 0 : options.windowScaling) ? t.windowScale : -1;
+	const start = t.pool.address(page) + HEADROOM;
+	const length = synOptionsLength(scale, sack, stamps);
+	const header = TCP_HEADER + length;
+	// RFC 7323 2.2: the window of a SYN is never scaled.
+	const window = Math.min(c.rcvBuf, 65535);
+	writeTcpHeader(t.u8, start, c.localPort, c.remotePort, c.iss, reply ? c.rcvNxt : 0, header, reply ? SYN | ACK : SYN, window);
+	writeSynOptions(t.u8, start + TCP_HEADER, t.mssFor(c), scale, sack, stamps, (t.tick + c.tsOffset) | 0, reply ? c.tsRecent : 0);
+	if (reply) {
+		c.rcvAdv = (c.rcvNxt + window) | 0;
+		c.lastAckSent = c.rcvNxt;
+	}
+	c.lastSent = t.now;
+	emit(t, c, page, start, header);
+}
+
+/** Completes the checksum and hands the segment down. Takes the reference on the page. */
+function emit(t: Tcp, c: Connection, page: number, start: number, length: number): void {
+	c.segmentsOut++;
+	t.counters.segmentsOut++;
+	const pseudo = pseudoHeader4(c.local3, c.remote3, PROTOCOL_TCP, length);
+	if (t.checksumOffload) {
+		setChecksumField(t.u8, start, fold(pseudo));
+		t.lower.output(page, start, length, c.local3, c.remote3, PROTOCOL_TCP, FRAME_PARTIAL_CHECKSUM);
+		return;
+	}
+	setChecksumField(t.u8, start, checksum(t.u8, start, length, pseudo));
+	t.lower.output(page, start, length, c.local3, c.remote3, PROTOCOL_TCP, 0);
+}
+
+/**
+ * RFC 9293 3.10.7.1: the answer to a segment that belongs to no connection.
+ *
+ * @param ackBit Whether the segment had an ACK: then the RST takes its sequence number from there.
+ */
+export function sendStrayReset(
+	t: Tcp,
+	local: number,
+	localPort: number,
+	remote: number,
+	remotePort: number,
+	seq: number,
+	ack: number,
+	ackBit: boolean,
+	span: number,
+): void {
+	const page = t.pool.alloc();
+	if (page === 0) {
+		t.counters.noPage++;
+		return;
+	}
+	const start = t.pool.address(page) + HEADROOM;
+	if (ackBit) writeTcpHeader(t.u8, start, localPort, remotePort, ack, 0, TCP_HEADER, RST, 0);
+	else writeTcpHeader(t.u8, start, localPort, remotePort, 0, (seq + span) | 0, TCP_HEADER, RST | ACK, 0);
+	t.counters.resetsOut++;
+	t.counters.segmentsOut++;
+	setChecksumField(t.u8, start, checksum(t.u8, start, TCP_HEADER, pseudoHeader4(local, remote, PROTOCOL_TCP, TCP_HEADER)));
+	t.lower.output(page, start, TCP_HEADER, local, remote, PROTOCOL_TCP, 0);
+}
+
+/** A bare ACK for a connection of which only the TIME-WAIT record is left. */
+export function sendTimeWaitAck(
+	t: Tcp,
+	local: number,
+	localPort: number,
+	remote: number,
+	remotePort: number,
+	seq: number,
+	ack: number,
+	tsVal: number,
+	tsEcr: number,
+	stamps: boolean,
+): void {
+	const page = t.pool.alloc();
+	if (page === 0) {
+		t.counters.noPage++;
+		return;
+	}
+	const start = t.pool.address(page) + HEADROOM;
+	let header = TCP_HEADER;
+	if (stamps) header += writeTimestamps(t.u8, start + header, tsVal, tsEcr);
+	writeTcpHeader(t.u8, start, localPort, remotePort, seq, ack, header, ACK, Math.min(t.options.receiveBuffer >> t.windowScale, 65535));
+	t.counters.segmentsOut++;
+	setChecksumField(t.u8, start, checksum(t.u8, start, header, pseudoHeader4(local, remote, PROTOCOL_TCP, header)));
+	t.lower.output(page, start, header, local, remote, PROTOCOL_TCP, 0);
+}
+
+/** Whether the transport checksum of a received segment is right. */
+export function checksumRight(t: Tcp, start: number, length: number, src: number, dst: number, flags: number): boolean {
+	if ((flags & FRAME_CHECKED) !== 0) return true;
+	return fold(sum(t.u8, start, length, pseudoHeader4(src, dst, PROTOCOL_TCP, length))) === 0xffff;
+}
+
+/** What the retransmission timer stands for at the moment. */
+export function timerKind(c: Connection): number {
+	return (c.flags & TIMER_MASK) >> TIMER_SHIFT;
+}
+

@@ -1,0 +1,154 @@
+/**
+ * RACK-TLP (RFC 8985): losses are found by time, not by counting duplicates.
+ *
+ * A page is lost when one that was sent later has been delivered and a reordering window has passed since. The window is
+ * nothing while no reordering has been seen, a quarter of the smallest round-trip time once it has, and grows when DSACKs
+ * show that it was too small. When the tail of a flight is silent, a probe after two round trips makes the receiver speak.
+ *
+ * Units: microseconds from arrival and send stamps. State: the `rack*` and `tlp*` words and the pages' send times.
+ * Read first: RFC 8985 6.2 (steps 1 to 5), 7.2 to 7.4.
+ */
+import type { Connection } from "./connection.gen.ts";
+import type { Tcp } from "./engine.ts";
+import {
+	type AckSummary,
+	enterRecovery,
+	type LossRecovery,
+	leaveRecovery,
+	maybeUndo,
+	proportionalRate,
+	recovered,
+} from "./recovery.ts";
+import { inFlight, markLost, pageSpan } from "./sendqueue.ts";
+import { seqGeq, seqGt, seqLt } from "./seq.ts";
+import { C_CWND_LIMITED, C_LOSS, C_RECOVERY, C_REORDERED, C_TLP_REPEATED, P_LOST, P_RETRANSMITTED, P_SACKED, TIMER_REORDER } from "./state.ts";
+
+/** RFC 8985 6.2 step 4: segments SACKed that stand for reordering seen, when it comes to a window of nothing. */
+const DUP_THRESH = 3;
+/** RFC 8985 6.2 step 4: recoveries until the window shrinks back to its first size. */
+const REO_WND_PERSIST = 16;
+
+/** Was (time a, end a) sent after (time b, end b)? RFC 8985 5.1, RACK_sent_after. */
+function sentAfter(timeA: number, endA: number, timeB: number, endB: number): boolean {
+	const d = (timeA - timeB) | 0;
+	return d > 0 || (d === 0 && seqGt(endA, endB));
+}
+
+function delivered(t: Tcp, c: Connection, page: number): void {
+	const pool = t.pool;
+	const flags = pool.flags(page);
+	const sent = pool.time(page);
+	let rtt = (t.ack.time - sent) | 0;
+	if (rtt < 1) rtt = 1;
+	const end = (pool.seq(page) + pageSpan(t, page)) | 0;
+	if ((flags & P_RETRANSMITTED) !== 0) {
+		// Step 2: an ACK sooner than the path allows is for the original, and says nothing of the repeat.
+		if (rtt < c.minRtt) return;
+	} else {
+		if (t.ack.firstRtt < rtt) t.ack.firstRtt = rtt;
+		if (t.ack.lastRtt < 0 || t.ack.lastRtt > rtt) t.ack.lastRtt = rtt;
+		// Step 3: delivered below what was delivered before, though sent once: reordering.
+		if (c.rackRtt !== 0 && seqLt(end, c.rackFack)) c.flags |= C_REORDERED;
+	}
+	if (c.rackRtt === 0 || sentAfter(sent, end, c.rackTime, c.rackEnd)) {
+		c.rackTime = sent;
+		c.rackEnd = end;
+		c.rackRtt = rtt;
+	}
+	if (c.rackFack === 0 || seqGt(end, c.rackFack)) c.rackFack = end;
+}
+
+/** RFC 8985 6.2 step 4: RACK_update_reo_wnd. */
+function reorderingWindow(c: Connection, ack: AckSummary | null): number {
+	let mult = c.rackWindow & 0xff;
+	let persist = (c.rackWindow >> 8) & 0xff;
+	if (mult === 0) mult = 1;
+	if (ack !== null) {
+		if (c.rackDsack !== 0 && seqGeq(c.sndUna, c.rackDsack)) c.rackDsack = 0;
+		if (ack.dsack && c.rackDsack === 0) {
+			c.rackDsack = c.sndNxt;
+			mult = Math.min(mult + 1, 255);
+			persist = REO_WND_PERSIST;
+		}
+		c.rackWindow = mult | (persist << 8);
+	}
+	if ((c.flags & C_REORDERED) === 0 && ((c.flags & (C_RECOVERY | C_LOSS)) !== 0 || c.sacked >= DUP_THRESH * c.mss)) return 0;
+	return Math.min(mult * (c.minRtt >> 2), c.srtt);
+}
+
+/** RFC 8985 6.2 step 5: marks what is lost; returns microseconds until more may be deemed lost, 0 for never. */
+function detect(t: Tcp, c: Connection, now: number, ack: AckSummary | null): number {
+	if (c.rackRtt === 0) return 0;
+	const pool = t.pool;
+	const head = c.sndHead;
+	if (head === 0 || head === c.sndNext) return 0;
+	// Nothing SACKed and nothing repeated: pages were sent in order, so the first one is the oldest.
+	if (c.sacked === 0 && (c.flags & (C_RECOVERY | C_LOSS)) === 0 && (ack === null || !ack.dsack)) {
+		if (!sentAfter(c.rackTime, c.rackEnd, pool.time(head), (pool.seq(head) + pageSpan(t, head)) | 0)) return 0;
+	}
+	const window = reorderingWindow(c, ack);
+	let timeout = 0;
+	for (let page = head; page !== 0 && page !== c.sndNext; page = pool.next(page)) {
+		if ((pool.flags(page) & (P_SACKED | P_LOST)) !== 0) continue;
+		const sent = pool.time(page);
+		if (!sentAfter(c.rackTime, c.rackEnd, sent, (pool.seq(page) + pageSpan(t, page)) | 0)) continue;
+		const remaining = (sent + c.rackRtt + window - now) | 0;
+		if (remaining <= 0) markLost(t, c, page);
+		else if (remaining > timeout) timeout = remaining;
+	}
+	return timeout;
+}
+
+/** RFC 8985 7.4.2: what the ACK says of the tail loss probe. */
+function probeAnswered(t: Tcp, c: Connection, ack: AckSummary): void {
+	if (c.tlpEnd === 0 || !seqGeq(c.sndUna, c.tlpEnd)) return;
+	if ((c.flags & C_TLP_REPEATED) === 0 || ack.dsack) c.tlpEnd = 0;
+	else if (seqGt(c.sndUna, c.tlpEnd)) {
+		// The probe repaired a loss that nobody else noticed: react to it once.
+		c.tlpEnd = 0;
+		if ((c.flags & (C_RECOVERY | C_LOSS)) === 0) {
+			t.congestion.lossDetected(c, inFlight(c));
+			c.cwnd = Math.min(c.cwnd, c.ssthresh);
+		}
+	} else if (ack.duplicate && ack.sacked === 0) c.tlpEnd = 0;
+}
+
+function acknowledged(t: Tcp, c: Connection, ack: AckSummary): void {
+	const flight = inFlight(c) + ack.acked + ack.sacked;
+	const lostBefore = c.lost;
+	probeAnswered(t, c, ack);
+	if (maybeUndo(t, c, ack)) {
+		c.flags &= ~C_CWND_LIMITED;
+	}
+	if ((c.flags & (C_RECOVERY | C_LOSS)) !== 0 && recovered(c)) {
+		if ((c.flags & C_RECOVERY) !== 0) {
+			c.cwnd = c.ssthresh;
+			const persist = (c.rackWindow >> 8) & 0xff;
+			if (persist > 0) c.rackWindow = persist === 1 ? 1 : (c.rackWindow & 0xff) | ((persist - 1) << 8);
+		}
+		leaveRecovery(c);
+	}
+	const timeout = detect(t, c, ack.time, ack);
+	const newlyLost = c.lost > lostBefore;
+	if ((c.flags & (C_RECOVERY | C_LOSS)) === 0) {
+		if (c.lost > 0) {
+			enterRecovery(t, c, flight);
+			proportionalRate(c, ack.acked + ack.sacked, false);
+		} else t.grow(c, ack);
+	} else if ((c.flags & C_RECOVERY) !== 0) {
+		proportionalRate(c, ack.acked + ack.sacked, ack.acked > 0 && !newlyLost);
+	} else t.grow(c, ack);
+	if (timeout > 0) t.setRetransmitTimer(c, TIMER_REORDER, Math.ceil(timeout / 1000));
+}
+
+function reorderTimer(t: Tcp, c: Connection): void {
+	const flight = inFlight(c);
+	const timeout = detect(t, c, t.now, null);
+	if (c.lost > 0 && (c.flags & (C_RECOVERY | C_LOSS)) === 0) {
+		enterRecovery(t, c, flight);
+		proportionalRate(c, 0, false);
+	}
+	if (timeout > 0) t.setRetransmitTimer(c, TIMER_REORDER, Math.ceil(timeout / 1000));
+}
+
+export const rackRecovery: LossRecovery = { delivered, acknowledged, reorderTimer };

@@ -1,0 +1,342 @@
+/**
+ * The receive segment: bytes in order that the application has not read, and what came too early.
+ *
+ * Hides how frames become a stream. The page that a frame came in is linked into the segment, not copied; a small piece is
+ * copied behind the last page if it fits there, so that a flood of tiny segments cannot hold a page each. What came too
+ * early waits in a list sorted by sequence number, whose runs are the SACK blocks (RFC 2018).
+ *
+ * Flow control follows what the application has really read: the right edge of the window moves only when bytes leave the
+ * segment, and by silly-window avoidance (RFC 9293 3.8.6.2.2) only in steps worth telling.
+ */
+import { PAGE_SIZE } from "../memory/pages.ts";
+import { writeSack } from "../wire/tcp.ts";
+import type { Connection } from "./connection.gen.ts";
+import type { Tcp } from "./engine.ts";
+import { seqGeq, seqGt, seqLeq, seqLt, seqMax } from "./seq.ts";
+import { C_ACK_NOW, C_PURE_ACK, C_SACK, P_FIN } from "./state.ts";
+
+/**
+ * Takes the payload of an acceptable segment. On return `t.finArrived` says whether the peer's FIN is now in order.
+ *
+ * @param page The frame's page, [start, start + length) the payload, which begins at `seq`.
+ * @returns True if the page was kept.
+ */
+export function receiveData(t: Tcp, c: Connection, page: number, start: number, length: number, seq: number, fin: boolean): boolean {
+	let from = start;
+	let left = length;
+	let at = seq;
+	let last = fin;
+	const before = (c.rcvNxt - at) | 0;
+	if (before > 0) {
+		// RFC 2883 4: the duplicate part is reported in the next ACK.
+		c.dsackStart = at;
+		c.dsackEnd = (at + Math.min(before, left)) | 0;
+		c.flags |= C_ACK_NOW | C_PURE_ACK;
+		t.counters.duplicateSegments++;
+		if (before > left || (before === left && !last)) return false;
+		from += before;
+		left -= before;
+		at = c.rcvNxt;
+	}
+	const beyond = (at + left - c.rcvAdv) | 0;
+	if (beyond > 0) {
+		t.counters.beyondWindow++;
+		c.flags |= C_ACK_NOW;
+		last = false;
+		left -= beyond;
+		if (left <= 0) return false;
+	}
+	if (left === 0 && !last) return false;
+	if (at === c.rcvNxt) return inOrder(t, c, page, from, left, last);
+	t.counters.outOfOrder++;
+	c.flags |= C_ACK_NOW | C_PURE_ACK;
+	c.oooLast = at;
+	return insert(t, c, page, from, left, at, last);
+}
+
+function inOrder(t: Tcp, c: Connection, page: number, start: number, length: number, fin: boolean): boolean {
+	const kept = length > 0 && append(t, c, page, start, length);
+	c.rcvNxt = (c.rcvNxt + length) | 0;
+	if (fin) t.finArrived = true;
+	if (c.oooHead !== 0) {
+		// RFC 5681 4.2: a segment that fills a hole is acknowledged at once.
+		c.flags |= C_ACK_NOW;
+		advance(t, c);
+	}
+	return kept;
+}
+
+/** Links a page behind the receive segment, or copies it into the last page; true if the page was kept. */
+function append(t: Tcp, c: Connection, page: number, start: number, length: number): boolean {
+	const pool = t.pool;
+	const tail = c.rcvTail;
+	c.rcvBytes += length;
+	if (tail !== 0) {
+		const end = pool.start(tail) + pool.length(tail);
+		if (end + length <= pool.address(tail) + PAGE_SIZE && pool.refs(tail) === 1) {
+			t.u8.copyWithin(end, start, start + length);
+			pool.setLength(tail, pool.length(tail) + length);
+			return false;
+		}
+		pool.setNext(tail, page);
+	} else c.rcvHead = page;
+	pool.setStart(page, start);
+	pool.setLength(page, length);
+	pool.setNext(page, 0);
+	c.rcvTail = page;
+	return true;
+}
+
+/** Moves what has become in order from the early list to the receive segment. */
+function advance(t: Tcp, c: Connection): void {
+	const pool = t.pool;
+	let page = c.oooHead;
+	while (page !== 0 && seqLeq(pool.seq(page), c.rcvNxt)) {
+		const next = pool.next(page);
+		const skip = (c.rcvNxt - pool.seq(page)) | 0;
+		const length = pool.length(page) - skip;
+		const fin = (pool.flags(page) & P_FIN) !== 0;
+		let kept = false;
+		if (length > 0) {
+			kept = append(t, c, page, pool.start(page) + skip, length);
+			c.rcvNxt = (c.rcvNxt + length) | 0;
+		}
+		if (fin && length >= 0) t.finArrived = true;
+		if (!kept) pool.release(page);
+		page = next;
+	}
+	c.oooHead = page;
+	if (page === 0) c.oooTail = 0;
+}
+
+/** Puts a page into the early list. Bytes that are there already are cut off; a page that adds nothing is not kept. */
+function insert(t: Tcp, c: Connection, page: number, start: number, length: number, seq: number, fin: boolean): boolean {
+	const pool = t.pool;
+	// When pages run short, what is in order comes first: the early list is given up before the stream stops.
+	if (pool.free < t.reservedPages) {
+		t.counters.noPage++;
+		return false;
+	}
+	let before = 0;
+	let after = c.oooHead;
+	if (c.oooTail !== 0 && seqGeq(seq, pool.seq(c.oooTail))) {
+		before = c.oooTail;
+		after = 0;
+	} else {
+		while (after !== 0 && seqLeq(pool.seq(after), seq)) {
+			before = after;
+			after = pool.next(after);
+		}
+	}
+	let at = seq;
+	let from = start;
+	let left = length;
+	if (before !== 0) {
+		const end = (pool.seq(before) + pool.length(before)) | 0;
+		const overlap = (end - at) | 0;
+		if (overlap > 0) {
+			duplicate(c, at, (at + Math.min(overlap, left)) | 0);
+			if (overlap >= left && !(fin && overlap === left)) return false;
+			at = end;
+			from += overlap;
+			left -= overlap;
+		}
+		if (left <= 0 && (!fin || (pool.flags(before) & P_FIN) !== 0)) return false;
+	}
+	// What lies behind and is covered goes; what is covered in part is cut from this page's end.
+	while (after !== 0) {
+		const next = pool.seq(after);
+		const end = (at + left) | 0;
+		if (seqLeq(end, next) && !(left === 0 && end === next)) break;
+		const nextEnd = (next + pool.length(after)) | 0;
+		if (seqGeq(end, nextEnd) && (pool.flags(after) & P_FIN) === 0) {
+			duplicate(c, next, nextEnd);
+			const gone = after;
+			after = pool.next(after);
+			pool.release(gone);
+			if (before !== 0) pool.setNext(before, after);
+			else c.oooHead = after;
+			if (after === 0) c.oooTail = before;
+			continue;
+		}
+		if (seqGt(end, next)) {
+			duplicate(c, next, end);
+			left = (next - at) | 0;
+		}
+		break;
+	}
+	if (left <= 0 && !fin) return false;
+	pool.setStart(page, from);
+	pool.setLength(page, Math.max(left, 0));
+	pool.setSeq(page, at);
+	pool.setFlags(page, fin ? P_FIN : 0);
+	pool.setNext(page, after);
+	if (before !== 0) pool.setNext(before, page);
+	else c.oooHead = page;
+	if (after === 0) c.oooTail = page;
+	return true;
+}
+
+function duplicate(c: Connection, start: number, end: number): void {
+	if (start === end) return;
+	c.dsackStart = start;
+	c.dsackEnd = end;
+}
+
+/** Writes the SACK option, the duplicate range first (RFC 2883), then the newest block (RFC 2018 4); returns its length. */
+export function writeSackBlocks(t: Tcp, c: Connection, at: number, most: number): number {
+	if ((c.flags & C_SACK) === 0) return 0;
+	const edges = t.sackEdges;
+	let count = 0;
+	if (c.dsackStart !== c.dsackEnd) {
+		edges[0] = c.dsackStart;
+		edges[1] = c.dsackEnd;
+		c.dsackStart = c.dsackEnd;
+		count = 1;
+	}
+	if (c.oooHead !== 0) {
+		const pool = t.pool;
+		const first = count;
+		let run = 0;
+		let runStart = 0;
+		let runEnd = 0;
+		let newest = -1;
+		// Runs are found in order; the newest takes the first place, the others follow as they come.
+		if (first < most) count++;
+		for (let page = c.oooHead; page !== 0 || run !== 0; ) {
+			if (page !== 0) {
+				const seq = pool.seq(page);
+				const end = (seq + pool.length(page)) | 0;
+				if (run === 0) {
+					run = 1;
+					runStart = seq;
+					runEnd = end;
+					page = pool.next(page);
+					continue;
+				}
+				if (seqLeq(seq, runEnd)) {
+					runEnd = seqMax(runEnd, end);
+					page = pool.next(page);
+					continue;
+				}
+			}
+			const holdsNewest = newest < 0 && seqLeq(runStart, c.oooLast) && seqLt(c.oooLast, runEnd);
+			if (runStart !== runEnd) {
+				if (holdsNewest && first < most) {
+					newest = first;
+					edges[2 * first] = runStart;
+					edges[2 * first + 1] = runEnd;
+				} else if (count < most) {
+					edges[2 * count] = runStart;
+					edges[2 * count + 1] = runEnd;
+					count++;
+				}
+			}
+			run = 0;
+		}
+		if (newest < 0 && first < most) {
+			// The newest block has been merged away or was only a FIN: close the gap that was kept for it.
+			count--;
+			for (let i = first; i < count; i++) {
+				edges[2 * i] = edges[2 * i + 2]!;
+				edges[2 * i + 1] = edges[2 * i + 3]!;
+			}
+		}
+	}
+	return writeSack(t.u8, at, edges, count);
+}
+
+/** Copies up to `length` bytes out of the receive segment; returns how many. */
+export function readInto(t: Tcp, c: Connection, target: Uint8Array, offset: number, length: number): number {
+	const pool = t.pool;
+	let page = c.rcvHead;
+	let to = offset;
+	let left = length;
+	while (page !== 0 && left > 0) {
+		const have = pool.length(page);
+		const start = pool.start(page);
+		const n = have < left ? have : left;
+		// Short pieces by bytes: a subarray costs more than the copy.
+		if (n <= 32) for (let i = 0; i < n; i++) target[to + i] = t.u8[start + i]!;
+		else target.set(t.u8.subarray(start, start + n), to);
+		to += n;
+		left -= n;
+		if (n === have) {
+			const next = pool.next(page);
+			pool.release(page);
+			page = next;
+		} else {
+			pool.setStart(page, start + n);
+			pool.setLength(page, have - n);
+		}
+	}
+	c.rcvHead = page;
+	if (page === 0) c.rcvTail = 0;
+	const taken = to - offset;
+	c.rcvBytes -= taken;
+	tuneBuffer(t, c, taken);
+	return taken;
+}
+
+/** Microseconds of a measuring interval while no round-trip time is known. */
+const UNKNOWN_ROUND_TRIP = 100_000;
+
+/**
+ * Receive buffer tuning: when the application reads more than half of the buffer within one round trip, the window is what
+ * holds the sender back, so the buffer doubles what was read (dynamic right-sizing; Linux does the same).
+ */
+function tuneBuffer(t: Tcp, c: Connection, taken: number): void {
+	c.rcvRttBytes += taken;
+	const elapsed = (t.now - c.rcvRttStart) >>> 0;
+	if (elapsed < (c.srtt || UNKNOWN_ROUND_TRIP)) return;
+	if (2 * c.rcvRttBytes > c.rcvBuf) c.rcvBuf = Math.min(Math.max(2 * c.rcvRttBytes, 2 * c.rcvBuf), t.options.maxReceiveBuffer);
+	c.rcvRttStart = t.now;
+	c.rcvRttBytes = 0;
+}
+
+/** The window to advertise now, as it stands in the header; notes the edge that this promises. */
+export function advertise(t: Tcp, c: Connection): number {
+	const old = (c.rcvAdv - c.rcvNxt) | 0;
+	let window = c.rcvBuf - c.rcvBytes;
+	// RFC 9293 3.8.6.2.2: move the edge by a full segment or half the buffer, or not at all; and never to the left. When the pool
+	// runs short nobody gets more.
+	if (window - old < Math.min(c.rcvBuf >> 1, t.ownMss) || t.pool.free < t.scarcePages) window = old;
+	if (window < old) window = old;
+	const scale = c.rcvScale;
+	const field = Math.min((window + (1 << scale) - 1) >> scale, 65535);
+	const edge = (c.rcvNxt + (field << scale)) | 0;
+	c.rcvAdv = seqMax(edge, c.rcvAdv);
+	return field;
+}
+
+/** Whether the application has read so much that the sender should be told (RFC 9293 3.8.6.2.2). */
+export function windowUpdateDue(t: Tcp, c: Connection): boolean {
+	const gain = c.rcvBuf - c.rcvBytes - ((c.rcvAdv - c.rcvNxt) | 0);
+	const open = (c.rcvAdv - c.rcvNxt) | 0;
+	// Worth an ACK of its own when the sender may be held back: the window was nearly shut, or a quarter of the buffer is new.
+	return gain >= Math.min(c.rcvBuf >> 1, 2 * t.ownMss) && (open < 2 * t.ownMss || gain >= c.rcvBuf >> 2);
+}
+
+/** Frees everything received. */
+export function dropReceived(t: Tcp, c: Connection): void {
+	for (let page = c.rcvHead; page !== 0; ) {
+		const next = t.pool.next(page);
+		t.pool.release(page);
+		page = next;
+	}
+	c.rcvHead = 0;
+	c.rcvTail = 0;
+	c.rcvBytes = 0;
+	dropEarly(t, c);
+}
+
+/** Frees what came too early: allowed by RFC 2018 8, done only when the connection needs it no more. */
+export function dropEarly(t: Tcp, c: Connection): void {
+	for (let page = c.oooHead; page !== 0; ) {
+		const next = t.pool.next(page);
+		t.pool.release(page);
+		page = next;
+	}
+	c.oooHead = 0;
+	c.oooTail = 0;
+}

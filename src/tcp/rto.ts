@@ -1,0 +1,37 @@
+/**
+ * Retransmission time-out (RFC 6298), one estimator per connection.
+ *
+ * Hides how a round-trip time becomes a time-out. Fed with samples taken from arrival stamps, never from the time of
+ * processing: on an event loop a late turn would look like a slow network and cause spurious retransmits.
+ *
+ * Units: microseconds. State lives in the connection record (`srtt`, `rttVar`, `rto`, `minRtt`).
+ */
+import type { Connection } from "./connection.gen.ts";
+import type { TcpOptions } from "./options.ts";
+
+/** RFC 6298 2: G, the granularity of the clock that fires the timer: one tick of the wheel. */
+const GRANULARITY = 1000;
+
+/** Takes a sample of a segment that was sent once (Karn), in microseconds. */
+export function sampleRtt(c: Connection, rtt: number, options: TcpOptions): void {
+	const r = rtt < 1 ? 1 : rtt;
+	if (c.srtt === 0) {
+		// RFC 6298 2.2
+		c.srtt = r;
+		c.rttVar = r >> 1;
+	} else {
+		// RFC 6298 2.3, beta = 1/4, alpha = 1/8
+		const error = Math.abs(c.srtt - r);
+		c.rttVar += (error - c.rttVar) >> 2;
+		c.srtt += (r - c.srtt) >> 3;
+		if (c.srtt < 1) c.srtt = 1;
+	}
+	if (c.minRtt === 0 || r < c.minRtt) c.minRtt = r;
+	const rto = c.srtt + Math.max(GRANULARITY, 4 * c.rttVar);
+	c.rto = Math.min(Math.max(rto, options.minRto * 1000), options.maxRto * 1000);
+}
+
+/** The time-out after `backoff` expiries in a row, in milliseconds (RFC 6298 5.5). */
+export function backedOff(c: Connection, backoff: number, options: TcpOptions): number {
+	return Math.min(Math.ceil(c.rto / 1000) * 2 ** Math.min(backoff, 16), options.maxRto);
+}

@@ -1,0 +1,228 @@
+/**
+ * The send segment: the pages that hold what the application wrote and the peer has not acknowledged.
+ *
+ * Hides how a stream is cut. A page holds at most one segment's payload; its SEQ is the sequence number of its first byte,
+ * its TIME when it was last sent, its flags whether it is sent, SACKed, deemed lost, sent again, or carries the FIN. RACK
+ * (RFC 8985) works on these, so a send time per segment costs nothing extra.
+ *
+ * Invariants: pages are in sequence order and without gaps from `sndUna` to `sndEnd`; those before `sndNext` are sent,
+ * those from it on are not; `sacked` and `lost` of the record are the sums over the pages so flagged.
+ */
+import { HEADROOM, PAGE_SIZE } from "../memory/pages.ts";
+import type { Connection } from "./connection.gen.ts";
+import type { Tcp } from "./engine.ts";
+import { seqLeq, seqLt } from "./seq.ts";
+import { C_FIN_PENDING, P_FIN, P_LOST, P_SACKED, P_SENT } from "./state.ts";
+
+/** Sequence space of a page: its bytes and the FIN. */
+export function pageSpan(t: Tcp, page: number): number {
+	return t.pool.length(page) + ((t.pool.flags(page) & P_FIN) >> 4);
+}
+
+/** Bytes in flight: sent, neither acknowledged nor SACKed nor deemed lost (RFC 6675's pipe). */
+export function inFlight(c: Connection): number {
+	return ((c.sndNxt - c.sndUna) | 0) - c.sacked - c.lost;
+}
+
+/** Bytes that the application may still write now. */
+export function sendRoom(t: Tcp, c: Connection): number {
+	const options = t.options;
+	const limit = Math.min(Math.max(options.sendBuffer, 2 * c.cwnd), options.maxSendBuffer);
+	return limit - ((c.sndEnd - c.sndUna) | 0);
+}
+
+/** Copies bytes into the send segment, as many as there is room for; returns how many. */
+export function enqueue(t: Tcp, c: Connection, bytes: Uint8Array, offset: number, length: number): number {
+	const pool = t.pool;
+	let left = Math.min(length, sendRoom(t, c));
+	// The last pages of the pool are kept for what comes in and for control segments: without them nothing would ever be freed.
+	if (left <= 0 || pool.free < t.reservedPages) return 0;
+	const most = Math.min(c.mss, PAGE_SIZE - HEADROOM);
+	let from = offset;
+	while (left > 0) {
+		let page = c.sndTail;
+		let room = 0;
+		if (page !== 0 && c.sndNext !== 0) {
+			room = Math.min(most - pool.length(page), pool.address(page) + PAGE_SIZE - pool.start(page) - pool.length(page));
+		}
+		if (room <= 0) {
+			page = pool.alloc();
+			if (page === 0) {
+				t.counters.noPage++;
+				break;
+			}
+			pool.setStart(page, pool.address(page) + HEADROOM);
+			append(t, c, page);
+			room = most;
+		}
+		const n = left < room ? left : room;
+		const at = pool.start(page) + pool.length(page);
+		if (n === bytes.length) t.u8.set(bytes, at);
+		else t.u8.set(bytes.subarray(from, from + n), at);
+		pool.setLength(page, pool.length(page) + n);
+		c.sndEnd = (c.sndEnd + n) | 0;
+		from += n;
+		left -= n;
+	}
+	return from - offset;
+}
+
+function append(t: Tcp, c: Connection, page: number): void {
+	const pool = t.pool;
+	pool.setSeq(page, c.sndEnd);
+	if (c.sndTail === 0) c.sndHead = page;
+	else pool.setNext(c.sndTail, page);
+	c.sndTail = page;
+	if (c.sndNext === 0) c.sndNext = page;
+}
+
+/** Puts the FIN behind the last byte: on the last page if that is not sent yet, else on an empty page of its own. */
+export function enqueueFin(t: Tcp, c: Connection): void {
+	const pool = t.pool;
+	let page = c.sndNext === 0 ? 0 : c.sndTail;
+	if (page === 0) {
+		page = pool.alloc();
+		if (page === 0) {
+			t.counters.noPage++;
+			c.flags |= C_FIN_PENDING;
+			return;
+		}
+		pool.setStart(page, pool.address(page) + HEADROOM);
+		append(t, c, page);
+	}
+	c.flags &= ~C_FIN_PENDING;
+	pool.setFlags(page, pool.flags(page) | P_FIN);
+	c.sndEnd = (c.sndEnd + 1) | 0;
+}
+
+/** Cuts a page in two: the first keeps `bytes` bytes, the second gets the rest (and the FIN). False when no page is free. */
+export function splitPage(t: Tcp, c: Connection, page: number, bytes: number): boolean {
+	const pool = t.pool;
+	const rest = pool.alloc();
+	if (rest === 0) {
+		t.counters.noPage++;
+		return false;
+	}
+	const start = pool.address(rest) + HEADROOM;
+	const length = pool.length(page) - bytes;
+	t.u8.copyWithin(start, pool.start(page) + bytes, pool.start(page) + bytes + length);
+	const flags = pool.flags(page);
+	pool.setStart(rest, start);
+	pool.setLength(rest, length);
+	pool.setSeq(rest, (pool.seq(page) + bytes) | 0);
+	pool.setTime(rest, pool.time(page));
+	pool.setFlags(rest, flags);
+	pool.setNext(rest, pool.next(page));
+	pool.setNext(page, rest);
+	pool.setLength(page, bytes);
+	pool.setFlags(page, flags & ~P_FIN);
+	if (c.sndTail === page) c.sndTail = rest;
+	return true;
+}
+
+/** A page that somebody else still reads (a link that has not sent it yet) is replaced by a copy, so that its header can be rewritten. */
+export function ownPage(t: Tcp, c: Connection, page: number, before: number): number {
+	const pool = t.pool;
+	if (pool.refs(page) === 1) return page;
+	const copy = pool.alloc();
+	if (copy === 0) {
+		t.counters.noPage++;
+		return 0;
+	}
+	const start = pool.address(copy) + HEADROOM;
+	t.u8.copyWithin(start, pool.start(page), pool.start(page) + pool.length(page));
+	pool.setStart(copy, start);
+	pool.setLength(copy, pool.length(page));
+	pool.setSeq(copy, pool.seq(page));
+	pool.setTime(copy, pool.time(page));
+	pool.setFlags(copy, pool.flags(page));
+	pool.setNext(copy, pool.next(page));
+	if (before === 0) c.sndHead = copy;
+	else pool.setNext(before, copy);
+	if (c.sndTail === page) c.sndTail = copy;
+	if (c.sndNext === page) c.sndNext = copy;
+	pool.release(page);
+	return copy;
+}
+
+/** Marks a sent page as lost. */
+export function markLost(t: Tcp, c: Connection, page: number): void {
+	const pool = t.pool;
+	const flags = pool.flags(page);
+	if ((flags & (P_LOST | P_SACKED)) !== 0 || (flags & P_SENT) === 0) return;
+	pool.setFlags(page, flags | P_LOST);
+	c.lost += pageSpan(t, page);
+}
+
+/** Marks everything sent and not SACKed as lost (RFC 8985 6.3, RFC 6675 5.1). */
+export function markAllLost(t: Tcp, c: Connection): void {
+	const pool = t.pool;
+	for (let page = c.sndHead; page !== 0 && page !== c.sndNext; page = pool.next(page)) markLost(t, c, page);
+}
+
+/** Takes back the marks of pages that were only deemed lost: the time-out was in error. */
+export function unmarkLost(t: Tcp, c: Connection): void {
+	const pool = t.pool;
+	for (let page = c.sndHead; page !== 0 && page !== c.sndNext; page = pool.next(page)) {
+		const flags = pool.flags(page);
+		if ((flags & P_LOST) !== 0) {
+			pool.setFlags(page, flags & ~P_LOST);
+			c.lost -= pageSpan(t, page);
+		}
+	}
+}
+
+/** The peer has lost what it had SACKed (RFC 2018 8): the marks go, at a time-out. */
+export function forgetSacks(t: Tcp, c: Connection): void {
+	const pool = t.pool;
+	for (let page = c.sndHead; page !== 0 && page !== c.sndNext; page = pool.next(page)) pool.setFlags(page, pool.flags(page) & ~P_SACKED);
+	c.sacked = 0;
+}
+
+/** Frees the pages before `ack` and trims the one that it falls into. `visit` sees each page that is acknowledged for the first time. */
+export function acknowledge(t: Tcp, c: Connection, ack: number, visit: (t: Tcp, c: Connection, page: number) => void): void {
+	const pool = t.pool;
+	let page = c.sndHead;
+	while (page !== 0 && page !== c.sndNext) {
+		const span = pageSpan(t, page);
+		const flags = pool.flags(page);
+		const seq = pool.seq(page);
+		if (seqLeq((seq + span) | 0, ack)) {
+			if ((flags & P_SACKED) !== 0) c.sacked -= span;
+			else {
+				if ((flags & P_LOST) !== 0) c.lost -= span;
+				visit(t, c, page);
+			}
+			const next = pool.next(page);
+			if (page === c.sndTail) c.sndTail = 0;
+			pool.release(page);
+			page = next;
+			continue;
+		}
+		if (seqLt(seq, ack)) {
+			const bytes = (ack - seq) | 0;
+			if ((flags & P_SACKED) !== 0) c.sacked -= bytes;
+			else if ((flags & P_LOST) !== 0) c.lost -= bytes;
+			pool.setStart(page, pool.start(page) + bytes);
+			pool.setLength(page, pool.length(page) - bytes);
+			pool.setSeq(page, ack);
+		}
+		break;
+	}
+	c.sndHead = page;
+	c.sndUna = ack;
+}
+
+/** Frees the whole send segment. */
+export function dropSendQueue(t: Tcp, c: Connection): void {
+	for (let page = c.sndHead; page !== 0; ) {
+		const next = t.pool.next(page);
+		t.pool.release(page);
+		page = next;
+	}
+	c.sndHead = 0;
+	c.sndNext = 0;
+	c.sndTail = 0;
+	c.sacked = 0;
+	c.lost = 0;
+}
