@@ -16,7 +16,7 @@ import { checkImpairOptions, Impairment, type ImpairOptions } from "./impairment
 import type { Link, LinkContext } from "./link.ts";
 import { LinkWrapper } from "./wrapper.ts";
 
-export { checkImpairOptions, type DropRule, type ImpairOptions, type Impairments } from "./impairment.ts";
+export { checkImpairOptions, type DropRule, type Impairments, type ImpairOptions } from "./impairment.ts";
 
 /** Entries taken from the inner link by one `receive`, at most: bounds a turn whose frames are all still on their way. */
 const TAKE_MAX = 1024;

@@ -88,11 +88,13 @@ export function checkImpairOptions(options: ImpairOptions): void {
 	if (options.in !== undefined) check(options.in, "in.", []);
 	if (options.out !== undefined) check(options.out, "out.", []);
 	if (options.seed !== undefined && !Number.isSafeInteger(options.seed)) throw bad(`seed ${String(options.seed)}: give a whole number`);
-	if (options.drop !== undefined && typeof options.drop !== "function") throw bad("drop: give a function (frame, direction, index) => boolean");
+	if (options.drop !== undefined && typeof options.drop !== "function")
+		throw bad("drop: give a function (frame, direction, index) => boolean");
 }
 
 function check(values: object, prefix: string, others: readonly string[]): void {
-	if (values === null || typeof values !== "object") throw bad(`${prefix.slice(0, -1) || "the options"}: give an object such as { loss: 0.01 }`);
+	if (values === null || typeof values !== "object")
+		throw bad(`${prefix.slice(0, -1) || "the options"}: give an object such as { loss: 0.01 }`);
 	for (const [key, value] of Object.entries(values)) {
 		if (others.includes(key) || value === undefined) continue;
 		if (!Object.hasOwn(RANGES, key)) throw bad(`"${prefix}${key}" is not known: use ${[...Object.keys(RANGES), ...others].join(", ")}`);
@@ -288,7 +290,13 @@ export class Impairment {
 		}
 		for (let i = at; i < at + entries; i++) {
 			const page = copyPage(batch, i);
-			double.push(page, batch.start[i]! - batch.pool.address(batch.page[i]!) + batch.pool.address(page), batch.length[i]!, 0, batch.flags[i]!);
+			double.push(
+				page,
+				batch.start[i]! - batch.pool.address(batch.page[i]!) + batch.pool.address(page),
+				batch.length[i]!,
+				0,
+				batch.flags[i]!,
+			);
 			double.segment[i - at] = batch.segment[i]!;
 		}
 		return true;

@@ -44,20 +44,23 @@ export class MemoryLink implements Link {
 	#closed = false;
 	/** Frames were queued here since the last wake. */
 	#stale = false;
-	#inFrames = 0;
-	#inBytes = 0;
-	#outFrames = 0;
-	#outBytes = 0;
-	#outDropSize = 0;
-	#outDropNoPeer = 0;
-	#outDropFull = 0;
-	#outDropNoPage = 0;
+	#rxFrames = 0;
+	#rxBytes = 0;
+	#txFrames = 0;
+	#txBytes = 0;
+	#txDropSize = 0;
+	#txDropNoPeer = 0;
+	#txDropFull = 0;
+	#txDropNoPage = 0;
 
 	constructor(options: { name: string; medium: "ethernet" | "ip"; mtu: number; capacity: number; loopback: boolean }) {
 		checkRange("mtu", options.mtu, MTU_MIN, MTU_MAX);
 		checkRange("capacity", options.capacity, 64, CAPACITY_MAX);
 		if (options.medium !== "ethernet" && options.medium !== "ip") {
-			throw new MillraceError("MILLRACE_BAD_OPTION", `medium ${String(options.medium)} of link ${options.name} is not known: give "ethernet" or "ip"`);
+			throw new MillraceError(
+				"MILLRACE_BAD_OPTION",
+				`medium ${String(options.medium)} of link ${options.name} is not known: give "ethernet" or "ip"`,
+			);
 		}
 		this.name = options.name;
 		this.medium = options.medium;
@@ -84,8 +87,8 @@ export class MemoryLink implements Link {
 		const before = batch.count;
 		const moved = this.#queue.moveTo(batch);
 		for (let i = before; i < batch.count; i++) {
-			this.#inBytes += batch.length[i]!;
-			if ((batch.flags[i]! & FRAME_MORE) === 0) this.#inFrames++;
+			this.#rxBytes += batch.length[i]!;
+			if ((batch.flags[i]! & FRAME_MORE) === 0) this.#rxFrames++;
 		}
 		return moved;
 	}
@@ -112,11 +115,11 @@ export class MemoryLink implements Link {
 	#send(batch: Batch, at: number, entries: number, context: LinkContext | null, peer: MemoryLink, time: number): boolean {
 		const bytes = frameBytes(batch, at, entries);
 		if (bytes > this.#limit || bytes === 0) {
-			this.#outDropSize++;
+			this.#txDropSize++;
 			return false;
 		}
 		if (context === null) {
-			this.#outDropNoPeer++;
+			this.#txDropNoPeer++;
 			return false;
 		}
 		const pool = context.pool;
@@ -124,16 +127,16 @@ export class MemoryLink implements Link {
 		const handOver = entries === 1 && batch.pool === pool && pool.refs(batch.page[at]!) === 1;
 		const pages = pagesFor(bytes);
 		if (queue.room < pages) {
-			this.#outDropFull++;
+			this.#txDropFull++;
 			return false;
 		}
 		if (handOver) queue.push(batch.page[at]!, batch.start[at]!, bytes, time, 0);
 		else if (pool.free < pages) {
-			this.#outDropNoPage++;
+			this.#txDropNoPage++;
 			return false;
 		} else queue.pushCopy(batch, at, entries, pool, time);
-		this.#outFrames++;
-		this.#outBytes += bytes;
+		this.#txFrames++;
+		this.#txBytes += bytes;
 		peer.#stale = true;
 		return handOver;
 	}
@@ -158,14 +161,14 @@ export class MemoryLink implements Link {
 
 	counters(): Readonly<Record<string, number>> {
 		return {
-			inFrames: this.#inFrames,
-			inBytes: this.#inBytes,
-			outFrames: this.#outFrames,
-			outBytes: this.#outBytes,
-			outDropSize: this.#outDropSize,
-			outDropNoPeer: this.#outDropNoPeer,
-			outDropFull: this.#outDropFull,
-			outDropNoPage: this.#outDropNoPage,
+			rxFrames: this.#rxFrames,
+			rxBytes: this.#rxBytes,
+			txFrames: this.#txFrames,
+			txBytes: this.#txBytes,
+			txDropSize: this.#txDropSize,
+			txDropNoPeer: this.#txDropNoPeer,
+			txDropFull: this.#txDropFull,
+			txDropNoPage: this.#txDropNoPage,
 		};
 	}
 }

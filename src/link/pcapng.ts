@@ -79,7 +79,10 @@ export class CaptureWriter {
 	constructor(options: CaptureOptions) {
 		const { snapLength = SNAP_LENGTH, maxBytes = 1, startTime = 0, flushAfter = FLUSH_AFTER } = options;
 		if (!Number.isInteger(snapLength) || snapLength < 64 || snapLength > SNAP_LENGTH) {
-			throw new MillraceError("MILLRACE_BAD_OPTION", `capture snapLength ${snapLength}: give a whole number of bytes from 64 to ${SNAP_LENGTH}`);
+			throw new MillraceError(
+				"MILLRACE_BAD_OPTION",
+				`capture snapLength ${snapLength}: give a whole number of bytes from 64 to ${SNAP_LENGTH}`,
+			);
 		}
 		if (!(maxBytes > 0)) throw new MillraceError("MILLRACE_BAD_OPTION", `capture maxBytes ${maxBytes}: give a number of bytes`);
 		if (!(flushAfter >= 0)) throw new MillraceError("MILLRACE_BAD_OPTION", `capture flushAfter ${flushAfter}: give microseconds`);

@@ -1,8 +1,9 @@
 /** Runtimes for tests: virtual time for one host, and the real thing. */
-import type { Runtime } from "../../src/time/clock.ts";
-import { SeededRandom } from "../../src/time/random.ts";
+
 import { VirtualTime } from "../../src/sim/runtime.ts";
 import { Trace } from "../../src/sim/trace.ts";
+import type { Runtime } from "../../src/time/clock.ts";
+import { SeededRandom } from "../../src/time/random.ts";
 
 /** A virtual clock with one runtime on it. */
 export class VirtualClock {

@@ -16,11 +16,27 @@ linkCompliance("a memory link (ip)", memoryBench());
 linkCompliance("a memory link (ethernet)", memoryBench({ medium: "ethernet" }));
 linkCompliance("a memory link with frames of many pages", memoryBench({ mtu: 65535 }), { sizes: [1986, 1987, 2048, 9000] });
 linkCompliance("a loop-back link", loopbackBench());
-linkCompliance("a captured memory link", memoryBench({}, (link) => captureLink(link, capture())));
-linkCompliance("a captured loop-back link", loopbackBench((link) => captureLink(link, capture())));
-linkCompliance("an impaired memory link without impairments", memoryBench({}, (link) => impairLink(link, {})));
-linkCompliance("an impaired memory link with delay and jitter", memoryBench({}, (link) => impairLink(link, { delay: 20_000, jitter: 5000 })));
-linkCompliance("a memory link with a rate", memoryBench({ mtu: 9000 }, (link) => impairLink(link, { rate: 100e6 })), { sizes: [4000] });
+linkCompliance(
+	"a captured memory link",
+	memoryBench({}, (link) => captureLink(link, capture())),
+);
+linkCompliance(
+	"a captured loop-back link",
+	loopbackBench((link) => captureLink(link, capture())),
+);
+linkCompliance(
+	"an impaired memory link without impairments",
+	memoryBench({}, (link) => impairLink(link, {})),
+);
+linkCompliance(
+	"an impaired memory link with delay and jitter",
+	memoryBench({}, (link) => impairLink(link, { delay: 20_000, jitter: 5000 })),
+);
+linkCompliance(
+	"a memory link with a rate",
+	memoryBench({ mtu: 9000 }, (link) => impairLink(link, { rate: 100e6 })),
+	{ sizes: [4000] },
+);
 linkCompliance(
 	"a memory link in all wrappers, twice",
 	memoryBench({ medium: "ethernet" }, (link) => {
@@ -35,17 +51,17 @@ test("a memory link loses what the other end cannot take, and counts why", () =>
 	const pool = makePool(200);
 	const speaker = new Speaker(a, { pool, runtime: clock.runtime });
 	speaker.send(new Uint8Array(100));
-	assert.equal(a.counters().outDropNoPeer, 1);
+	assert.equal(a.counters().txDropNoPeer, 1);
 	b.open({ pool: makePool(70), runtime: clock.runtime, wake() {}, failed() {} });
 	for (let i = 0; i < 70; i++) speaker.send(new Uint8Array(100));
-	assert.equal(a.counters().outDropFull, 6);
+	assert.equal(a.counters().txDropFull, 6);
 	const batch = new Batch(makePool(1));
 	assert.equal(b.receive(batch), 64);
 	batch.count = 0; // the pages stay in use
 	for (let i = 0; i < 7; i++) speaker.send(new Uint8Array(100));
-	assert.equal(a.counters().outDropNoPage, 1);
+	assert.equal(a.counters().txDropNoPage, 1);
 	speaker.send(new Uint8Array(1501));
-	assert.equal(a.counters().outDropSize, 1);
+	assert.equal(a.counters().txDropSize, 1);
 	assert.equal(pool.inUse, 0);
 });
 
