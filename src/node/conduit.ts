@@ -6,8 +6,8 @@
  *
  * - Bytes are taken from the stack only while Node reads, so a paused socket closes the peer's window. End of file and errors
  *   wait for a reader, too; a write meets the error first.
- * - One write at a time; it is complete when the stack has taken all of it. Completions come on the next tick, never inside
- *   the call (JSStream does not bear that).
+ * - One write at a time; it is complete when the stack has taken all of it. Its completion comes on the next tick, never inside
+ *   the call (JSStream does not bear that); that of a shutdown comes from the event loop, though the FIN is on its way.
  * - After a reset the first write fails with ECONNRESET, or EPIPE if the peer had ended its side, later ones with EPIPE.
  * - The process is kept alive by a connect, by a write that waits for room, and by reading unless `unref` was called.
  */
@@ -63,6 +63,7 @@ export class Conduit implements StackEvents {
 	/** The stack has taken the write, or it failed: it waits for the next tick. */
 	#writeOver = false;
 	#writeStatus = 0;
+	/** Waits for the event loop. */
 	#shutdown: Request | null = null;
 	#settleQueued = false;
 
@@ -169,7 +170,7 @@ export class Conduit implements StackEvents {
 		if (socket === null || this.#dead) return ENOTCONN;
 		socket.finish();
 		this.#shutdown = request;
-		this.#queueSettle();
+		this.#queuePump();
 		return 0;
 	}
 
@@ -209,12 +210,13 @@ export class Conduit implements StackEvents {
 		const socket = this.#socket;
 		if (socket !== null) {
 			out.address = socket.localAddress;
+			out.family = "IPv4";
 			out.port = socket.localPort;
 		} else if (this.#localAddress !== undefined || this.#dialled) {
 			out.address = this.#localAddress ?? "0.0.0.0";
+			out.family = "IPv4";
 			out.port = this.#localPort;
 		} else return EBADF;
-		out.family = "IPv4";
 		return 0;
 	}
 
@@ -296,9 +298,14 @@ export class Conduit implements StackEvents {
 		pumpLater(this);
 	}
 
-	/** From the event loop, some time after `readStart`. */
+	/** From the event loop, some time after `readStart` or `shutdown`. */
 	pumpNow(): void {
 		this.#pumpQueued = false;
+		const shutdown = this.#shutdown;
+		if (shutdown !== null) {
+			this.#shutdown = null;
+			this.sink.shutdownDone(shutdown, 0);
+		}
 		if (this.#reading) this.#pump();
 	}
 
@@ -355,21 +362,15 @@ export class Conduit implements StackEvents {
 		settleSoon(this);
 	}
 
-	/** On the next tick: tells Node what is over. */
+	/** On the next tick: tells Node that the write is over. */
 	settle(): void {
 		this.#settleQueued = false;
 		const write = this.#write;
-		const shutdown = this.#shutdown;
-		if (write !== null && this.#writeOver) {
-			this.#write = null;
-			this.#chunks = [];
-			this.#writeOver = false;
-			this.sink.writeDone(write, this.#writeStatus);
-		}
-		if (shutdown !== null) {
-			this.#shutdown = null;
-			this.sink.shutdownDone(shutdown, 0);
-		}
+		if (write === null || !this.#writeOver) return;
+		this.#write = null;
+		this.#chunks = [];
+		this.#writeOver = false;
+		this.sink.writeDone(write, this.#writeStatus);
 	}
 
 	#giveUp(reset: boolean, callback: (() => void) | undefined): void {

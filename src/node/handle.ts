@@ -30,6 +30,8 @@ export class StackHandle extends JSStream implements Sink {
 	/** The socket; for TLS clients the `TLSSocket`. */
 	owner: SocketInternals | null = null;
 	#userBuffer = false;
+	/** Bytes of writes that failed at once. */
+	#refused = 0;
 
 	constructor(host: StackHost) {
 		super();
@@ -48,7 +50,9 @@ export class StackHandle extends JSStream implements Sink {
 		return this.conduit.readStop();
 	}
 	onwrite(request: Request, chunks: Uint8Array[]): number {
-		return this.conduit.write(request, chunks);
+		const error = this.conduit.write(request, chunks);
+		if (error !== 0) for (const chunk of chunks) this.#refused += chunk.length;
+		return error;
 	}
 	onshutdown(request: Request): number {
 		return this.conduit.shutdown(request);
@@ -82,6 +86,10 @@ export class StackHandle extends JSStream implements Sink {
 	}
 	getpeername(out: AddressOut): number {
 		return this.conduit.getpeername(out);
+	}
+	/** JSStream counts what it offers; a kernel socket does not count what it could not even begin to write. */
+	override get bytesWritten(): number {
+		return super.bytesWritten - this.#refused;
 	}
 	get writeQueueSize(): number {
 		return this.conduit.waiting;

@@ -20,6 +20,7 @@ export interface Request {
 export interface JSStream {
 	/** Set by net.js: whether it thinks that the handle reads. */
 	reading: boolean;
+	readonly bytesWritten: number;
 	readBuffer(bytes: Uint8Array): void;
 	emitEOF(): void;
 	finishWrite(request: Request, status: number): void;

@@ -35,7 +35,7 @@ export class FakeHost implements StackHost {
 		setImmediate(() => {
 			if (socket.gone || this.blackHoles.has(options.address)) return;
 			const listener = this.listeners.get(options.port);
-			if (listener === undefined) return socket.die("ECONNREFUSED");
+			if (listener === undefined || (listener.address !== "0.0.0.0" && listener.address !== options.address)) return socket.die("ECONNREFUSED");
 			const peer = new FakeSocket(this, nobody, options.address, options.port, local, socket.localPort);
 			socket.peer = peer;
 			peer.peer = socket;

@@ -1,0 +1,23 @@
+/** The same scripts on Node's own `net` and on a host's: both must see the same. */
+import assert from "node:assert/strict";
+import net from "node:net";
+import { describe, it } from "node:test";
+import { createNet } from "../../src/node/net.ts";
+import { FakeHost } from "./fake-socket.ts";
+import { later, scenarios, Watch } from "./scenarios.ts";
+
+describe("net on a host behaves as net on the kernel", () => {
+	for (const [name, scenario] of Object.entries(scenarios)) {
+		it(name, { timeout: 20_000 }, async () => {
+			const expected = new Watch();
+			await scenario(net, expected);
+			await later(10);
+			const host = new FakeHost();
+			const actual = new Watch();
+			await scenario(createNet(host), actual);
+			await later(10);
+			assert.deepEqual(actual.log, expected.log);
+			assert.equal(host.refs, 0, "nothing keeps the process alive");
+		});
+	}
+});
