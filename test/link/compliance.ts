@@ -265,9 +265,10 @@ export function linkCompliance(name: string, makeBench: () => Promise<LinkBench>
 			assert.deepEqual(await session.arrived(sent.length), sent);
 		});
 
-		rule("a frame that lies in several pages goes out as one", async (session) => {
+		rule("a frame that lies in several pages goes out as one, if frames may be longer than a page", async (session) => {
+			if (frameLimit(session.link) <= PAGE_SIZE) return;
 			await session.open();
-			const size = Math.min(frameLimit(session.link), 1200);
+			const size = 2100;
 			const sent = [session.frame(100), session.frame(size), session.frame(101)];
 			pushFrame(session.batch, sent[0]!);
 			pushFrame(session.batch, sent[1]!, Math.ceil(size / 3));
