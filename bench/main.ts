@@ -2,7 +2,7 @@
  * `npm run bench -- [NAME ...] [--short] [--node PATH] [--rounds N] [--seconds S]`: runs benches, prints and keeps what comes out.
  *
  * `npm run bench -- report` writes the kept results into docs/performance.md and draws docs/bench-NAME.svg; `-- list` names
- * the benches. A missed goal is a result: the exit code is 1 only if something did not run that should have.
+ * the benches; `-- micro` measures single mechanisms. A missed goal is a result: the exit code is 1 only if something did not run that should have.
  */
 import { parseArgs } from "node:util";
 import { benches } from "./benches/index.ts";
@@ -12,7 +12,7 @@ import { inside, reexecute } from "./lib/lab.ts";
 import { report } from "./lib/report.ts";
 import { nodeVersion, stored, table, write } from "./lib/results.ts";
 
-const USAGE = "npm run bench -- [NAME ... | report | list] [--short] [--node PATH] [--rounds N] [--seconds S]";
+const USAGE = "npm run bench -- [NAME ... | report | list | micro [NAME ...]] [--short] [--node PATH] [--rounds N] [--seconds S]";
 
 function fail(message: string): never {
 	console.error(`bench: ${message}\n${USAGE}`);
@@ -72,6 +72,11 @@ if (names[0] === "report") {
 	for (const path of report()) console.log(`written: ${path}`);
 } else if (names[0] === "list") {
 	for (const bench of benches) console.log(`${bench.name.padEnd(12)} ${bench.title}`);
+} else if (names[0] === "micro") {
+	const { micro, runMicro } = await import("./micro/index.ts");
+	const unknown = names.slice(1).find((name) => micro[name] === undefined);
+	if (unknown !== undefined) fail(`no micro-benchmark is called "${unknown}"; there are: ${Object.keys(micro).join(", ")}`);
+	await runMicro(names.slice(1));
 } else {
 	const unknown = names.find((name) => !benches.some((bench) => bench.name === name));
 	if (unknown !== undefined) fail(`no bench is called "${unknown}"; there are: ${benches.map((bench) => bench.name).join(", ")}`);

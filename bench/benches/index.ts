@@ -1,11 +1,14 @@
 /** All benches, in the order in which they run when no name is given. */
 import type { Bench } from "../lib/bench.ts";
+import { allocation } from "./allocation.ts";
 import { bulk } from "./bulk.ts";
 import { goodput } from "./goodput.ts";
 import { http } from "./http.ts";
 import { latency } from "./latency.ts";
+import { memlink } from "./memlink.ts";
+import { memory } from "./memory.ts";
 import { net } from "./net.ts";
 import { portable } from "./portable.ts";
 import { reflector } from "./reflector.ts";
 
-export const benches: readonly Bench[] = [net, http, portable, latency, bulk, goodput, reflector];
+export const benches: readonly Bench[] = [net, http, portable, latency, bulk, goodput, reflector, memlink, memory, allocation];

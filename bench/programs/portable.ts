@@ -1,0 +1,19 @@
+/**
+ * The small HTTP server on the portable face, with a TAP device of its own.
+ *
+ *   PORT=N TAP_DEVICE=NAME TAP_STACK=ADDRESS/LENGTH TAP_KERNEL=ADDRESS/LENGTH node portable.js keep-alive|close
+ */
+import { createHost } from "../../src/host/host.ts";
+import { tapLink } from "../../src/link/tap.ts";
+import { nodeRuntime } from "../../src/node/runtime.ts";
+
+const close = process.argv[2] === "close";
+const answer = new TextEncoder().encode(
+	`HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 13\r\n${close ? "Connection: close\r\n" : ""}\r\nHello, world\n`,
+);
+const { PORT, TAP_DEVICE, TAP_STACK, TAP_KERNEL } = process.env as Record<string, string>;
+const host = createHost({
+	link: tapLink({ name: TAP_DEVICE!, kernelAddress: TAP_KERNEL! }),
+	runtime: nodeRuntime(),
+	addresses: [TAP_STACK!],
+});
