@@ -1,0 +1,102 @@
+/** The bench's own arithmetic and reading: what it prints must be what was measured. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { alternate, median, ratioAtLeast, row, valueAtMost } from "../../bench/lib/bench.ts";
+import { Seen, turnRound, writeTcp } from "../../bench/lib/frames.ts";
+import { table } from "../../bench/lib/results.ts";
+import { chart } from "../../bench/lib/svg.ts";
+import { parse } from "../../bench/lib/wrk.ts";
+import { checksum, pseudoHeader4 } from "../../src/wire/checksum.ts";
+import { ACK, PROTOCOL_TCP, PSH, SYN } from "../../src/wire/tcp.ts";
+
+test("the median of an even number of rounds lies between the middle two, and does not care about order", () => {
+	assert.equal(median([9, 1, 5]), 5);
+	assert.equal(median([10, 1, 4, 2]), 3);
+	assert.ok(Number.isNaN(median([])));
+});
+
+test("a row holds the goal against the ratio of medians, or against the value itself", () => {
+	const ours = { name: "ours", unit: "/s", values: [30, 10, 20] };
+	const theirs = { name: "theirs", unit: "/s", values: [10, 10, 40] };
+	assert.deepEqual(row(ours, theirs, ratioAtLeast(2)), {
+		name: "ours",
+		value: 20,
+		unit: "/s",
+		low: 10,
+		high: 30,
+		against: "theirs",
+		ratio: 2,
+		goal: "ratio >= 2",
+		met: true,
+	});
+	assert.equal(row(ours, theirs, ratioAtLeast(2.1)).met, false);
+	assert.equal(row(ours, undefined, valueAtMost(19)).met, false);
+	assert.equal(row(ours).met, null);
+});
+
+test("contestants take turns, each round begins with another one, and the warm-up does not count", async () => {
+	const order: string[] = [];
+	const contestant = (name: string) => ({
+		name,
+		measure: async (round: number) => {
+			order.push(`${name}${round}`);
+			return { rate: round };
+		},
+	});
+	const figures = await alternate([contestant("a"), contestant("b")], 2);
+	assert.deepEqual(order, ["a-1", "b-1", "a0", "b0", "b1", "a1"]);
+	assert.deepEqual(figures, [{ rate: [0, 1] }, { rate: [0, 1] }]);
+});
+
+test("the report of wrk is read with its errors; anything else is refused", () => {
+	const text = `Running 1s test @ http://10.77.0.2:8080/
+  1 threads and 64 connections
+  Thread Stats   Avg      Stdev     Max   +/- Stdev
+    Latency     1.60ms    2.16ms  12.47ms   84.17%
+  117072 requests in 2.02s, 8.71MB read
+  Socket errors: connect 1, read 2, write 3, timeout 4
+  Non-2xx or 3xx responses: 5
+Requests/sec:  58098.52
+Transfer/sec:      4.32MB
+`;
+	assert.deepEqual(parse(text), { requests: 117072, perSecond: 58098.52, errors: 15 });
+	assert.throws(() => parse("unable to connect"), /not understood/);
+});
+
+test("a segment that is turned round goes back where it came from, with right checksums and the echo of its timestamp", () => {
+	const u8 = new Uint8Array(256);
+	const seen = new Seen();
+	const client = 0x0a4d0001;
+	const server = 0x0a4d0002;
+	writeTcp(u8, 16, client, server, 1234, 80, SYN, 77, 0, true, 5000, 0, new Uint8Array(0));
+	assert.ok(seen.read(u8, 16));
+	assert.equal(seen.options.windowScale, 7);
+	const payload = new TextEncoder().encode("odd");
+	const length = turnRound(u8, seen, PSH | ACK, 1000, 78, 6000, payload);
+	assert.equal(length, 20 + 32 + 3);
+	assert.equal(checksum(u8, 16, 20, 0), 0);
+	assert.equal(checksum(u8, 36, length - 20, pseudoHeader4(server, client, PROTOCOL_TCP, length - 20)), 0);
+	assert.ok(seen.read(u8, 16));
+	const { seq, ack, flags, options } = seen;
+	assert.deepEqual([seq, ack, flags, seen.length, options.tsVal, options.tsEcr], [1000, 78, PSH | ACK, 3, 6000, 5000]);
+});
+
+test("table and chart show every row, and the chart is well-formed where names hold markup", () => {
+	const result = {
+		name: "net",
+		title: "a < b & c",
+		date: "2026-01-01",
+		machine: { cpu: "cpu", cores: 2, memoryGiB: 4, kernel: "Linux 6" },
+		node: "20.20.2",
+		rounds: 5,
+		seconds: 3,
+		rows: [row({ name: "millrace <tap>", unit: "/s", values: [12345.6] }), row({ name: "kernel", unit: "/s", values: [0] })],
+		notes: ["a note"],
+	};
+	const text = table(result);
+	assert.match(text, /millrace <tap> +12,346/);
+	assert.match(text, /note: a note/);
+	const svg = chart(result);
+	assert.ok(svg.includes("millrace &lt;tap&gt;") && svg.includes("a &lt; b &amp; c"));
+	assert.equal(svg.match(/<rect /g)!.length, 3);
+});
