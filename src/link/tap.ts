@@ -18,18 +18,20 @@ import type { Batch } from "../memory/batch.ts";
 import { type InterfaceAddress, NetworkInterface, validInterfaceName } from "../sys/interface.ts";
 import { libc } from "../sys/libc.ts";
 import { Poll } from "../sys/poll.ts";
-import { openTap, type Tap } from "../sys/tun.ts";
+import { IFF_VNET_HDR, openTap, setTapOffload, type Tap, TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6 } from "../sys/tun.ts";
 import type { Alarm } from "../time/clock.ts";
 import { formatIpv4, mask4, parseCidr, parseIpv4, parseMac } from "../wire/address.ts";
 import type { Link, LinkContext } from "./link.ts";
+import { OffloadTapQueue } from "./tap-offload.ts";
 import { DRAINED, FRAME_MAX, GONE, PlainTapQueue, READY, STARVED, TapCounters, type TapQueue } from "./tap-queue.ts";
 
 export { tapAvailable } from "../sys/tun.ts";
 
 /** How long to wait before trying again when no page was free or the device took no frame, in microseconds. */
 const RETRY = 1000;
-/** Ethernet header with one VLAN tag. */
-const ETHERNET_MAX = 18;
+/** Bytes of an Ethernet header, without and with a VLAN tag. */
+const ETHERNET = 14;
+const ETHERNET_TAGGED = 18;
 
 export interface TapOptions {
 	/**
@@ -39,12 +41,17 @@ export interface TapOptions {
 	name?: string;
 	/** IPv4 address and prefix of the kernel's side, or null for none. Default "10.77.0.1/24". */
 	kernelAddress?: string | null;
-	/** Largest IP packet in bytes, 68 to 1968. Default 1500. */
+	/** Largest IP packet in bytes, 68 to 1968, with offload to 65521. Default 1500. */
 	mtu?: number;
 	/** The stack's own hardware address: "02:00:00:00:00:01" or 6 bytes. Default: random, locally administered. */
 	mac?: string | Uint8Array;
 	/** Frames that the kernel queues towards the stack before it drops, 1 to 65535. Default 4096: 50 ms of full frames at 1 Gbit/s. */
 	queueLength?: number;
+	/**
+	 * Leave checksums and cutting into segments to the kernel, both ways: frames of up to 64 KiB then come as runs of entries, and
+	 * may be sent so (see tap-offload.ts). Holds 33 pages. Default false.
+	 */
+	offload?: boolean;
 }
 
 /** What an attached device was like, in the order in which it is put back. */
@@ -53,6 +60,9 @@ type Undo = () => void;
 export class TapLink implements Link {
 	readonly medium = "ethernet";
 	readonly mac: Uint8Array;
+	/** Whether frames longer than a packet, and frames without checksums, cross this link. */
+	readonly offload: boolean;
+	readonly #mtuMax: number;
 	#name: string;
 	#mtu: number;
 	readonly #options: Readonly<TapOptions>;
@@ -71,13 +81,15 @@ export class TapLink implements Link {
 	#failed = false;
 
 	constructor(options: TapOptions = {}) {
-		const { name = "mr%d", kernelAddress = "10.77.0.1/24", mtu = 1500, mac, queueLength = 4096 } = options;
+		const { name = "mr%d", kernelAddress = "10.77.0.1/24", mtu = 1500, mac, queueLength = 4096, offload = false } = options;
+		this.offload = offload;
+		this.#mtuMax = offload ? 65535 - ETHERNET : FRAME_MAX - ETHERNET_TAGGED;
 		if (!validInterfaceName(name))
 			throw new MillraceError(
 				"MILLRACE_OPTION",
 				`bad name of a TAP device: "${name}". Give 1 to 15 letters, digits or dashes, such as mr0`,
 			);
-		integer("mtu", mtu, 68, FRAME_MAX - ETHERNET_MAX);
+		integer("mtu", mtu, 68, this.#mtuMax);
 		integer("queueLength", queueLength, 1, 65535);
 		this.#options = options;
 		this.#name = name;
@@ -104,13 +116,15 @@ export class TapLink implements Link {
 	open(context: LinkContext): void {
 		if (this.#context !== null)
 			throw new MillraceError("MILLRACE_LINK", `link ${this.name} was opened before; make a new one for each host`);
-		const tap = openTap(this.#name);
+		const tap = openTap(this.#name, this.offload ? IFF_VNET_HDR : 0);
 		this.#context = context;
 		this.#tap = tap;
 		this.#name = tap.name;
 		try {
 			this.#configure(tap);
-			this.#queue = new PlainTapQueue(tap.fd, context.pool, this.#counters);
+			this.#queue = this.offload
+				? new OffloadTapQueue(tap.fd, context.pool, this.#counters)
+				: new PlainTapQueue(tap.fd, context.pool, this.#counters);
 			this.#retry = context.runtime.alarm(() => this.#again());
 			this.#poll = new Poll(
 				tap.fd,
@@ -191,12 +205,12 @@ export class TapLink implements Link {
 		};
 		if (!tap.attached || mtu !== undefined) {
 			if (before.mtu !== this.#mtu) set("mtu", this.#mtu);
-		} else if (before.mtu <= FRAME_MAX - ETHERNET_MAX) {
+		} else if (before.mtu <= this.#mtuMax) {
 			this.#mtu = before.mtu;
 		} else {
 			throw new MillraceError(
 				"MILLRACE_OPTION",
-				`TAP device "${tap.name}" has an MTU of ${before.mtu} bytes, more than a page holds. Give the mtu option, at most ${FRAME_MAX - ETHERNET_MAX}`,
+				`TAP device "${tap.name}" has an MTU of ${before.mtu} bytes, more than a page holds. Give the mtu option, at most ${this.#mtuMax}`,
 			);
 		}
 		if (!tap.attached || queueLength !== undefined) set("queueLength", queueLength ?? 4096);
@@ -205,6 +219,10 @@ export class TapLink implements Link {
 			if (this.#kernelAddress !== null) refuseTaken(this.#kernelAddress, tap.name);
 			if (address?.word !== this.#kernelAddress?.word || address?.prefix !== this.#kernelAddress?.prefix)
 				set("address", this.#kernelAddress);
+		}
+		if (this.offload) {
+			setTapOffload(tap, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6);
+			if (tap.attached) this.#undo.push(() => setTapOffload(tap, 0));
 		}
 		if (!before.up) set("up", true);
 	}

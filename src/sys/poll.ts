@@ -2,7 +2,8 @@
  * A descriptor on Node's event loop: a callback when it can be read.
  *
  * Hides koffi's poll handle and its traps. Its methods crash the process after `close`; it closes itself when it is garbage
- * collected; its type file is wrong about the callback. It calls back outside of Node's callback scope: an exception thrown
+ * collected; one that is open when the process exits may call back where no JavaScript can run any more, and aborts it, so all are
+ * closed on `exit`; its type file is wrong about the callback. It calls back outside of Node's callback scope: an exception thrown
  * there is lost and silences the handle, so it is thrown once more from a scope that reports it; promises and `process.nextTick`
  * may wait for somebody else's callback. So the callback given here should do no more than schedule a `setImmediate`, which
  * runs in the same turn of the loop.
@@ -17,6 +18,12 @@ import { libc, type PollHandle } from "./libc.ts";
 const READABLE = { readable: true };
 // A handle that waits for nothing is inactive to libuv and would let the process end although it is referenced.
 const NOTHING = { readable: false, disconnect: true };
+
+const open = new Set<Poll>();
+
+function closeAll(): void {
+	for (const poll of open) poll.close();
+}
 
 export class Poll {
 	readonly #callback: (status: number) => void;
@@ -43,6 +50,8 @@ export class Poll {
 		};
 		this.#handle = libc().poll(fd, this.#callback);
 		this.#handle.unref();
+		if (open.size === 0) process.on("exit", closeAll);
+		open.add(this);
 	}
 
 	/** Whether the handle keeps the process alive. */
@@ -67,5 +76,6 @@ export class Poll {
 	close(): void {
 		this.#handle?.close();
 		this.#handle = null;
+		if (open.delete(this) && open.size === 0) process.off("exit", closeAll);
 	}
 }

@@ -5,123 +5,24 @@
  */
 import assert from "node:assert/strict";
 import { spawn, spawnSync } from "node:child_process";
-import { createSocket } from "node:dgram";
 import { once } from "node:events";
 import { readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { afterEach, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { MillraceError } from "../../src/errors.ts";
-import { type TapLink, type TapOptions, tapAvailable, tapLink } from "../../src/link/tap.ts";
-import { Arena } from "../../src/memory/arena.ts";
+import { tapAvailable, tapLink } from "../../src/link/tap.ts";
 import { Batch } from "../../src/memory/batch.ts";
-import { PagePool } from "../../src/memory/pages.ts";
 import { NetworkInterface } from "../../src/sys/interface.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { openTap } from "../../src/sys/tun.ts";
-import type { Runtime } from "../../src/time/clock.ts";
-import { set16 } from "../../src/wire/bytes.ts";
-import { checksum } from "../../src/wire/checksum.ts";
 import { isolate } from "../helpers/namespace.ts";
 import { realRuntime } from "../helpers/real-runtime.ts";
+import { arp, BROADCAST, closeAll, isArp, isEcho, isIpv4, kernelSends, MAC, ping, STACK, station } from "../helpers/tap-station.ts";
 
 const lack = isolate();
 
-const MAC = "02:00:00:00:00:02";
-const STACK = [10, 77, 0, 2];
-const KERNEL = [10, 77, 0, 1];
-const BROADCAST = [255, 255, 255, 255, 255, 255];
-const PAGES = 128;
-
-const opened: TapLink[] = [];
-afterEach(() => {
-	for (const link of opened.splice(0)) link.close();
-});
-
-/** An open link, with what a stack would hold, and the frames that arrived so far. */
-function station(options: TapOptions = {}, runtime: Runtime = realRuntime()) {
-	const pool = new PagePool(new Arena(1 << 20), PAGES);
-	const link = tapLink({ mac: MAC, ...options });
-	const failures: Error[] = [];
-	let wakes = 0;
-	let woken: () => void = () => {};
-	link.open({
-		pool,
-		runtime,
-		wake: () => {
-			wakes++;
-			woken();
-		},
-		failed: (error) => void failures.push(error),
-	});
-	opened.push(link);
-	link.ref();
-	const batch = new Batch(pool);
-	const held: Uint8Array[] = [];
-	return {
-		link,
-		pool,
-		batch,
-		failures,
-		get wakes() {
-			return wakes;
-		},
-		/** Resolves with the first frame that fits, whether it came before or comes now. */
-		async frame(fits: (frame: Uint8Array) => boolean): Promise<Uint8Array> {
-			for (;;) {
-				const at = held.findIndex(fits);
-				if (at >= 0) return held.splice(at, 1)[0]!;
-				const wake = new Promise<void>((resolve) => {
-					woken = resolve;
-				});
-				if (link.receive(batch) === 0) await wake;
-				for (let i = 0; i < batch.count; i++) held.push(batch.frame(i).slice());
-				batch.drop(batch.count);
-			}
-		},
-		send(...frames: Uint8Array[]): number {
-			for (const frame of frames) assert.ok(batch.add(frame, 0));
-			const taken = link.transmit(batch);
-			link.flush();
-			return taken;
-		},
-		/** Answers the kernel's question for the stack's address; returns the kernel's hardware address. */
-		async resolve(): Promise<Uint8Array> {
-			const question = await this.frame(isArp(1));
-			this.send(arp(2, question.subarray(6, 12)));
-			return question.slice(6, 12);
-		},
-	};
-}
-
-const isArp = (operation: number) => (frame: Uint8Array) => frame[12] === 8 && frame[13] === 6 && frame[21] === operation;
-const isIpv4 = (protocol: number) => (frame: Uint8Array) => frame[12] === 8 && frame[13] === 0 && frame[23] === protocol;
-
-function arp(operation: number, target: Iterable<number>): Uint8Array {
-	const mac = [2, 0, 0, 0, 0, 2];
-	const known = operation === 1 ? [0, 0, 0, 0, 0, 0] : target;
-	const ethernet = [...(operation === 1 ? BROADCAST : target), ...mac, 8, 6];
-	const kind = [0, 1, 8, 0, 6, 4, 0, operation];
-	return Uint8Array.of(...ethernet, ...kind, ...mac, ...STACK, ...known, ...KERNEL);
-}
-
-/** An ICMP echo request from the stack's address to the kernel's. */
-function ping(to: Uint8Array, sequence: number, size: number): Uint8Array {
-	const frame = new Uint8Array(14 + 20 + 8 + size);
-	frame.set([...to, 2, 0, 0, 0, 0, 2, 8, 0]);
-	frame.set([0x45, 0, (28 + size) >> 8, (28 + size) & 255, 0, 0, 0x40, 0, 64, 1, 0, 0, ...STACK, ...KERNEL], 14);
-	frame.set([8, 0, 0, 0, 0x12, 0x34, sequence >> 8, sequence & 255], 34);
-	for (let i = 0; i < size; i++) frame[42 + i] = i & 255;
-	set16(frame, 24, checksum(frame, 14, 20, 0));
-	set16(frame, 36, checksum(frame, 34, 8 + size, 0));
-	return frame;
-}
-
-/** Makes the kernel send a UDP datagram to the stack's address. */
-function kernelSends(payload: string | Uint8Array, port = 9): void {
-	const socket = createSocket("udp4");
-	socket.send(payload, port, "10.77.0.2", () => socket.close());
-}
+afterEach(closeAll);
 
 const exists = (name: string) => readFileSync("/proc/net/dev", "latin1").includes(`${name}:`);
 const refuses = (code: string, words: RegExp) => (error: unknown) =>
@@ -154,17 +55,17 @@ describe("TAP link", { skip: lack, concurrency: false }, () => {
 	});
 
 	test("what the kernel sends arrives as frames, asked for by ARP first (RFC 826)", async () => {
-		const { link, pool, frame, ...s } = station();
+		const s = station();
 		kernelSends("through the millrace", 4242);
-		const question = await frame(isArp(1));
+		const question = await s.frame(isArp(1));
 		assert.deepEqual([...question.subarray(38, 42)], STACK);
 		s.send(arp(2, question.subarray(6, 12)));
-		const datagram = await frame(isIpv4(17));
+		const datagram = await s.frame(isIpv4(17));
 		assert.deepEqual([...datagram.subarray(0, 6)], [2, 0, 0, 0, 0, 2]);
 		assert.equal((datagram[36]! << 8) | datagram[37]!, 4242);
 		assert.equal(Buffer.from(datagram.subarray(42)).toString(), "through the millrace");
-		assert.equal(pool.inUse, 0);
-		link.close();
+		assert.equal(s.pool.inUse, 0);
+		s.link.close();
 	});
 
 	test("what is sent reaches the kernel: it answers ICMP echo (RFC 792) of every size up to the MTU", async () => {
@@ -173,7 +74,7 @@ describe("TAP link", { skip: lack, concurrency: false }, () => {
 		const kernel = await s.resolve();
 		for (const size of [0, 1, 56, 1000, 1472]) {
 			assert.equal(s.send(ping(kernel, size, size)), 1);
-			const answer = await s.frame((frame) => isIpv4(1)(frame) && frame[34] === 0 && ((frame[40]! << 8) | frame[41]!) === size);
+			const answer = await s.frame(isEcho(size));
 			assert.deepEqual(answer.subarray(42), ping(kernel, size, size).subarray(42));
 		}
 		const { txFrames, txBytes, rxFrames } = s.link.counters();
@@ -264,12 +165,25 @@ describe("TAP link", { skip: lack, concurrency: false }, () => {
 		s.link.close();
 	});
 
+	test("a frame in several pages leaves as one", async () => {
+		const s = station();
+		kernelSends("hello");
+		const kernel = await s.resolve();
+		s.add(ping(kernel, 99, 1000), { cuts: [14, 34, 500] });
+		s.add(ping(kernel, 100, 8));
+		assert.equal(s.transmit(), 5);
+		assert.deepEqual((await s.frame(isEcho(99))).subarray(42), ping(kernel, 99, 1000).subarray(42));
+		await s.frame(isEcho(100));
+		assert.equal(s.link.counters().txFrames, 3);
+		s.link.close();
+	});
+
 	test("frames that the kernel refuses are counted under a name and lost, and the others leave", async () => {
 		const s = station();
 		kernelSends("hello");
 		const kernel = await s.resolve();
 		assert.equal(s.send(Uint8Array.of(1, 2, 3), ping(kernel, 77, 8)), 2);
-		await s.frame((frame) => isIpv4(1)(frame) && frame[41] === 77);
+		await s.frame(isEcho(77));
 		assert.equal(s.link.counters().txRejected, 1);
 		const down = new NetworkInterface(s.link.interfaceName);
 		down.up = false;

@@ -1,0 +1,234 @@
+/**
+ * The TAP link with offloads: the kernel's own TCP and UDP send and take frames longer than a packet and without checksums.
+ */
+import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import { connect } from "node:net";
+import { afterEach, describe, type TestContext, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import { Batch, FRAME_CHECKED, FRAME_MORE, FRAME_PARTIAL_CHECKSUM } from "../../src/memory/batch.ts";
+import { PAGE_SIZE } from "../../src/memory/pages.ts";
+import { set16 } from "../../src/wire/bytes.ts";
+import { checksum, fold, pseudoHeader4 } from "../../src/wire/checksum.ts";
+import { isolate } from "../helpers/namespace.ts";
+import { encode, type Segment } from "../helpers/segment.ts";
+import { closeAll, isEcho, isIpv4, kernelSends, PAGES, ping, STACK, station } from "../helpers/tap-station.ts";
+
+const lack = isolate();
+
+afterEach(closeAll);
+
+const STACK_WORD = 0x0a4d0002;
+const KERNEL_WORD = 0x0a4d0001;
+/** Pages that an open link with offload holds. */
+const HELD = 33;
+const MSS = 1460;
+
+/** Bytes that differ with their place. */
+const pattern = (from: number, length: number) => Uint8Array.from({ length }, (_, i) => ((from + i) * 31 + ((from + i) >> 8)) & 255);
+
+/** Offsets at which a frame of `length` bytes is cut so that each piece fits a page. */
+const cuts = (length: number) => Array.from({ length: Math.floor((length - 1) / 1500) }, (_, i) => (i + 1) * 1500);
+
+function ethernet(kernel: Uint8Array, packet: Uint8Array): Uint8Array {
+	const frame = new Uint8Array(14 + packet.length);
+	frame.set([...kernel, 2, 0, 0, 0, 0, 2, 8, 0]);
+	frame.set(packet, 14);
+	return frame;
+}
+
+/** A segment from the stack's side, its checksum left to the link. */
+function unsummed(kernel: Uint8Array, segment: Partial<Segment>): Uint8Array {
+	const blank = {
+		src: STACK_WORD,
+		dst: KERNEL_WORD,
+		urgent: 0,
+		ttl: 64,
+		options: {},
+		payload: new Uint8Array(0),
+		window: 65535,
+		seq: 0,
+		ack: 0,
+	};
+	const packet = encode({ ...blank, srcPort: 80, dstPort: 0, flags: ".", ...segment });
+	set16(packet, 36, fold(pseudoHeader4(STACK_WORD, KERNEL_WORD, 6, packet.length - 20)));
+	return ethernet(kernel, packet);
+}
+
+function datagram(kernel: Uint8Array, port: number, payload: Uint8Array): Uint8Array {
+	const packet = new Uint8Array(28 + payload.length);
+	const length = 8 + payload.length;
+	packet.set([0x45, 0, packet.length >> 8, packet.length & 255, 0, 0, 0x40, 0, 64, 17, 0, 0, ...STACK, 10, 77, 0, 1]);
+	set16(packet, 10, checksum(packet, 0, 20, 0));
+	packet.set([0, 53, port >> 8, port & 255, length >> 8, length & 255], 20);
+	set16(packet, 26, fold(pseudoHeader4(STACK_WORD, KERNEL_WORD, 17, length)));
+	packet.set(payload, 28);
+	return ethernet(kernel, packet);
+}
+
+/** What the kernel's TCP sent, taken apart; its checksum is not there to be checked. */
+function parse(frame: Uint8Array) {
+	const view = new DataView(frame.buffer, frame.byteOffset, frame.length);
+	const header = (view.getUint8(46) >> 4) * 4;
+	return {
+		port: view.getUint16(34),
+		seq: view.getUint32(38),
+		ack: view.getUint32(42),
+		flags: view.getUint8(47),
+		payload: frame.subarray(34 + header),
+	};
+}
+
+/** A connection of the kernel's TCP to the station, established. */
+async function established(t: TestContext, s: ReturnType<typeof station>) {
+	const socket = connect(80, "10.77.0.2").on("error", () => {});
+	t.after(() => socket.destroy());
+	const kernel = await s.resolve();
+	const syn = parse(await s.frame(isIpv4(6)));
+	s.add(unsummed(kernel, { dstPort: syn.port, ack: syn.seq + 1, flags: "S.", options: { mss: MSS, wscale: 8 } }), {
+		flags: FRAME_PARTIAL_CHECKSUM,
+	});
+	s.transmit();
+	await once(socket, "connect");
+	parse(await s.frame(isIpv4(6)));
+	return { socket, kernel, port: syn.port, seq: syn.seq + 1 };
+}
+
+describe("TAP link with offload", { skip: lack, concurrency: false }, () => {
+	test("a packet without a checksum is completed by the link, and one with it left alone", async (t) => {
+		const s = station({ offload: true });
+		const socket = createSocket("udp4").bind(5353, "10.77.0.1");
+		t.after(() => socket.close());
+		await once(socket, "listening");
+		kernelSends("hello");
+		const kernel = await s.resolve();
+		s.add(datagram(kernel, 5353, pattern(0, 700)), { flags: FRAME_PARTIAL_CHECKSUM });
+		s.add(ping(kernel, 7, 100));
+		assert.equal(s.transmit(), 2);
+		const [payload] = await once(socket, "message");
+		assert.deepEqual(new Uint8Array(payload), pattern(0, 700));
+		await s.frame(isEcho(7));
+		s.link.close();
+		assert.equal(s.pool.inUse, 0);
+	});
+
+	test("bulk data of the kernel's TCP comes in frames of many segments, that need no check", async (t) => {
+		const s = station({ offload: true });
+		const { socket, kernel, port, seq } = await established(t, s);
+		const sent = pattern(0, 1_000_000);
+		socket.write(sent);
+		let got = 0;
+		let longest = 0;
+		while (got < sent.length) {
+			const { bytes, flags, segment, entries } = await s.arrival(isIpv4(6));
+			const { seq: at, payload } = parse(bytes);
+			assert.equal(at - seq, got);
+			assert.deepEqual(payload, sent.subarray(got, got + payload.length));
+			assert.equal(flags & (FRAME_CHECKED | FRAME_PARTIAL_CHECKSUM), FRAME_CHECKED | FRAME_PARTIAL_CHECKSUM);
+			assert.equal(segment, payload.length > MSS ? MSS : 0);
+			assert.equal(entries, bytes.length <= PAGE_SIZE - 62 ? 1 : 1 + Math.ceil((bytes.length - (PAGE_SIZE - 62)) / PAGE_SIZE));
+			got += payload.length;
+			longest = Math.max(longest, payload.length);
+			s.add(unsummed(kernel, { dstPort: port, seq: 1, ack: (seq + got) >>> 0 }), { flags: FRAME_PARTIAL_CHECKSUM });
+			s.transmit();
+		}
+		// How long is up to the kernel's pacing: at least half of what a frame per segment would be is saved even on a slow machine.
+		assert.ok(longest >= 2 * MSS, `longest: ${longest}`);
+		assert.ok(s.link.counters().rxFrames! < sent.length / MSS / 2, `${s.link.counters().rxFrames} frames`);
+		s.link.close();
+		assert.equal(s.pool.inUse, 0);
+	});
+
+	test("a frame of many segments is cut by the kernel, and its TCP takes all of it", async (t) => {
+		const s = station({ offload: true });
+		const { socket, kernel, port, seq } = await established(t, s);
+		const data = pattern(5, 40_000);
+		const frame = unsummed(kernel, { dstPort: port, seq: 1, ack: seq, flags: "P.", payload: data });
+		s.add(frame, { flags: FRAME_PARTIAL_CHECKSUM, segment: MSS, cuts: cuts(frame.length) });
+		const entries = s.batch.count;
+		assert.equal(s.transmit(), entries);
+		const received: Uint8Array[] = [];
+		socket.on("data", (chunk) => received.push(chunk));
+		for (let acked = 1; acked !== 1 + data.length; ) acked = parse(await s.frame(isIpv4(6))).ack;
+		while (received.reduce((sum, { length }) => sum + length, 0) < data.length) await sleep(1);
+		assert.deepEqual(new Uint8Array(Buffer.concat(received)), data);
+		s.link.close();
+	});
+
+	test("a UDP frame of many segments becomes as many datagrams", async (t) => {
+		const s = station({ offload: true });
+		const socket = createSocket("udp4").bind(5353, "10.77.0.1");
+		t.after(() => socket.close());
+		await once(socket, "listening");
+		kernelSends("hello");
+		const kernel = await s.resolve();
+		const sizes: number[] = [];
+		socket.on("message", ({ length }) => sizes.push(length));
+		const frame = datagram(kernel, 5353, pattern(0, 2500));
+		s.add(frame, { flags: FRAME_PARTIAL_CHECKSUM, segment: 1000, cuts: cuts(frame.length) });
+		s.transmit();
+		while (sizes.length < 3) await sleep(1);
+		assert.deepEqual(sizes, [1000, 1000, 500]);
+		s.link.close();
+	});
+
+	test("a frame longer than the batch's room waits for the next batch, one longer than the batch is lost and counted", async (t) => {
+		const s = station({ offload: true });
+		const { socket, kernel, port, seq } = await established(t, s);
+		socket.write(pattern(0, 10 * MSS));
+		const tight = new Batch(s.pool);
+		const roomy = new Batch(s.pool);
+		const frames: number[][] = [];
+		while (!frames.some(({ length }) => length > 2)) {
+			for (let i = 0; i < 62; i++) tight.push(0, 0, 0);
+			const got = s.link.receive(tight);
+			assert.ok(got <= 2);
+			s.link.receive(roomy);
+			frames.push([...roomy.length.subarray(0, roomy.count)]);
+			if (roomy.count > 2) assert.equal(roomy.flags[0]! & roomy.flags[1]! & FRAME_MORE, FRAME_MORE);
+			roomy.drop(roomy.count);
+			tight.shift(62);
+			tight.drop(tight.count);
+			if (got === 0) await sleep(1);
+		}
+		s.add(unsummed(kernel, { dstPort: port, seq: 1, ack: (seq + 10 * MSS) >>> 0 }), { flags: FRAME_PARTIAL_CHECKSUM });
+		s.transmit();
+		socket.write(pattern(0, 10 * MSS));
+		const small = new Batch(s.pool, 3);
+		while (s.link.counters().rxTooLong === 0) {
+			s.link.receive(small);
+			small.drop(small.count);
+			await sleep(1);
+		}
+		assert.equal(s.pool.inUse, HELD);
+		s.link.close();
+		assert.equal(s.pool.inUse, 0);
+	});
+
+	test("orders that cannot be carried out are counted and the frame lost: segments without a checksum to fill in, no transport header", async () => {
+		const s = station({ offload: true });
+		kernelSends("hello");
+		const kernel = await s.resolve();
+		s.add(ping(kernel, 1, 8), { segment: 1000 });
+		s.add(ping(kernel, 2, 8), { flags: FRAME_PARTIAL_CHECKSUM });
+		s.add(Uint8Array.of(1, 2, 3), { flags: FRAME_PARTIAL_CHECKSUM | FRAME_MORE });
+		assert.equal(s.transmit(), 3);
+		assert.equal(s.link.counters().txRejected, 3);
+		s.link.close();
+	});
+
+	test("without pages for the longest frame the link waits, and holds none of them after close", async () => {
+		const s = station({ offload: true });
+		const taken = Array.from({ length: PAGES - 10 }, () => s.pool.alloc());
+		kernelSends("hello");
+		while (s.wakes === 0) await sleep(1);
+		assert.equal(s.link.receive(s.batch), 0);
+		assert.ok(s.link.counters().rxNoPage! >= 1);
+		for (const page of taken) s.pool.release(page);
+		await s.resolve();
+		assert.equal(s.pool.inUse, HELD);
+		s.link.close();
+		assert.equal(s.pool.inUse, 0);
+	});
+});
