@@ -8,7 +8,7 @@
  * A sum on its way ("partial") is a small non-negative integer that need not be folded; up to some thousands of folded
  * sums may be added together before `fold`.
  *
- * Measured on Node 20, 1460 bytes: 0.7 us by bytes, 0.3 us by 16-bit words, 0.2 us by 32-bit words; 40 bytes: 23, 16, 14 ns.
+ * Measured on Node 20, 1460 bytes: 0.7 us by bytes, 0.3 us by 16-bit words, 0.25 us by 32-bit words, at any alignment.
  */
 
 /** The words below each byte array that was summed lately, since a checksum is asked for by byte array. */

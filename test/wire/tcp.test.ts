@@ -128,7 +128,7 @@ test("options of one segment do not show through in the next", () => {
 });
 
 test("any bytes parse without a throw, within the extent given, to values in range", () => {
-	const runs = Number(process.env["MILLRACE_FUZZ_RUNS"] ?? 5000);
+	const runs = Number(process.env.MILLRACE_FUZZ_RUNS ?? 5000);
 	const likely = fc.oneof(fc.constantFrom(0, 1, 2, 3, 4, 5, 8, 10, 18), fc.nat(255));
 	const options = new tcp.TcpOptions();
 	fc.assert(

@@ -1,0 +1,622 @@
+/**
+ * The IP layer of one shard: IPv4 over Ethernet or over bare IP packets.
+ *
+ * Hides the network from the transports: addresses, routes, neighbors, headers. Inward, a frame passes the checks of
+ * RFC 1122 3.2.1 in the order of its bytes and reaches a transport by its protocol number, or ends under a name in the
+ * counters. Outward, the header is written into the head room in front of the segment and the packet goes to the link, to
+ * the queue of a neighbor that is being resolved, or, if it is for ourselves, to a queue that `pump` empties: a transport
+ * is never entered from inside its own output.
+ *
+ * Ownership: `input` and `output` take over the references they are given; a transport that returns true took over the
+ * page's. A packet to ourselves whose page somebody else holds too (a transport that may send it again) is copied first,
+ * since receiver and sender would both use its descriptor.
+ *
+ * A frame that runs over several pages is counted and dropped for now: `IpPacket` already names only its first page.
+ */
+import { MillraceError } from "../errors.ts";
+import { type Batch, FRAME_CHECKED, FRAME_MORE } from "../memory/batch.ts";
+import { HEADROOM, type PagePool } from "../memory/pages.ts";
+import type { Runtime } from "../time/clock.ts";
+import { MAPPED } from "../wire/address.ts";
+import * as arp from "../wire/arp.ts";
+import { get16, get32 } from "../wire/bytes.ts";
+import { checksum } from "../wire/checksum.ts";
+import * as ethernet from "../wire/ethernet.ts";
+import * as ipv4 from "../wire/ipv4.ts";
+import { IpCounters } from "./counters.ts";
+import { Neighbors } from "./neighbors.ts";
+import { type AddressOption, type RouteOption, Routes } from "./routes.ts";
+import type { IpPacket, Transport, Unreachable } from "./transport.ts";
+
+/** Where frames go that are ready for the link. */
+export interface Outbox {
+	/** Takes over the reference on the page; `start` and `length` are the frame's extent, `flags` as in a batch. */
+	push(page: number, start: number, length: number, flags: number): void;
+}
+
+export interface IpOptions {
+	pool: PagePool;
+	runtime: Runtime;
+	/** What frames begin with. */
+	medium: "ethernet" | "ip";
+	/** Largest IP packet, bytes; at least 68 (RFC 791 3.2). */
+	mtu: number;
+	/** Own hardware address, 6 bytes; must be given for Ethernet. */
+	mac?: Uint8Array;
+	/** Frames that are sent come back: packets to ourselves, 127.0.0.0/8 included, then cross the link. */
+	loopbackLink?: boolean;
+	/** Own addresses, such as "10.77.0.2/24". */
+	addresses: readonly AddressOption[];
+	routes?: readonly RouteOption[];
+	/** Take packets to any host's address as if it were our own: for gateways. */
+	acceptAny?: boolean;
+	/** Time to live of packets sent; default 64. */
+	ttl?: number;
+	/** Packets to ourselves that wait for `pump`; default 1024. */
+	loopMax?: number;
+	/** Neighbors kept; default 512. */
+	neighborsMax?: number;
+	out: Outbox;
+}
+
+/** RFC 5227 2.3: an address is announced twice, 2 s apart. */
+const ANNOUNCEMENTS = 2;
+const ANNOUNCE_US = 2_000_000;
+/** RFC 5227 2.4: a claimed address is defended at most every 10 s. */
+const DEFEND_US = 10_000_000;
+/** 127.0.0.1. */
+const LOCALHOST = 0x7f000001;
+/** In the loop queue's flags: the packet is kept to be told unreachable, not to be received. */
+const REFUSED = 1 << 30;
+const LOOP_WORDS = 4;
+
+export class IpLayer {
+	readonly counters: IpCounters = new IpCounters();
+	readonly routes: Routes;
+	readonly neighbors: Neighbors;
+	/** Called when the first packet to ourselves waits for `pump`. */
+	onWork?: () => void;
+	/** Called with a packet that no transport is registered for. Only to look at: ip releases it. */
+	onUnknownProtocol?: (packet: IpPacket) => void;
+
+	readonly #pool: PagePool;
+	readonly #u8: Uint8Array;
+	readonly #runtime: Runtime;
+	readonly #out: Outbox;
+	readonly #ethernet: boolean;
+	readonly #mtu: number;
+	readonly #macHigh: number = 0;
+	readonly #macLow: number = 0;
+	readonly #loopbackLink: boolean;
+	readonly #acceptAny: boolean;
+	readonly #ttl: number;
+	readonly #transports: (Transport | undefined)[] = new Array<Transport | undefined>(256).fill(undefined);
+
+	/** Where the last packet went, good while `neighbors.changes` stands; 0.0.0.0 is nobody's address. */
+	#flow = 0;
+	#flowHigh = 0;
+	#flowLow = 0;
+	#flowChanges = -1;
+
+	/** Packets to ourselves, a ring of page, start, length, flags. */
+	readonly #loop: Int32Array;
+	readonly #loopMax: number;
+	#loopHead = 0;
+	#loopCount = 0;
+
+	/** Inside a frame that is being dropped piece by piece. */
+	#chained = false;
+	#announcements = 0;
+	#announceAt = Infinity;
+	#defendAt = -Infinity;
+
+	readonly #packet: IpPacket = {
+		version: 4,
+		page: 0,
+		start: 0,
+		length: 0,
+		time: 0,
+		flags: 0,
+		src0: 0,
+		src1: 0,
+		src2: MAPPED,
+		src3: 0,
+		dst0: 0,
+		dst1: 0,
+		dst2: MAPPED,
+		dst3: 0,
+		protocol: 0,
+		ttl: 0,
+		headerStart: 0,
+		broadcast: false,
+	};
+	readonly #error: Unreachable = { reason: "neighbor", mtu: 0, dst3: 0, src3: 0, protocol: 0, srcPort: 0, dstPort: 0, seq: 0 };
+
+	/** @throws MillraceError for addresses, routes, MTU or hardware address that cannot work. */
+	constructor(options: IpOptions) {
+		const { pool, mac, mtu } = options;
+		this.#pool = pool;
+		this.#u8 = pool.u8;
+		this.#runtime = options.runtime;
+		this.#out = options.out;
+		this.#ethernet = options.medium === "ethernet";
+		if (!(mtu >= 68 && mtu <= 65535))
+			throw new MillraceError("MILLRACE_MTU", `MTU of ${mtu} bytes: IPv4 needs 68 to 65535; give the link another`);
+		this.#mtu = mtu;
+		if (this.#ethernet) {
+			if (mac?.length !== 6 || ethernet.isGroup(ethernet.macHigh(mac, 0))) {
+				throw new MillraceError(
+					"MILLRACE_MAC",
+					"an Ethernet link needs a hardware address of 6 bytes that is no group address, such as 02:00:0a:4d:00:02",
+				);
+			}
+			this.#macHigh = ethernet.macHigh(mac, 0);
+			this.#macLow = ethernet.macLow(mac, 0);
+		}
+		this.#loopbackLink = options.loopbackLink ?? false;
+		this.#acceptAny = options.acceptAny ?? false;
+		this.#ttl = options.ttl ?? 64;
+		this.#loopMax = options.loopMax ?? 1024;
+		this.#loop = new Int32Array(this.#loopMax * LOOP_WORDS);
+		this.routes = new Routes(options.addresses, options.routes ?? [], this.#ethernet);
+		this.neighbors = new Neighbors(
+			options.runtime,
+			{
+				request: (address, high, low) => this.#request(address, high, low),
+				transmit: (page, start, length, flags, high, low) => this.#transmit(page, start, length, flags, high, low),
+				failed: (page, start) => {
+					this.counters.waitFailed++;
+					this.#tellUnreachable(start);
+					pool.release(page);
+				},
+				refused: (page, start, length) => this.#keep(page, start, length, REFUSED),
+				discard: (page) => pool.release(page),
+			},
+			this.counters,
+			options.neighborsMax ?? 512,
+		);
+		if (this.#ethernet && !this.#loopbackLink && this.routes.addresses.length > 0) {
+			this.#announcements = ANNOUNCEMENTS;
+			this.#announceAt = -Infinity;
+		}
+	}
+
+	/** Makes a transport receive the packets of a protocol, and hear of those it sent that could not be delivered. */
+	register(protocol: number, transport: Transport): void {
+		this.#transports[protocol] = transport;
+	}
+
+	/** The transport of a protocol. */
+	transport(protocol: number): Transport | undefined {
+		return this.#transports[protocol];
+	}
+
+	// Inward.
+
+	/** Receives all frames of a batch, which is empty afterwards. */
+	input(batch: Batch): void {
+		const pool = this.#pool;
+		const { counters } = this;
+		const { count } = batch;
+		for (let i = 0; i < count; i++) {
+			const page = batch.page[i]!;
+			const flags = batch.flags[i]!;
+			if ((flags & FRAME_MORE) !== 0 || this.#chained) {
+				if (!this.#chained) {
+					counters.received++;
+					counters.chained++;
+				}
+				this.#chained = (flags & FRAME_MORE) !== 0;
+				pool.release(page);
+				continue;
+			}
+			counters.received++;
+			const start = batch.start[i]!;
+			const length = batch.length[i]!;
+			const time = batch.time[i]!;
+			const kept = this.#ethernet ? this.#frame(page, start, length, time, flags) : this.#datagram(page, start, length, time, flags, false);
+			if (!kept) pool.release(page);
+		}
+		batch.count = 0;
+	}
+
+	/** An Ethernet frame. True if a transport took over the page. */
+	#frame(page: number, start: number, length: number, time: number, flags: number): boolean {
+		const u8 = this.#u8;
+		const { counters } = this;
+		if (length < ethernet.ETHERNET_HEADER) {
+			counters.tooShort++;
+			return false;
+		}
+		const high = ethernet.destinationHigh(u8, start);
+		const group = ethernet.isGroup(high);
+		if (!group && (high !== this.#macHigh || ethernet.destinationLow(u8, start) !== this.#macLow)) {
+			counters.otherStation++;
+			return false;
+		}
+		if (ethernet.isGroup(ethernet.sourceHigh(u8, start))) {
+			counters.badStation++;
+			return false;
+		}
+		const at = start + ethernet.ETHERNET_HEADER;
+		const rest = length - ethernet.ETHERNET_HEADER;
+		switch (ethernet.etherType(u8, start)) {
+			case ethernet.ETHERTYPE_IPV4:
+				return this.#datagram(page, at, rest, time, flags, group);
+			case ethernet.ETHERTYPE_ARP:
+				this.#arp(at, rest);
+				return false;
+			case ethernet.ETHERTYPE_IPV6:
+				counters.ipv6++;
+				return false;
+			default:
+				counters.unknownType++;
+				return false;
+		}
+	}
+
+	/** An IP packet at `at`, in `room` bytes. True if a transport took over the page. */
+	#datagram(page: number, at: number, room: number, time: number, flags: number, group: boolean): boolean {
+		const u8 = this.#u8;
+		const { counters, routes } = this;
+		if (room < ipv4.IPV4_HEADER) {
+			counters.tooShort++;
+			return false;
+		}
+		// RFC 1122 3.2.1.1: version.
+		const version = ipv4.version(u8, at);
+		if (version !== 4) {
+			if (version === 6) counters.ipv6++;
+			else counters.badVersion++;
+			return false;
+		}
+		const header = ipv4.headerLength(u8, at);
+		if (header < ipv4.IPV4_HEADER || header > room) {
+			counters.badHeaderLength++;
+			return false;
+		}
+		// What is behind the total length is Ethernet's padding.
+		const length = ipv4.totalLength(u8, at);
+		if (length < header || length > room) {
+			counters.badLength++;
+			return false;
+		}
+		// RFC 1122 3.2.1.2: checksum.
+		if ((flags & FRAME_CHECKED) === 0 && checksum(u8, at, header, 0) !== 0) {
+			counters.badChecksum++;
+			return false;
+		}
+		// RFC 1122 3.2.1.3: addressing. 3.2.1.7: the time to live is not ours to judge.
+		const source = ipv4.source(u8, at);
+		if (ipv4.isNoHost(source) || (!this.#loopbackLink && (ipv4.isLoopback(source) || routes.isOwn(source))) || routes.isBroadcast(source)) {
+			counters.martianSource++;
+			return false;
+		}
+		const destination = ipv4.destination(u8, at);
+		let broadcast = false;
+		if (!routes.isOwn(destination)) {
+			broadcast = routes.isBroadcast(destination);
+			if (!broadcast) {
+				if (ipv4.isMulticast(destination)) {
+					counters.notOurs++;
+					return false;
+				}
+				const loopback = ipv4.isLoopback(destination);
+				if (ipv4.isNoHost(destination) || (loopback && !this.#loopbackLink)) {
+					counters.martianDestination++;
+					return false;
+				}
+				if (!loopback && !this.#acceptAny) {
+					counters.notOurs++;
+					return false;
+				}
+			}
+		}
+		if (group && !broadcast) {
+			counters.linkBroadcast++;
+			return false;
+		}
+		if (header > ipv4.IPV4_HEADER && ipv4.isSourceRouted(u8, at + ipv4.IPV4_HEADER, at + header)) {
+			counters.sourceRouted++;
+			return false;
+		}
+		if ((ipv4.fragmentField(u8, at) & ~ipv4.DONT_FRAGMENT & 0x7fff) !== 0) {
+			counters.fragments++;
+			return false;
+		}
+		return this.#deliver(page, at, header, length, time, flags, broadcast);
+	}
+
+	#deliver(page: number, at: number, header: number, length: number, time: number, flags: number, broadcast: boolean): boolean {
+		const u8 = this.#u8;
+		const packet = this.#packet;
+		packet.page = page;
+		packet.start = at + header;
+		packet.length = length - header;
+		packet.time = time;
+		packet.flags = flags;
+		packet.src3 = ipv4.source(u8, at);
+		packet.dst3 = ipv4.destination(u8, at);
+		packet.protocol = ipv4.protocol(u8, at);
+		packet.ttl = ipv4.timeToLive(u8, at);
+		packet.headerStart = at;
+		packet.broadcast = broadcast;
+		const transport = this.#transports[packet.protocol];
+		if (transport === undefined) {
+			this.counters.unknownProtocol++;
+			this.onUnknownProtocol?.(packet);
+			return false;
+		}
+		this.counters.delivered++;
+		return transport.input(packet);
+	}
+
+	/** An ARP packet at `at`, in `room` bytes: RFC 826, with the cautions of RFC 5227. */
+	#arp(at: number, room: number): void {
+		const u8 = this.#u8;
+		const { counters, routes } = this;
+		if (room < arp.ARP_LENGTH || !arp.isIpv4OverEthernet(u8, at)) {
+			counters.arpMalformed++;
+			return;
+		}
+		const operation = arp.operation(u8, at);
+		const high = arp.senderHigh(u8, at);
+		const low = arp.senderLow(u8, at);
+		const sender = arp.senderAddress(u8, at);
+		const request = operation === arp.ARP_REQUEST;
+		// A probe (RFC 5227 2.1.1) has 0.0.0.0 as sender: it may be answered, but tells no address.
+		const impossible = sender !== 0 && (ipv4.isNoHost(sender) || ipv4.isLoopback(sender));
+		if ((!request && operation !== arp.ARP_REPLY) || ethernet.isGroup(high) || impossible) {
+			counters.arpMalformed++;
+			return;
+		}
+		if (routes.isOwn(sender)) {
+			if (high === this.#macHigh && low === this.#macLow) counters.arpOther++;
+			else this.#defend(sender);
+			return;
+		}
+		const target = arp.targetAddress(u8, at);
+		const forUs = routes.isOwn(target);
+		// Who asks for us will be answered, so is worth knowing; unasked replies are believed only about known neighbors.
+		if (sender !== 0 && routes.connected(sender) !== 0) this.neighbors.learn(sender, high, low, forUs && request);
+		if (!forUs) {
+			counters.arpOther++;
+		} else if (request) {
+			counters.arpRequests++;
+			if (this.#sendArp(arp.ARP_REPLY, high, low, target, high, low, sender)) counters.arpRepliesSent++;
+		} else {
+			counters.arpReplies++;
+		}
+	}
+
+	#defend(address: number): void {
+		this.counters.arpConflicts++;
+		const now = this.#runtime.clock.now();
+		if (now < this.#defendAt) return;
+		this.#defendAt = now + DEFEND_US;
+		this.#announce(address);
+	}
+
+	// Outward.
+
+	/**
+	 * Sends a transport's segment. Writes the IP and link headers into the head room in front of it and takes over the
+	 * caller's reference on the page, whatever happens.
+	 *
+	 * @param start Absolute offset of the segment, with at least 34 bytes of head room.
+	 * @param src An own address (or, for gateways, any), as a word.
+	 * @param flags FRAME_PARTIAL_CHECKSUM or 0; passed on to the link.
+	 * @returns False if there is no route. A packet that is lost otherwise is counted.
+	 */
+	output(page: number, start: number, length: number, src: number, dst: number, protocol: number, flags: number): boolean {
+		const at = start - ipv4.IPV4_HEADER;
+		const total = length + ipv4.IPV4_HEADER;
+		if (total > this.#mtu) {
+			this.counters.tooLong++;
+			this.#pool.release(page);
+			return true;
+		}
+		ipv4.writeIpv4Header(this.#u8, at, total, this.#ttl, protocol, src, dst);
+		if (dst === this.#flow && this.#flowChanges === this.neighbors.changes) {
+			this.#transmit(page, at, total, flags, this.#flowHigh, this.#flowLow);
+			return true;
+		}
+		return this.#route(page, at, total, dst, flags);
+	}
+
+	/** Finds out where a packet goes that does not go where the last one went. */
+	#route(page: number, at: number, total: number, dst: number, flags: number): boolean {
+		if (this.#isSelf(dst)) {
+			if (this.#loopbackLink) this.#transmitFlow(page, at, total, flags, dst, this.#macHigh, this.#macLow);
+			else this.#loopBack(page, at, total);
+			return true;
+		}
+		const hop = this.routes.nextHop(dst);
+		if (hop === 0) {
+			this.counters.noRoute++;
+			this.#pool.release(page);
+			return false;
+		}
+		if (!this.#ethernet) {
+			this.#transmitFlow(page, at, total, flags, dst, 0, 0);
+			return true;
+		}
+		const neighbor = this.neighbors.fresh(hop);
+		if (neighbor !== undefined) this.#transmitFlow(page, at, total, flags, dst, neighbor.high, neighbor.low);
+		else this.neighbors.send(hop, page, at, total, flags);
+		return true;
+	}
+
+	#transmitFlow(page: number, at: number, total: number, flags: number, dst: number, high: number, low: number): void {
+		this.#flow = dst;
+		this.#flowHigh = high;
+		this.#flowLow = low;
+		this.#flowChanges = this.neighbors.changes;
+		this.#transmit(page, at, total, flags, high, low);
+	}
+
+	/** Gives a packet whose IP header is written to the link. */
+	#transmit(page: number, at: number, total: number, flags: number, high: number, low: number): void {
+		this.counters.sent++;
+		if (!this.#ethernet) {
+			this.#out.push(page, at, total, flags);
+			return;
+		}
+		const start = at - ethernet.ETHERNET_HEADER;
+		ethernet.writeEthernetHeader(this.#u8, start, high, low, this.#macHigh, this.#macLow, ethernet.ETHERTYPE_IPV4);
+		this.#out.push(page, start, total + ethernet.ETHERNET_HEADER, flags);
+	}
+
+	/** A packet to ourselves: kept for `pump`, in a page of its own. */
+	#loopBack(page: number, at: number, total: number): void {
+		const pool = this.#pool;
+		if (pool.refs(page) === 1) {
+			this.#keep(page, at, total, FRAME_CHECKED);
+			return;
+		}
+		const copy = this.#loopCount < this.#loopMax ? pool.alloc() : 0;
+		if (copy === 0) {
+			this.counters.loopOverflow++;
+		} else {
+			const to = at - pool.address(page) + pool.address(copy);
+			this.#u8.copyWithin(to, at, at + total);
+			this.#keep(copy, to, total, FRAME_CHECKED);
+		}
+		pool.release(page);
+	}
+
+	#keep(page: number, at: number, total: number, flags: number): void {
+		if (this.#loopCount === this.#loopMax) {
+			this.counters.loopOverflow++;
+			this.#pool.release(page);
+			return;
+		}
+		const slot = ((this.#loopHead + this.#loopCount) % this.#loopMax) * LOOP_WORDS;
+		this.#loop[slot] = page;
+		this.#loop[slot + 1] = at;
+		this.#loop[slot + 2] = total;
+		this.#loop[slot + 3] = flags;
+		this.counters.looped++;
+		if (this.#loopCount++ === 0) this.onWork?.();
+	}
+
+	/**
+	 * Receives the packets that were sent to ourselves, and tells transports of those refused: as many as are there now.
+	 *
+	 * @returns How many there were.
+	 */
+	pump(): number {
+		const count = this.#loopCount;
+		if (count === 0) return 0;
+		const time = this.#runtime.clock.now() | 0;
+		for (let i = 0; i < count; i++) {
+			const slot = this.#loopHead * LOOP_WORDS;
+			const page = this.#loop[slot]!;
+			const at = this.#loop[slot + 1]!;
+			const total = this.#loop[slot + 2]!;
+			const flags = this.#loop[slot + 3]!;
+			this.#loopHead = (this.#loopHead + 1) % this.#loopMax;
+			this.#loopCount--;
+			if (flags === REFUSED) {
+				this.counters.undeliverable++;
+				this.#tellUnreachable(at);
+			} else if (this.#deliver(page, at, ipv4.IPV4_HEADER, total, time, flags, false)) {
+				continue;
+			}
+			this.#pool.release(page);
+		}
+		return count;
+	}
+
+	/** Tells a transport that the packet at `at`, which it sent, met no neighbor. */
+	#tellUnreachable(at: number): void {
+		const u8 = this.#u8;
+		const error = this.#error;
+		const transport = this.#transports[ipv4.protocol(u8, at)];
+		if (transport?.unreachable === undefined) return;
+		const start = at + ipv4.IPV4_HEADER;
+		const ports = ipv4.totalLength(u8, at) >= ipv4.IPV4_HEADER + 8;
+		error.dst3 = ipv4.destination(u8, at);
+		error.src3 = ipv4.source(u8, at);
+		error.protocol = ipv4.protocol(u8, at);
+		error.srcPort = ports ? get16(u8, start) : 0;
+		error.dstPort = ports ? get16(u8, start + 2) : 0;
+		error.seq = ports ? get32(u8, start + 4) : 0;
+		transport.unreachable(error);
+	}
+
+	#request(address: number, high: number, low: number): void {
+		const source = this.routes.connected(address) || this.routes.addresses[0]!;
+		if (this.#sendArp(arp.ARP_REQUEST, high, low, source, 0, 0, address)) this.counters.arpRequestsSent++;
+	}
+
+	#announce(address: number): void {
+		if (this.#sendArp(arp.ARP_REQUEST, ethernet.BROADCAST_HIGH, ethernet.BROADCAST_LOW, address, 0, 0, address))
+			this.counters.arpRequestsSent++;
+	}
+
+	/** Sends an ARP packet in the name of `sender`, to the station `high`, `low`. */
+	#sendArp(operation: number, high: number, low: number, sender: number, targetHigh: number, targetLow: number, target: number): boolean {
+		const pool = this.#pool;
+		const page = pool.alloc();
+		if (page === 0) {
+			this.counters.arpNoPage++;
+			return false;
+		}
+		const at = pool.address(page) + HEADROOM;
+		const start = at - ethernet.ETHERNET_HEADER;
+		ethernet.writeEthernetHeader(this.#u8, start, high, low, this.#macHigh, this.#macLow, ethernet.ETHERTYPE_ARP);
+		arp.writeArp(this.#u8, at, operation, this.#macHigh, this.#macLow, sender, targetHigh, targetLow, target);
+		this.#out.push(page, start, ethernet.ETHERNET_HEADER + arp.ARP_LENGTH, 0);
+		return true;
+	}
+
+	// What transports ask.
+
+	/** Whether packets sent to an address come back to us without being seen by anybody else. */
+	#isSelf(address: number): boolean {
+		return ipv4.isLoopback(address) || this.routes.isOwn(address);
+	}
+
+	/** Whether connections to an address are ours to take: own addresses, 127.0.0.0/8, and with `acceptAny` every host's. */
+	isLocal(address: number): boolean {
+		return this.#isSelf(address) || (this.#acceptAny && !ipv4.isNoHost(address) && !this.routes.isBroadcast(address));
+	}
+
+	/** The own address to send from to `destination`; 0 if there is no route. */
+	source(destination: number): number {
+		if (this.routes.isOwn(destination)) return destination;
+		return ipv4.isLoopback(destination) ? LOCALHOST : this.routes.source(destination);
+	}
+
+	/** Largest packet to `destination`, bytes of IP header and all. */
+	mtuTo(_destination: number): number {
+		return this.#mtu;
+	}
+
+	// Time.
+
+	/** When `advance` has something to do, microseconds of the runtime's clock; Infinity for never. Sending may bring it nearer. */
+	get deadline(): number {
+		return Math.min(this.#announceAt, this.neighbors.deadline);
+	}
+
+	/** Does what is due at `now`; the first call announces our addresses. Returns when to come again, or Infinity. */
+	advance(now: number): number {
+		if (now >= this.#announceAt) {
+			for (const address of this.routes.addresses) if (!ipv4.isLoopback(address)) this.#announce(address);
+			this.#announceAt = --this.#announcements > 0 ? now + ANNOUNCE_US : Infinity;
+		}
+		return Math.min(this.#announceAt, this.neighbors.advance(now));
+	}
+
+	/** Gives back every page that is held. */
+	close(): void {
+		this.neighbors.clear();
+		for (; this.#loopCount > 0; this.#loopCount--) {
+			this.#pool.release(this.#loop[this.#loopHead * LOOP_WORDS]!);
+			this.#loopHead = (this.#loopHead + 1) % this.#loopMax;
+		}
+		this.#announceAt = Infinity;
+	}
+}

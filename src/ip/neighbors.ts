@@ -1,0 +1,236 @@
+/**
+ * Neighbors: which hardware address an IPv4 address on this link has, found out by ARP (RFC 826).
+ *
+ * Hides that the answer takes time, gets old and may never come. A packet for a neighbor that is not known yet waits here;
+ * a neighbor that does not answer is failed for a while, so that a flood of packets to it costs no flood of requests and is
+ * told at once.
+ *
+ * Life of a neighbor: resolving (asked by broadcast, 3 times, 1 s apart) → reachable (30 to 60 s after the last proof, at
+ * random so that neighbors do not fall due together) → stale (used once more starts) → probing (asked by unicast, 3 times;
+ * packets keep flowing to the old address) → reachable again or forgotten. Resolving without an answer → failed (held for 3 s).
+ *
+ * Bounds: half of the room is for neighbors that are known, half for those that are asked for, so that a flood to dead
+ * addresses cannot push out live ones. The oldest goes first. 16 packets wait per neighbor, of which the oldest go first.
+ *
+ * Units: microseconds of the runtime's clock. No timer of its own: `advance` does what is due.
+ */
+import type { Runtime } from "../time/clock.ts";
+import type { IpCounters } from "./counters.ts";
+
+/** Time between requests, and how many are sent. */
+export const RETRY_US = 1_000_000;
+export const ATTEMPTS = 3;
+/** How long a proof lasts: this and up to as much again. */
+export const REACHABLE_US = 30_000_000;
+/** How long a neighbor that did not answer is not asked again. */
+export const HOLD_DOWN_US = 3_000_000;
+/** Packets that wait for one neighbor. */
+export const WAITING_MAX = 16;
+
+const RESOLVING = 0;
+const REACHABLE = 1;
+const STALE = 2;
+const PROBING = 3;
+const FAILED = 4;
+
+interface Packet {
+	page: number;
+	/** Absolute offset of the IP header, and bytes from there. */
+	start: number;
+	length: number;
+	flags: number;
+}
+
+/** One neighbor. `high` and `low` are its hardware address, valid in the states reachable, stale and probing. */
+export interface Neighbor {
+	readonly address: number;
+	high: number;
+	low: number;
+	state: number;
+	attempts: number;
+	/** When its state ends, or Infinity. */
+	deadline: number;
+	waiting: Packet[];
+}
+
+/** What neighbors need done. Packets are handed over with their reference. */
+export interface NeighborActions {
+	/** Asks for `address`, of one station or of all. */
+	request(address: number, high: number, low: number): void;
+	/** Sends a packet that waited. */
+	transmit(page: number, start: number, length: number, flags: number, high: number, low: number): void;
+	/** A packet waited in vain. */
+	failed(page: number, start: number, length: number): void;
+	/** A packet for a neighbor that is known not to answer; called while a transport is sending, so tell it later. */
+	refused(page: number, start: number, length: number): void;
+	/** A packet is not kept any longer. */
+	discard(page: number): void;
+}
+
+export class Neighbors {
+	/** When `advance` has something to do. */
+	deadline = Infinity;
+	/** Grows when any neighbor's address or state changes: what was looked up before may be wrong now. */
+	changes = 0;
+	readonly #runtime: Runtime;
+	readonly #actions: NeighborActions;
+	readonly #counters: IpCounters;
+	readonly #half: number;
+	/** Oldest proof first. */
+	readonly #known = new Map<number, Neighbor>();
+	/** Oldest question first. */
+	readonly #asked = new Map<number, Neighbor>();
+
+	/** @param capacity Most neighbors, known and asked for. */
+	constructor(runtime: Runtime, actions: NeighborActions, counters: IpCounters, capacity: number) {
+		this.#runtime = runtime;
+		this.#actions = actions;
+		this.#counters = counters;
+		this.#half = Math.max(1, capacity >> 1);
+	}
+
+	/** Number of neighbors, known and asked for. */
+	get size(): number {
+		return this.#known.size + this.#asked.size;
+	}
+
+	/** The neighbor, if it is known and fresh: its hardware address may be used until `changes` grows. */
+	fresh(address: number): Neighbor | undefined {
+		const neighbor = this.#known.get(address);
+		return neighbor !== undefined && neighbor.state === REACHABLE ? neighbor : undefined;
+	}
+
+	/** Sends a packet to a neighbor, now or when it has answered; takes the reference. */
+	send(address: number, page: number, start: number, length: number, flags: number): void {
+		const known = this.#known.get(address);
+		if (known !== undefined) {
+			if (known.state === STALE) this.#probe(known);
+			this.#actions.transmit(page, start, length, flags, known.high, known.low);
+			return;
+		}
+		let asked = this.#asked.get(address);
+		if (asked === undefined) asked = this.#ask(address);
+		else if (asked.state === FAILED) {
+			this.#actions.refused(page, start, length);
+			return;
+		}
+		this.#counters.waited++;
+		if (asked.waiting.length === WAITING_MAX) {
+			this.#counters.waitOverflow++;
+			this.#actions.discard(asked.waiting.shift()!.page);
+		}
+		asked.waiting.push({ page, start, length, flags });
+	}
+
+	/**
+	 * Takes notice of a station that says it has an address.
+	 *
+	 * @param create Whether to take it up if nobody asked for it: it spoke to us, so we shall answer (RFC 826).
+	 */
+	learn(address: number, high: number, low: number, create: boolean): void {
+		let neighbor = this.#known.get(address);
+		const asked = this.#asked.get(address);
+		if (neighbor === undefined) {
+			if (asked === undefined && !create) return;
+			if (this.#known.size >= this.#half) this.#evict(this.#known);
+			neighbor = { address, high, low, state: REACHABLE, attempts: 0, deadline: 0, waiting: [] };
+		} else {
+			this.#known.delete(address);
+		}
+		this.#known.set(address, neighbor);
+		neighbor.high = high;
+		neighbor.low = low;
+		neighbor.state = REACHABLE;
+		this.#due(neighbor, this.#runtime.clock.now() + REACHABLE_US + ((this.#runtime.random.int32() >>> 0) % REACHABLE_US));
+		this.changes++;
+		if (asked === undefined) return;
+		this.#asked.delete(address);
+		for (const packet of asked.waiting) this.#actions.transmit(packet.page, packet.start, packet.length, packet.flags, high, low);
+	}
+
+	/** Does what is due; returns when to come again. */
+	advance(now: number): number {
+		if (now < this.deadline) return this.deadline;
+		this.deadline = Infinity;
+		for (const neighbor of this.#known.values()) if (neighbor.deadline <= now) this.#expireKnown(neighbor, now);
+		for (const neighbor of this.#asked.values()) if (neighbor.deadline <= now) this.#expireAsked(neighbor, now);
+		for (const neighbor of this.#known.values()) this.deadline = Math.min(this.deadline, neighbor.deadline);
+		for (const neighbor of this.#asked.values()) this.deadline = Math.min(this.deadline, neighbor.deadline);
+		return this.deadline;
+	}
+
+	/** Forgets all neighbors and discards what waits for them. */
+	clear(): void {
+		for (const neighbor of this.#asked.values()) for (const packet of neighbor.waiting) this.#actions.discard(packet.page);
+		this.#asked.clear();
+		this.#known.clear();
+		this.deadline = Infinity;
+		this.changes++;
+	}
+
+	#due(neighbor: Neighbor, at: number): void {
+		neighbor.deadline = at;
+		if (at < this.deadline) this.deadline = at;
+	}
+
+	#ask(address: number): Neighbor {
+		if (this.#asked.size >= this.#half) this.#evict(this.#asked);
+		const neighbor: Neighbor = { address, high: 0, low: 0, state: RESOLVING, attempts: 1, deadline: 0, waiting: [] };
+		this.#asked.set(address, neighbor);
+		this.#due(neighbor, this.#runtime.clock.now() + RETRY_US);
+		this.#actions.request(address, 0xffff, -1);
+		return neighbor;
+	}
+
+	#probe(neighbor: Neighbor): void {
+		neighbor.state = PROBING;
+		neighbor.attempts = 1;
+		this.#due(neighbor, this.#runtime.clock.now() + RETRY_US);
+		this.#actions.request(neighbor.address, neighbor.high, neighbor.low);
+	}
+
+	#expireKnown(neighbor: Neighbor, now: number): void {
+		this.changes++;
+		if (neighbor.state === REACHABLE) {
+			neighbor.state = STALE;
+			neighbor.deadline = Infinity;
+		} else if (neighbor.attempts < ATTEMPTS) {
+			neighbor.attempts++;
+			neighbor.deadline = now + RETRY_US;
+			this.#actions.request(neighbor.address, neighbor.high, neighbor.low);
+		} else {
+			// It may have moved to another station: the next packet asks all of them.
+			this.#known.delete(neighbor.address);
+			this.#counters.neighborsFailed++;
+		}
+	}
+
+	#expireAsked(neighbor: Neighbor, now: number): void {
+		if (neighbor.state === FAILED) {
+			this.#asked.delete(neighbor.address);
+		} else if (neighbor.attempts < ATTEMPTS) {
+			neighbor.attempts++;
+			neighbor.deadline = now + RETRY_US;
+			this.#actions.request(neighbor.address, 0xffff, -1);
+		} else {
+			neighbor.state = FAILED;
+			neighbor.deadline = now + HOLD_DOWN_US;
+			this.#counters.neighborsFailed++;
+			const { waiting } = neighbor;
+			neighbor.waiting = [];
+			for (const packet of waiting) this.#actions.failed(packet.page, packet.start, packet.length);
+		}
+	}
+
+	/** Forgets the first, which is the oldest, of a full map. */
+	#evict(neighbors: Map<number, Neighbor>): void {
+		for (const neighbor of neighbors.values()) {
+			neighbors.delete(neighbor.address);
+			this.#counters.neighborsEvicted++;
+			this.#counters.waitOverflow += neighbor.waiting.length;
+			for (const packet of neighbor.waiting) this.#actions.discard(packet.page);
+			this.changes++;
+			return;
+		}
+	}
+}
