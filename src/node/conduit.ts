@@ -255,8 +255,6 @@ export class Conduit implements StackEvents {
 		if (socket !== null && this.#write !== null && !this.#writeOver) this.#push(socket);
 	}
 
-	drained(): void {}
-
 	closed(error: string | null): void {
 		if (error === null || this.#closed) return;
 		const errno = errnoOf(error);

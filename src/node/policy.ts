@@ -72,8 +72,8 @@ export interface SharedOptions {
 	kernelPorts?: readonly number[];
 	/** The link is a loop-back link: 127.0.0.0/8 belongs to the stack. */
 	loopback?: boolean;
-	/** Listeners on 127.0.0.0/8 listen on all addresses of the stack. */
-	exposeLoopback?: boolean;
+	/** Whether listeners on 127.0.0.0/8 listen on all addresses of the stack. Asked only for such a listener. */
+	exposeLoopback?: () => boolean;
 }
 
 /** Stack and kernel side by side. */
@@ -81,14 +81,14 @@ export class Shared implements Policy {
 	readonly #host: () => StackHost | null;
 	readonly #kernelPorts: ReadonlySet<number>;
 	readonly #loopback: boolean;
-	readonly #exposeLoopback: boolean;
+	readonly #exposeLoopback: () => boolean;
 
 	/** @param host The host if it exists already: a question of policy does not create one. */
 	constructor(host: () => StackHost | null, options: SharedOptions = {}) {
 		this.#host = host;
 		this.#kernelPorts = new Set(options.kernelPorts);
 		this.#loopback = options.loopback ?? false;
-		this.#exposeLoopback = options.exposeLoopback ?? false;
+		this.#exposeLoopback = options.exposeLoopback ?? (() => false);
 	}
 
 	listener(address: string | undefined, port: number): Verdict {
@@ -96,7 +96,7 @@ export class Shared implements Policy {
 		if (!address) return "0.0.0.0";
 		const ipv4 = asIpv4(address);
 		if (ipv4 === null) return KERNEL;
-		return this.#exposeLoopback && isLoopback(ipv4) ? "0.0.0.0" : ipv4;
+		return isLoopback(ipv4) && this.#exposeLoopback() ? "0.0.0.0" : ipv4;
 	}
 
 	destination(address: string, port: number): Verdict {

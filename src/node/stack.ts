@@ -9,14 +9,12 @@
 export interface StackEvents {
 	/** An active open is done. */
 	connected(): void;
-	/** There are bytes to read; called again only after all were read and more came. */
+	/** There are bytes to read; called again only after more came. */
 	readable(): void;
 	/** The peer will send no more, and all it sent was read. */
 	ended(): void;
 	/** There is room again, after `write` took less than it was offered. */
 	writable(): void;
-	/** Everything written was acknowledged. */
-	drained(): void;
 	/** The connection is gone. Last of all events. */
 	closed(error: string | null): void;
 }

@@ -8,7 +8,7 @@ import type { StackEvents, StackHost, StackListener, StackSocket } from "../../s
 const SEND_BUFFER = 128 * 1024;
 const WINDOW = 64 * 1024;
 
-const nobody: StackEvents = { connected() {}, readable() {}, ended() {}, writable() {}, drained() {}, closed() {} };
+const nobody: StackEvents = { connected() {}, readable() {}, ended() {}, writable() {}, closed() {} };
 
 export class FakeHost implements StackHost {
 	refs = 0;
