@@ -66,6 +66,11 @@ export class ConnectionTable {
 		return this.#fresh;
 	}
 
+	/** Bytes of records ever used. */
+	get touchedBytes(): number {
+		return this.#fresh * CONNECTION_WORDS * 4 + this.#timeWaitFresh * TIME_WAIT_WORDS * 4;
+	}
+
 	/** Takes a record, zeroed but for its generation and its place on lists; -1 when all are in use. */
 	alloc(): number {
 		let index: number;

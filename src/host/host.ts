@@ -1,0 +1,344 @@
+/**
+ * A host: one network identity, its addresses, routes and sockets. What `createHost` returns.
+ *
+ * Hides shards: applications see one host whatever number of cores serve it (one, today). Two faces for TCP: events
+ * (`tcpConnect`, `tcpListen`), which cost nothing per message, and streams (`host.tcp`), for code that likes promises.
+ */
+import { MillraceError } from "../errors.ts";
+import type { RouteOption } from "../ip/routes.ts";
+import type { Link } from "../link/link.ts";
+import { Shard } from "../shard/shard.ts";
+import { type ConnectionInfo, connectionInfo, type SocketEvents, type TcpSocket } from "../socket/socket.ts";
+import { SocketTable, TcpRequest } from "../socket/table.ts";
+import { STATE_NAMES } from "../tcp/state.ts";
+import type { Listener } from "../tcp/listeners.ts";
+import type { TcpOptions } from "../tcp/options.ts";
+import type { Runtime } from "../time/clock.ts";
+import { formatIpv4, parseIpv4 } from "../wire/address.ts";
+import { TcpFace } from "./streams.ts";
+
+export { type ConnectionInfo, type SocketEvents, TcpRequest, type TcpSocket };
+
+/** Bytes of pages unless said otherwise: touched only as far as they are used. */
+const DEFAULT_MEMORY = 256 << 20;
+
+export interface HostOptions {
+	/** The link; opened here, closed by `host.close()`. */
+	link: Link;
+	/** Clock, chance and alarms. */
+	runtime: Runtime;
+	/** Own addresses in CIDR form, such as ["10.77.0.2/24"]. Default none, but 127.0.0.0/8 is always there. */
+	addresses?: readonly string[];
+	/** Routes beyond the networks of the addresses, such as [{ to: "0.0.0.0/0", via: "10.77.0.1" }]. */
+	routes?: readonly RouteOption[];
+	/** Bytes for frames and streams; default 256 MiB. Real memory is used as far as it is needed, and when it is used up, windows close. */
+	memory?: number;
+	/** Congestion control; default "cubic". */
+	congestion?: "cubic" | "newreno";
+	/** Takes packets to any address as its own: for gateways. */
+	acceptAny?: boolean;
+	/** Limits and timers of TCP, see TcpOptions. */
+	tcp?: Partial<TcpOptions>;
+}
+
+/** Figures of a host, by layer. Numbers count from the start unless their name says otherwise. */
+export interface HostStats {
+	/** Connections at the moment, by state; TIME-WAIT beside them. */
+	connections: { total: number; halfOpen: number; timeWait: number; highWater: number };
+	memory: {
+		/** Bytes of the arena: reserved, carved off, and really touched by pages and records. */
+		arena: number;
+		reserved: number;
+		touched: number;
+		/** Pages held at the moment, there, and how often none could be had. */
+		pagesInUse: number;
+		pages: number;
+		pagesExhausted: number;
+	};
+	shard: Record<string, number>;
+	link: Record<string, number>;
+	ip: Record<string, number>;
+	icmp: Record<string, number>;
+	tcp: Record<string, number>;
+}
+
+export interface ConnectOptions {
+	/** IPv4 address. */
+	address: string;
+	port: number;
+	/** Own address and port; default: by route, and a random free port. */
+	localAddress?: string;
+	localPort?: number;
+}
+
+export interface ListenOptions {
+	/** Own address; default any. */
+	address?: string;
+	/** 0: any free port. */
+	port: number;
+	/** Most established connections that wait to be handed over; default 511, as in Node. */
+	backlog?: number;
+}
+
+/** A listener of the event face. */
+export class TcpListener {
+	readonly address: string;
+	readonly port: number;
+	/** Called with each new connection; its `events` are to be set before it returns. */
+	onconnection: (socket: TcpSocket) => void = (socket) => socket.abort();
+	readonly #close: () => void;
+
+	/** @internal */
+	constructor(address: string, port: number, close: () => void) {
+		this.address = address;
+		this.port = port;
+		this.#close = close;
+	}
+
+	/** Stops listening; connections that were handed over go on. */
+	close(): void {
+		this.#close();
+	}
+}
+
+const KNOWN_OPTIONS = new Set(["link", "runtime", "addresses", "routes", "memory", "congestion", "acceptAny", "tcp"]);
+
+/**
+ * Opens the link and starts a host on it.
+ *
+ * @throws {MillraceError} MILLRACE_BAD_OPTION, MILLRACE_ADDRESS, or the link's own error.
+ */
+export function createHost(options: HostOptions): Host {
+	return new Host(options);
+}
+
+export class Host {
+	/** TCP as streams: `connect` and `listen`. */
+	readonly tcp: TcpFace;
+	/** Called when a port gets its first listener, and when its last is gone. */
+	onListen: ((port: number) => void) | null = null;
+	onUnlisten: ((port: number) => void) | null = null;
+	/** Called when the link is gone for good. */
+	onLinkFailed: ((error: Error) => void) | null = null;
+	/** Clock, chance and alarms that the host runs by. */
+	readonly runtime: Runtime;
+	readonly #shard: Shard;
+	readonly #sockets = new SocketTable();
+	#refs = 0;
+	#closed = false;
+
+	/** @internal Use createHost. */
+	constructor(options: HostOptions) {
+		for (const key of Object.keys(options)) {
+			if (!KNOWN_OPTIONS.has(key)) throw new MillraceError("MILLRACE_BAD_OPTION", `createHost has no option "${key}". It has ${[...KNOWN_OPTIONS].join(", ")}`);
+		}
+		const { link, runtime, addresses = [], routes = [], memory = DEFAULT_MEMORY, congestion, acceptAny = false } = options;
+		if (link === undefined || runtime === undefined) throw new MillraceError("MILLRACE_BAD_OPTION", "createHost needs a link and a runtime");
+		if (!(memory >= 1 << 18)) throw new MillraceError("MILLRACE_BAD_OPTION", `memory of ${memory} bytes is too little: give at least ${1 << 18}`);
+		this.runtime = runtime;
+		this.#shard = new Shard({
+			link,
+			runtime,
+			addresses,
+			routes,
+			acceptAny,
+			memory,
+			tcp: { ...options.tcp, ...(congestion === undefined ? {} : { congestion }) },
+			upper: this.#sockets,
+			failed: (error) => this.onLinkFailed?.(error),
+		});
+		this.#sockets.tcp = this.#shard.tcp;
+		this.tcp = new TcpFace(this);
+	}
+
+	/** The link's name. */
+	get link(): string {
+		return this.#shard.link.name;
+	}
+
+	/**
+	 * Opens a connection.
+	 *
+	 * @throws {MillraceError} EINVAL for an address or port that is none, ENETUNREACH, EADDRNOTAVAIL, EADDRINUSE, ENOBUFS.
+	 */
+	tcpConnect(options: ConnectOptions, events: SocketEvents): TcpSocket {
+		this.#assertOpen();
+		const tcp = this.#shard.tcp;
+		const remote = ipv4(options.address, "address");
+		const port = portNumber(options.port, 1);
+		const ip = this.#shard.ip;
+		let local: number;
+		if (options.localAddress !== undefined && options.localAddress !== "0.0.0.0") {
+			local = ipv4(options.localAddress, "localAddress");
+			if (!ip.isLocal(local)) throw new MillraceError("EADDRNOTAVAIL", `${options.localAddress} is not an address of this host`);
+		} else {
+			local = ip.source(remote);
+			if (local === 0) throw new MillraceError("ENETUNREACH", `no route to ${options.address}. Give createHost a route`);
+		}
+		const localPort = options.localPort ?? 0;
+		const chosen = localPort === 0 ? this.#freePort(local, remote, port) : portNumber(localPort, 1);
+		if (chosen === 0) throw new MillraceError("EADDRNOTAVAIL", `all ports from ${tcp.options.firstPort} to ${tcp.options.lastPort} are in use towards ${options.address}:${port}`);
+		if (localPort !== 0 && tcp.table.lookup(0, 0, 0xffff, local, chosen, 0, 0, 0xffff, remote, port) !== -1) {
+			throw new MillraceError("EADDRINUSE", `port ${localPort} is in use towards ${options.address}:${port}`);
+		}
+		const index = tcp.open(words(local), chosen, words(remote), port);
+		if (index < 0) throw new MillraceError("ENOBUFS", `all ${tcp.options.maxConnections} connections are in use; raise tcp.maxConnections`);
+		return this.#sockets.adopt(index, events);
+	}
+
+	/** RFC 6056 3.3.1: a random port, and from there the first that is free towards this peer; 0 if none is. */
+	#freePort(local: number, remote: number, port: number): number {
+		const { firstPort, lastPort } = this.#shard.tcp.options;
+		const table = this.#shard.tcp.table;
+		const range = lastPort - firstPort + 1;
+		const start = (this.runtime.random.int32() >>> 0) % range;
+		for (let i = 0; i < range; i++) {
+			const candidate = firstPort + ((start + i) % range);
+			if (table.lookup(0, 0, 0xffff, local, candidate, 0, 0, 0xffff, remote, port) === -1) return candidate;
+		}
+		return 0;
+	}
+
+	/**
+	 * Listens.
+	 *
+	 * @throws {MillraceError} EADDRINUSE, EADDRNOTAVAIL, EINVAL.
+	 */
+	tcpListen(options: ListenOptions): TcpListener {
+		const { address = "0.0.0.0", backlog = 511 } = options;
+		const port = portNumber(options.port, 0);
+		const word = ipv4(address, "address");
+		if (word !== 0 && !this.#shard.ip.isLocal(word)) throw new MillraceError("EADDRNOTAVAIL", `${address} is not an address of this host`);
+		const key: [number, number, number, number] = word === 0 ? [0, 0, 0, 0] : [0, 0, 0xffff, word];
+		const listener = port === 0 ? this.#listenAnywhere(key, backlog) : this.#listen(key, port, backlog, false, false);
+		if (listener === null) throw new MillraceError("EADDRINUSE", `port ${port} of ${address} is in use. Choose another, or 0 for any free one`);
+		const result = new TcpListener(address, listener.port, () => this.#unlisten(listener));
+		listener.owner = (socket: TcpSocket) => result.onconnection(socket);
+		this.onListen?.(listener.port);
+		return result;
+	}
+
+	#listenAnywhere(key: [number, number, number, number], backlog: number): Listener | null {
+		const { firstPort, lastPort } = this.#shard.tcp.options;
+		const range = lastPort - firstPort + 1;
+		const start = (this.runtime.random.int32() >>> 0) % range;
+		for (let i = 0; i < range; i++) {
+			const listener = this.#listen(key, firstPort + ((start + i) % range), backlog, false, false);
+			if (listener !== null) return listener;
+		}
+		return null;
+	}
+
+	#listen(key: [number, number, number, number], port: number, backlog: number, held: boolean, any: boolean): Listener | null {
+		this.#assertOpen();
+		return this.#shard.tcp.listen(key, port, Math.max(1, backlog), held, any);
+	}
+
+	/**
+	 * Takes connections to every port that nobody else listens on, before they are answered: for gateways. `onrequest` says
+	 * for each, now or later, `accept` or `refuse`.
+	 */
+	tcpListenAny(onrequest: (request: TcpRequest) => void): { close(): void } {
+		const listener = this.#listen([0, 0, 0, 0], 0, 1 << 20, true, true);
+		if (listener === null) throw new MillraceError("EADDRINUSE", "this host has a listener for all ports already");
+		listener.owner = (socket: TcpSocket) => onrequest(new TcpRequest(socket));
+		return { close: () => this.#unlisten(listener) };
+	}
+
+	#unlisten(listener: Listener): void {
+		if (listener.closed) return;
+		this.#shard.tcp.unlisten(listener);
+		if (!listener.any) this.onUnlisten?.(listener.port);
+	}
+
+	/** Whether anybody listens on this port. */
+	hasListener(port: number): boolean {
+		return this.#shard.tcp.listeners.has(port);
+	}
+
+	/** The connections there are, with their figures. */
+	connections(): ConnectionInfo[] {
+		const tcp = this.#shard.tcp;
+		const list: ConnectionInfo[] = [];
+		for (let index = 0; index < tcp.table.touched; index++) {
+			const c = tcp.at(index);
+			if (c.state !== 0) list.push(connectionInfo(c));
+		}
+		return list;
+	}
+
+	/** Counters of every layer. */
+	stats(): HostStats {
+		const { tcp, ip, icmp, pool, arena, link, counters } = this.#shard;
+		return {
+			connections: { total: tcp.table.count, halfOpen: tcp.halfOpen, timeWait: tcp.table.timeWaitCount, highWater: tcp.table.highWater },
+			memory: {
+				arena: arena.size,
+				reserved: arena.used,
+				touched: pool.touched * 2080 + tcp.table.touchedBytes,
+				pagesInUse: pool.inUse,
+				pages: pool.capacity,
+				pagesExhausted: pool.exhausted,
+			},
+			shard: { ...counters },
+			link: { ...link.counters() },
+			ip: { ...ip.counters },
+			icmp: { ...icmp.counters },
+			tcp: { ...tcp.counters },
+		};
+	}
+
+	/** Listeners and connections keep the process alive by these; counted. */
+	ref(): void {
+		if (this.#refs++ === 0 && !this.#closed) this.#shard.link.ref();
+	}
+
+	unref(): void {
+		if (--this.#refs === 0 && !this.#closed) this.#shard.link.unref();
+	}
+
+	#assertOpen(): void {
+		if (this.#closed) throw new MillraceError("MILLRACE_CLOSED", "the host is closed");
+	}
+
+	/** Resets what is still open, tells every socket so, and gives the link back. */
+	close(): Promise<void> {
+		if (this.#closed) return Promise.resolve();
+		const tcp = this.#shard.tcp;
+		for (const listener of [...tcp.listeners.all()]) this.#unlisten(listener);
+		for (const socket of [...this.#sockets.all()]) {
+			const { events } = socket;
+			socket.abort();
+			events.closed("ECONNABORTED");
+		}
+		for (let index = 0; index < tcp.table.touched; index++) if (tcp.at(index).state !== 0) tcp.abort(index);
+		this.#closed = true;
+		this.#shard.close();
+		return Promise.resolve();
+	}
+
+	/** @internal For tests and tools: the shard. */
+	get shard(): Shard {
+		return this.#shard;
+	}
+}
+
+/** Names of the states that `ConnectionInfo.state` can have. */
+export const CONNECTION_STATES: readonly string[] = STATE_NAMES;
+
+function words(address: number): Int32Array {
+	return Int32Array.of(0, 0, 0xffff, address);
+}
+
+function ipv4(text: string, what: string): number {
+	try {
+		return parseIpv4(text);
+	} catch (cause) {
+		throw new MillraceError("EINVAL", `${what} ${JSON.stringify(text)} is not an IPv4 address such as ${formatIpv4(0x0a4d0002)}`, { cause });
+	}
+}
+
+function portNumber(port: number, least: number): number {
+	if (!Number.isInteger(port) || port < least || port > 65535) throw new MillraceError("EINVAL", `port ${port} is not a whole number from ${least} to 65535`);
+	return port;
+}

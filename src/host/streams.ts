@@ -1,0 +1,328 @@
+/**
+ * TCP as streams: the portable face, without anything of Node.
+ *
+ * `host.tcp.connect()` gives a stream, `host.tcp.listen()` an async iterable of streams. A stream has `readable` and
+ * `writable` (web streams, made when they are first asked for) and, cheaper, `read()` and `write()` as promises. A stream
+ * that nobody reads closes the peer's window.
+ *
+ * Cost: an idle stream is this object, its socket and its record; no web stream, promise or buffer exists until it is used.
+ */
+import { MillraceError } from "../errors.ts";
+import type { ConnectionInfo, SocketEvents, TcpSocket } from "../socket/socket.ts";
+import type { ConnectOptions, Host, ListenOptions, TcpListener } from "./host.ts";
+
+/** Bytes that `write` gathers before it waits for room; and largest piece that `read` gives. */
+const PIECE = 65536;
+
+const ERROR_WORDS: Readonly<Record<string, string>> = {
+	ECONNREFUSED: "the peer refused the connection",
+	ECONNRESET: "the peer reset the connection",
+	ETIMEDOUT: "the peer did not answer in time",
+	EHOSTUNREACH: "the host cannot be reached",
+	ENETUNREACH: "the network cannot be reached",
+	ECONNABORTED: "the connection was given up on this side",
+	EPIPE: "the stream is closed for writing",
+};
+
+function streamError(code: string): MillraceError {
+	return new MillraceError(code, `${ERROR_WORDS[code] ?? "the connection failed"} (${code})`);
+}
+
+interface Waiter<T> {
+	resolve(value: T): void;
+	reject(error: Error): void;
+}
+
+/** One connection. */
+export class TcpStream {
+	/** The connection's event face. */
+	socket!: TcpSocket;
+	readonly #host: Host;
+	#opening: Waiter<TcpStream> | null = null;
+	#reader: Waiter<Uint8Array | null> | null = null;
+	#readMax = PIECE;
+	#writer: Waiter<void> | null = null;
+	#ended = false;
+	#finished = false;
+	/** Undefined while the connection lives. */
+	#error: string | null | undefined;
+	#readable: ReadableStream<Uint8Array> | null = null;
+	#writable: WritableStream<Uint8Array> | null = null;
+
+	/** @internal */
+	constructor(host: Host, opening: Waiter<TcpStream> | null) {
+		this.#host = host;
+		this.#opening = opening;
+		host.ref();
+	}
+
+	get localAddress(): string {
+		return this.socket.localAddress;
+	}
+	get localPort(): number {
+		return this.socket.localPort;
+	}
+	get remoteAddress(): string {
+		return this.socket.remoteAddress;
+	}
+	get remotePort(): number {
+		return this.socket.remotePort;
+	}
+
+	/** Figures of the connection; null when it is gone. */
+	info(): ConnectionInfo | null {
+		return this.socket.info();
+	}
+
+	/**
+	 * The next bytes, a fresh array of at most `max`; null after the peer's FIN. One read at a time.
+	 *
+	 * @throws {MillraceError} ECONNRESET, ETIMEDOUT, ...
+	 */
+	read(max: number = PIECE): Promise<Uint8Array | null> {
+		const bytes = this.socket.read(max);
+		if (bytes !== null) return Promise.resolve(bytes);
+		if (this.#ended || this.#error === null) return Promise.resolve(null);
+		if (this.#error !== undefined) return Promise.reject(streamError(this.#error));
+		if (this.#reader !== null) return Promise.reject(new MillraceError("MILLRACE_BUSY", "a read is under way already; wait for it"));
+		return new Promise((resolve, reject) => {
+			this.#readMax = max;
+			this.#reader = { resolve, reject };
+		});
+	}
+
+	/**
+	 * Writes all bytes; settles when the last is in the send segment. One write at a time.
+	 *
+	 * @throws {MillraceError} EPIPE after `finish`, ECONNRESET, ETIMEDOUT, ...
+	 */
+	async write(bytes: Uint8Array): Promise<void> {
+		if (this.#writer !== null) throw new MillraceError("MILLRACE_BUSY", "a write is under way already; wait for it");
+		let sent = 0;
+		while (sent < bytes.length) {
+			if (this.#error !== undefined) throw streamError(this.#error ?? "EPIPE");
+			if (this.#finished) throw streamError("EPIPE");
+			sent += this.socket.write(bytes, sent);
+			if (sent < bytes.length) {
+				await new Promise<void>((resolve, reject) => {
+					this.#writer = { resolve, reject };
+				});
+			}
+		}
+		if (bytes.length === 0 && this.#error !== undefined) throw streamError(this.#error ?? "EPIPE");
+	}
+
+	/** Sends a FIN after what was written. */
+	finish(): void {
+		this.#finished = true;
+		this.socket.finish();
+	}
+
+	/** Closes both ways: what was written is still delivered. */
+	close(): void {
+		if (this.#error !== undefined) return;
+		this.socket.close();
+		this.#gone(null);
+	}
+
+	/** Resets the connection. */
+	abort(): void {
+		if (this.#error !== undefined) return;
+		this.socket.abort();
+		this.#gone("ECONNABORTED");
+	}
+
+	setNoDelay(on: boolean): void {
+		this.socket.setNoDelay(on);
+	}
+	setKeepAlive(on: boolean, idleSeconds?: number): void {
+		this.socket.setKeepAlive(on, idleSeconds);
+	}
+
+	/** The incoming bytes as a web stream. */
+	get readable(): ReadableStream<Uint8Array> {
+		this.#readable ??= new ReadableStream<Uint8Array>(
+			{
+				pull: async (controller) => {
+					const bytes = await this.read();
+					if (bytes === null) controller.close();
+					else controller.enqueue(bytes);
+				},
+				cancel: () => this.close(),
+			},
+			{ highWaterMark: 0 },
+		);
+		return this.#readable;
+	}
+
+	/** The outgoing bytes as a web stream; closing it sends the FIN, aborting it resets. */
+	get writable(): WritableStream<Uint8Array> {
+		this.#writable ??= new WritableStream<Uint8Array>({
+			write: (bytes) => this.write(bytes),
+			close: () => this.finish(),
+			abort: () => this.abort(),
+		});
+		return this.#writable;
+	}
+
+	/** The incoming bytes, piece by piece; leaving the loop early closes the stream. */
+	async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, void> {
+		try {
+			for (let bytes = await this.read(); bytes !== null; bytes = await this.read()) yield bytes;
+		} finally {
+			if (!this.#ended) this.close();
+		}
+	}
+
+	/** @internal What the socket calls; a class of its own, since `readable` and `writable` are taken by the web streams. */
+	static readonly Events: new (
+		stream: TcpStream,
+	) => SocketEvents = class implements SocketEvents {
+			readonly #stream: TcpStream;
+			constructor(stream: TcpStream) {
+				this.#stream = stream;
+			}
+			connected() {
+				this.#stream.#opening?.resolve(this.#stream);
+				this.#stream.#opening = null;
+			}
+			readable() {
+				const reader = this.#stream.#reader;
+				if (reader === null) return;
+				const bytes = this.#stream.socket.read(this.#stream.#readMax);
+				if (bytes === null) return;
+				this.#stream.#reader = null;
+				reader.resolve(bytes);
+			}
+			writable() {
+				const writer = this.#stream.#writer;
+				this.#stream.#writer = null;
+				writer?.resolve();
+			}
+			ended() {
+				this.#stream.#ended = true;
+				this.#stream.#reader?.resolve(null);
+				this.#stream.#reader = null;
+			}
+			closed(error: string | null) {
+				this.#stream.#gone(error);
+			}
+		};
+
+	#gone(error: string | null): void {
+		if (this.#error !== undefined) return;
+		this.#error = error;
+		this.#host.unref();
+		const failure = error === null ? null : streamError(error);
+		this.#opening?.reject(failure ?? streamError("ECONNABORTED"));
+		if (failure === null) this.#reader?.resolve(null);
+		else this.#reader?.reject(failure);
+		this.#writer?.reject(failure ?? streamError("EPIPE"));
+		this.#opening = null;
+		this.#reader = null;
+		this.#writer = null;
+	}
+}
+
+/** A listener: `for await (const stream of server)`. */
+export class TcpServer implements AsyncIterable<TcpStream> {
+	readonly #host: Host;
+	readonly #listener: TcpListener;
+	readonly #waiting: TcpStream[] = [];
+	#taker: Waiter<IteratorResult<TcpStream, undefined>> | null = null;
+	#closed = false;
+
+	/** @internal */
+	constructor(host: Host, options: ListenOptions) {
+		this.#host = host;
+		this.#listener = host.tcpListen(options);
+		const limit = options.backlog ?? 511;
+		this.#listener.onconnection = (socket) => {
+			if (this.#waiting.length >= limit) {
+				socket.abort();
+				return;
+			}
+			const stream = new TcpStream(host, null);
+			stream.socket = socket;
+			socket.events = new TcpStream.Events(stream);
+			if (this.#taker !== null) {
+				this.#taker.resolve({ done: false, value: stream });
+				this.#taker = null;
+			} else this.#waiting.push(stream);
+		};
+		host.ref();
+	}
+
+	get address(): string {
+		return this.#listener.address;
+	}
+	get port(): number {
+		return this.#listener.port;
+	}
+
+	[Symbol.asyncIterator](): AsyncIterator<TcpStream, undefined> {
+		return {
+			next: () => {
+				const stream = this.#waiting.shift();
+				if (stream !== undefined) return Promise.resolve({ done: false as const, value: stream });
+				if (this.#closed) return Promise.resolve({ done: true as const, value: undefined });
+				return new Promise((resolve, reject) => {
+					this.#taker = { resolve, reject };
+				});
+			},
+			return: () => {
+				this.close();
+				return Promise.resolve({ done: true as const, value: undefined });
+			},
+		};
+	}
+
+	/** Stops listening and ends the iteration; connections that nobody took are reset. */
+	close(): void {
+		if (this.#closed) return;
+		this.#closed = true;
+		this.#listener.close();
+		this.#host.unref();
+		for (const stream of this.#waiting.splice(0)) stream.abort();
+		this.#taker?.resolve({ done: true, value: undefined });
+		this.#taker = null;
+	}
+}
+
+/** `host.tcp`. */
+export class TcpFace {
+	readonly #host: Host;
+
+	/** @internal */
+	constructor(host: Host) {
+		this.#host = host;
+	}
+
+	/**
+	 * Connects.
+	 *
+	 * @throws {MillraceError} ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EADDRNOTAVAIL ... (as a rejection)
+	 */
+	connect(options: ConnectOptions): Promise<TcpStream> {
+		return new Promise((resolve, reject) => {
+			const stream = new TcpStream(this.#host, { resolve, reject });
+			try {
+				stream.socket = this.#host.tcpConnect(options, new TcpStream.Events(stream));
+			} catch (error) {
+				this.#host.unref();
+				reject(error as Error);
+			}
+		});
+	}
+
+	/**
+	 * Listens.
+	 *
+	 * @example
+	 * for await (const stream of host.tcp.listen({ port: 7 })) stream.readable.pipeTo(stream.writable).catch(() => {});
+	 * @throws {MillraceError} EADDRINUSE, EADDRNOTAVAIL
+	 */
+	listen(options: ListenOptions): TcpServer {
+		return new TcpServer(this.#host, options);
+	}
+}

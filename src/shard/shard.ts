@@ -1,0 +1,235 @@
+/**
+ * A shard: one core's slice of the stack, from the link to the ready list, and the loop that drives it.
+ *
+ * Hides cores and turns. A turn has two halves, with the application's reactions between them: first a batch is received,
+ * taken in, timers fire, and what is ready is handed to the application; then, after all that the application set off
+ * (promises included), each connection that wants to send sends once, and the link gets the frames with one kick. So data,
+ * ACK and FIN that one request causes share segments. Both halves are deferred tasks queued together, so nothing runs inside
+ * a caller of `wake`, and a blocked application blocks its stack and nobody else's.
+ *
+ * Work per turn is bounded: one batch in, what was queued out; what is left keeps the loop going. With no frames and no
+ * timers due nothing runs at all.
+ */
+import { Icmp } from "../icmp/icmp.ts";
+import { IpLayer, type Outbox } from "../ip/ip.ts";
+import type { RouteOption } from "../ip/routes.ts";
+import type { Link } from "../link/link.ts";
+import { Arena } from "../memory/arena.ts";
+import { BATCH_CAPACITY, Batch } from "../memory/batch.ts";
+import { PAGE_SIZE, PagePool } from "../memory/pages.ts";
+import { CONNECTION_WORDS } from "../tcp/connection.gen.ts";
+import { Tcp, type Upper } from "../tcp/engine.ts";
+import { TCP_DEFAULTS, type TcpOptions } from "../tcp/options.ts";
+import { TIME_WAIT_WORDS } from "../tcp/time-wait.gen.ts";
+import type { Alarm, Runtime } from "../time/clock.ts";
+import { PROTOCOL_TCP } from "../wire/tcp.ts";
+
+export interface ShardOptions {
+	link: Link;
+	runtime: Runtime;
+	/** CIDR addresses of the host. */
+	addresses: readonly string[];
+	routes: readonly RouteOption[];
+	/** Take packets to any address (gateways). */
+	acceptAny: boolean;
+	/** Bytes for pages. */
+	memory: number;
+	tcp: Partial<TcpOptions>;
+	upper: Upper;
+	/** The link is gone for good. */
+	failed(error: Error): void;
+}
+
+/** What a shard counts of its loop. */
+export class ShardCounters {
+	turns = 0;
+	/** Turns whose receive batch was full: there was more. */
+	fullBatches = 0;
+	framesIn = 0;
+	framesOut = 0;
+	/** Frames that the link did not take; TCP sends them again. */
+	transmitDropped = 0;
+	/** Longest time between a wake-up and its turn, microseconds: how long the application held the thread. */
+	longestGap = 0;
+}
+
+/** Full batches in a row after which timers are looked at all the same. */
+const TIMER_PATIENCE = 8;
+
+export class Shard implements Outbox {
+	readonly arena: Arena;
+	readonly pool: PagePool;
+	readonly tcp: Tcp;
+	readonly ip: IpLayer;
+	readonly icmp: Icmp;
+	readonly link: Link;
+	readonly counters: ShardCounters = new ShardCounters();
+	readonly #runtime: Runtime;
+	readonly #rx: Batch;
+	readonly #tx: Batch;
+	readonly #alarm: Alarm;
+	readonly #turnIn = (): void => this.#in();
+	readonly #turnOut = (): void => this.#out();
+	#inQueued = false;
+	#outQueued = false;
+	#wokenAt = 0;
+	#patience = 0;
+	#alarmAt = Number.POSITIVE_INFINITY;
+	#open = false;
+	#closed = false;
+
+	constructor(options: ShardOptions) {
+		const { link, runtime } = options;
+		this.link = link;
+		this.#runtime = runtime;
+		const limits = { ...TCP_DEFAULTS, ...options.tcp };
+		const pages = Math.max(64, Math.floor(options.memory / (PAGE_SIZE + 32)));
+		const records = limits.maxConnections * CONNECTION_WORDS * 4 + limits.maxTimeWait * TIME_WAIT_WORDS * 4;
+		let buckets = 64;
+		while (buckets < limits.maxConnections) buckets *= 2;
+		this.arena = new Arena(pages * (PAGE_SIZE + 32) + records + buckets * 4 + 65536);
+		this.pool = new PagePool(this.arena, pages);
+		this.#rx = new Batch(this.pool, BATCH_CAPACITY);
+		this.#tx = new Batch(this.pool, BATCH_CAPACITY);
+		this.ip = new IpLayer({
+			pool: this.pool,
+			runtime,
+			medium: link.medium,
+			mtu: link.mtu,
+			...(link.mac === undefined ? {} : { mac: link.mac }),
+			loopbackLink: link.loopback === true,
+			addresses: options.addresses,
+			routes: options.routes,
+			acceptAny: options.acceptAny,
+			out: this,
+		});
+		this.tcp = new Tcp(this.arena, this.pool, runtime, this.ip, options.upper, link.mtu, options.tcp);
+		this.tcp.onWork = () => this.#wantOut();
+		this.ip.onWork = () => this.wake();
+		this.ip.register(PROTOCOL_TCP, this.tcp);
+		this.icmp = new Icmp({ ip: this.ip, pool: this.pool, runtime });
+		this.#alarm = runtime.alarm(() => {
+			this.#alarmAt = Number.POSITIVE_INFINITY;
+			this.wake();
+		});
+		link.open({
+			pool: this.pool,
+			runtime,
+			wake: () => this.wake(),
+			failed: (error) => options.failed(error),
+		});
+		this.#open = true;
+		this.wake();
+	}
+
+	/** Asks for a whole turn. Cheap; may be called at any time. */
+	wake(): void {
+		if (this.#inQueued || this.#closed) return;
+		this.#inQueued = true;
+		this.#wokenAt = this.#runtime.clock.now();
+		this.#runtime.defer(this.#turnIn);
+		// The second half must follow the first: if one is queued already it runs too early, and asks for another.
+		if (!this.#outQueued) {
+			this.#outQueued = true;
+			this.#runtime.defer(this.#turnOut);
+		}
+	}
+
+	#wantOut(): void {
+		if (this.#outQueued || this.#closed) return;
+		this.#outQueued = true;
+		this.#runtime.defer(this.#turnOut);
+	}
+
+	#in(): void {
+		this.#inQueued = false;
+		if (this.#closed) return;
+		const now = this.#runtime.clock.now();
+		const gap = now - this.#wokenAt;
+		if (gap > this.counters.longestGap) this.counters.longestGap = gap;
+		this.counters.turns++;
+		this.tcp.setTime(now);
+		const rx = this.#rx;
+		const received = this.link.receive(rx);
+		this.counters.framesIn += received;
+		const full = received >= rx.capacity;
+		if (rx.count > 0) this.ip.input(rx);
+		const looped = this.ip.pump();
+		if (full) {
+			this.counters.fullBatches++;
+			this.#patience++;
+		}
+		// ACKs that wait in the link would make timers look due that are not; but a flood must not stop time.
+		if (!full || this.#patience >= TIMER_PATIENCE) {
+			this.#patience = 0;
+			this.tcp.advance();
+		}
+		this.tcp.deliver();
+		if (!this.#outQueued) this.#wantOut();
+		if (full || looped > 0 || received > 0) this.wake();
+	}
+
+	#out(): void {
+		this.#outQueued = false;
+		if (this.#closed) return;
+		this.tcp.setTime(this.#runtime.clock.now());
+		this.tcp.flush();
+		this.#transmit();
+		this.link.flush();
+		this.#arm();
+		// Something was left over (a connection's turn was up, or the ready list was long): go on in the next turn.
+		if (this.tcp.busy) this.wake();
+	}
+
+	/** Takes a frame from ip. */
+	push(page: number, start: number, length: number, flags: number): void {
+		const tx = this.#tx;
+		if (tx.count === tx.capacity) this.#transmit();
+		tx.push(page, start, length, 0, flags);
+		if (!this.#outQueued) this.#wantOut();
+	}
+
+	#transmit(): void {
+		const tx = this.#tx;
+		while (tx.count > 0) {
+			const taken = this.#open ? this.link.transmit(tx) : 0;
+			this.counters.framesOut += taken;
+			if (taken === 0) {
+				this.counters.transmitDropped += tx.count;
+				tx.drop(tx.count);
+			}
+		}
+	}
+
+	#arm(): void {
+		const now = this.#runtime.clock.now();
+		const next = Math.min(this.tcp.nextDeadline(), this.ip.advance(now));
+		if (next === this.#alarmAt) return;
+		// An alarm that rings early only costs a turn; moving it on every packet would cost more.
+		if (next < this.#alarmAt) {
+			this.#alarmAt = next;
+			this.#alarm.set(next);
+		}
+	}
+
+	/** Sends what is queued now, for a stack that is about to go. */
+	drain(): void {
+		if (this.#closed) return;
+		this.tcp.setTime(this.#runtime.clock.now());
+		this.tcp.flush();
+		this.#transmit();
+		this.link.flush();
+	}
+
+	/** Stops the loop and closes the link. */
+	close(): void {
+		if (this.#closed) return;
+		this.drain();
+		this.#closed = true;
+		this.#open = false;
+		this.#alarm.clear();
+		this.link.close();
+		this.#rx.drop(this.#rx.count);
+		this.#tx.drop(this.#tx.count);
+	}
+}

@@ -1,0 +1,219 @@
+/**
+ * Sockets: the event face of a connection, one object per connection that an application holds.
+ *
+ * Hides record numbers. A socket knows its connection by (number, generation); once the connection is gone every call on
+ * the socket does nothing and says so by its result, so late work of an application can never touch the connection that
+ * uses the record next. Events come from the shard's turn, never from inside a call of the application.
+ */
+import type { Connection } from "../tcp/connection.gen.ts";
+import type { Tcp } from "../tcp/engine.ts";
+import { C_HELD, C_SCALE, C_TS, C_SACK, ERRORS, STATE_NAMES } from "../tcp/state.ts";
+import { inFlight } from "../tcp/sendqueue.ts";
+import { formatAddress } from "../wire/address.ts";
+
+/** What a connection tells its application. */
+export interface SocketEvents {
+	/** An active open is done. */
+	connected(): void;
+	/** There are bytes to read; called again only after more came. */
+	readable(): void;
+	/** The peer will send no more, and all it sent was read. */
+	ended(): void;
+	/** There is room again, after `write` took less than it was offered. */
+	writable(): void;
+	/** The connection is gone: null in good order, else the code of an operating-system error such as "ECONNRESET". The last event. */
+	closed(error: string | null): void;
+}
+
+/** Figures of one connection, as TCP_INFO has them. Times in microseconds, windows in bytes. */
+export interface ConnectionInfo {
+	/** State as RFC 9293 writes it, e.g. "ESTABLISHED". */
+	state: string;
+	localAddress: string;
+	localPort: number;
+	remoteAddress: string;
+	remotePort: number;
+	/** Smoothed round-trip time, its variation, the smallest seen, and the retransmission time-out. */
+	rtt: number;
+	rttVar: number;
+	minRtt: number;
+	rto: number;
+	cwnd: number;
+	/** Infinity before the first loss. */
+	ssthresh: number;
+	/** Bytes in flight, deemed lost, SACKed. */
+	inFlight: number;
+	lost: number;
+	sacked: number;
+	/** Bytes that wait to be acknowledged or sent. */
+	sendQueue: number;
+	/** Bytes that the application has not read. */
+	receiveQueue: number;
+	/** Windows of the peer and of ours. */
+	sendWindow: number;
+	receiveWindow: number;
+	/** Payload of a full segment. */
+	mss: number;
+	segmentsIn: number;
+	segmentsOut: number;
+	retransmits: number;
+	options: { timestamps: boolean; sack: boolean; windowScaling: boolean };
+}
+
+/** Reads the figures of a connection record. */
+export function connectionInfo(c: Connection): ConnectionInfo {
+	return {
+		state: STATE_NAMES[c.state] ?? "CLOSED",
+		localAddress: formatAddress(c.local0, c.local1, c.local2, c.local3),
+		localPort: c.localPort,
+		remoteAddress: formatAddress(c.remote0, c.remote1, c.remote2, c.remote3),
+		remotePort: c.remotePort,
+		rtt: c.srtt,
+		rttVar: c.rttVar,
+		minRtt: c.minRtt,
+		rto: c.rto,
+		cwnd: c.cwnd,
+		ssthresh: c.ssthresh === 0x7fffffff ? Number.POSITIVE_INFINITY : c.ssthresh,
+		inFlight: inFlight(c),
+		lost: c.lost,
+		sacked: c.sacked,
+		sendQueue: (c.sndEnd - c.sndUna) | 0,
+		receiveQueue: c.rcvBytes,
+		sendWindow: c.sndWnd,
+		receiveWindow: (c.rcvAdv - c.rcvNxt) | 0,
+		mss: c.mss,
+		segmentsIn: c.segmentsIn,
+		segmentsOut: c.segmentsOut,
+		retransmits: c.retransmits,
+		options: { timestamps: (c.flags & C_TS) !== 0, sack: (c.flags & C_SACK) !== 0, windowScaling: (c.flags & C_SCALE) !== 0 },
+	};
+}
+
+/** Largest piece that `read` returns, in bytes. */
+const READ_MAX = 65536;
+
+export class TcpSocket {
+	/** Who hears of this connection. */
+	events: SocketEvents;
+	readonly #tcp: Tcp;
+	readonly #generation: number;
+	readonly localPort: number;
+	readonly remotePort: number;
+	/** The connection's record; -1 once it is gone. */
+	index: number;
+	#remote: number;
+	#local: number;
+
+	/** @internal */
+	constructor(tcp: Tcp, index: number, events: SocketEvents) {
+		this.#tcp = tcp;
+		this.index = index;
+		this.events = events;
+		const c = tcp.at(index);
+		this.#generation = c.generation;
+		this.localPort = c.localPort;
+		this.remotePort = c.remotePort;
+		this.#remote = c.remote3;
+		this.#local = c.local3;
+	}
+
+	/** Whether the connection still exists. */
+	get alive(): boolean {
+		return this.index >= 0 && this.#tcp.at(this.index).generation === this.#generation;
+	}
+
+	get localAddress(): string {
+		return formatAddress(0, 0, 0xffff, this.#local);
+	}
+
+	get remoteAddress(): string {
+		return formatAddress(0, 0, 0xffff, this.#remote);
+	}
+
+	/** Bytes that can be read now. */
+	get available(): number {
+		return this.alive ? this.#tcp.at(this.index).rcvBytes : 0;
+	}
+
+	/** Bytes that `write` would take now. */
+	get room(): number {
+		return this.alive ? this.#tcp.room(this.index) : 0;
+	}
+
+	/** A fresh copy of what can be read, at most `max` bytes; null if there is nothing. */
+	read(max: number = READ_MAX): Uint8Array | null {
+		const length = Math.min(this.available, max);
+		if (length <= 0) return null;
+		const bytes = new Uint8Array(length);
+		this.#tcp.read(this.index, bytes, 0, length);
+		return bytes;
+	}
+
+	/** Copies up to `length` bytes to `target` at `offset`; returns how many. */
+	readInto(target: Uint8Array, offset: number, length: number): number {
+		if (!this.alive) return 0;
+		return this.#tcp.read(this.index, target, offset, Math.min(length, target.length - offset));
+	}
+
+	/**
+	 * Copies bytes into the send segment; they leave at the end of the turn.
+	 *
+	 * @returns How many were taken. If not all: offer the rest again when `writable` comes.
+	 */
+	write(bytes: Uint8Array, offset = 0): number {
+		if (!this.alive) return 0;
+		return this.#tcp.write(this.index, bytes, offset, bytes.length - offset);
+	}
+
+	/** Sends a FIN after what was written; reading goes on. */
+	finish(): void {
+		if (this.alive) this.#tcp.finish(this.index);
+	}
+
+	/** Gives the connection up: what was written is still delivered, no event comes any more. Unread data turns it into a reset. */
+	close(): void {
+		if (this.#leave()) this.#tcp.close(this.#was);
+	}
+
+	/** Resets the connection; no event comes any more. */
+	abort(): void {
+		if (this.#leave()) this.#tcp.abort(this.#was);
+	}
+
+	#was = -1;
+	#leave(): boolean {
+		if (!this.alive) return false;
+		this.#was = this.index;
+		this.index = -1;
+		this.onleave?.(this.#was);
+		return true;
+	}
+	/** @internal The table that this socket is in. */
+	onleave: ((index: number) => void) | undefined;
+
+	setNoDelay(on: boolean): void {
+		if (this.alive) this.#tcp.setNoDelay(this.index, on);
+	}
+
+	/** Probes an idle peer. @param idleSeconds Idle time before the first probe; default 2 hours (RFC 9293 3.8.4). */
+	setKeepAlive(on: boolean, idleSeconds?: number): void {
+		if (!this.alive) return;
+		const idle = idleSeconds === undefined || idleSeconds <= 0 ? this.#tcp.options.keepAliveIdle : Math.min(idleSeconds * 1000, 0x3fffffff);
+		this.#tcp.setKeepAlive(this.index, on, idle);
+	}
+
+	/** Figures of the connection, or null when it is gone. */
+	info(): ConnectionInfo | null {
+		return this.alive ? connectionInfo(this.#tcp.at(this.index)) : null;
+	}
+
+	/** @internal Answers the SYN of a held connection. */
+	proceed(): void {
+		if (this.alive && (this.#tcp.at(this.index).flags & C_HELD) !== 0) this.#tcp.proceed(this.index);
+	}
+}
+
+/** The name of the error that a record ended with. */
+export function errorName(c: Connection): string | null {
+	return ERRORS[c.error] ?? null;
+}

@@ -1,0 +1,97 @@
+/**
+ * The table of sockets: from connection records to the objects that applications hold. The upper face of tcp.
+ *
+ * Invariant: `sockets[index]` is set exactly while an application holds the connection.
+ */
+import type { Tcp, Upper } from "../tcp/engine.ts";
+import type { Listener } from "../tcp/listeners.ts";
+import { E_CLOSED, E_CONNECTED, E_ENDED, E_READABLE, E_WRITABLE } from "../tcp/state.ts";
+import { errorName, type SocketEvents, TcpSocket } from "./socket.ts";
+
+/** A connection that waits for a word: a SYN that has not been answered yet. */
+export class TcpRequest {
+	readonly localAddress: string;
+	readonly localPort: number;
+	readonly remoteAddress: string;
+	readonly remotePort: number;
+	readonly #socket: TcpSocket;
+
+	/** @internal */
+	constructor(socket: TcpSocket) {
+		this.#socket = socket;
+		this.localAddress = socket.localAddress;
+		this.localPort = socket.localPort;
+		this.remoteAddress = socket.remoteAddress;
+		this.remotePort = socket.remotePort;
+	}
+
+	/** Answers the SYN; `events.connected` follows when the handshake is complete. Null if the peer has given up meanwhile. */
+	accept(events: SocketEvents): TcpSocket | null {
+		if (!this.#socket.alive) return null;
+		this.#socket.events = events;
+		this.#socket.proceed();
+		return this.#socket;
+	}
+
+	/** Turns the connection away with a reset. */
+	refuse(_reason?: "reset" | "host"): void {
+		this.#socket.abort();
+	}
+}
+
+const nobody: SocketEvents = {
+	connected() {},
+	readable() {},
+	ended() {},
+	writable() {},
+	closed() {},
+};
+
+export class SocketTable implements Upper {
+	/** The engine below; set once, right after both exist. */
+	tcp!: Tcp;
+	/** Sockets held by applications. */
+	count = 0;
+	readonly #sockets: (TcpSocket | undefined)[] = [];
+	readonly #leave = (index: number): void => this.#forget(index);
+
+	/** The socket of a connection that the application now holds. */
+	adopt(index: number, events: SocketEvents): TcpSocket {
+		const socket = new TcpSocket(this.tcp, index, events);
+		socket.onleave = this.#leave;
+		this.#sockets[index] = socket;
+		this.count++;
+		return socket;
+	}
+
+	#forget(index: number): void {
+		if (this.#sockets[index] === undefined) return;
+		this.#sockets[index] = undefined;
+		this.count--;
+	}
+
+	/** The sockets that applications hold at the moment. */
+	*all(): Generator<TcpSocket> {
+		for (const socket of this.#sockets) if (socket !== undefined) yield socket;
+	}
+
+	accept(listener: Listener, index: number): void {
+		const socket = this.adopt(index, nobody);
+		(listener.owner as (socket: TcpSocket) => void)(socket);
+	}
+
+	events(index: number, events: number): void {
+		const socket = this.#sockets[index];
+		if (socket === undefined) return;
+		if ((events & E_CONNECTED) !== 0) socket.events.connected();
+		if ((events & E_READABLE) !== 0 && socket.index === index) socket.events.readable();
+		if ((events & E_WRITABLE) !== 0 && socket.index === index) socket.events.writable();
+		if ((events & E_ENDED) !== 0 && socket.index === index) socket.events.ended();
+		if ((events & E_CLOSED) !== 0 && socket.index === index) {
+			const error = errorName(this.tcp.at(index));
+			socket.index = -1;
+			this.#forget(index);
+			socket.events.closed(error);
+		}
+	}
+}
