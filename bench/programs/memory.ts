@@ -24,8 +24,7 @@ const host = createHost({
 	link: crowd,
 	runtime: nodeRuntime(),
 	addresses: [CROWD_SERVER],
-	maxConnections: count + WARM + 64,
-	backlog: 4096,
+	tcp: { maxConnections: count + WARM + 64 },
 });
 /** As a server would: something has to hold the connections. */
 const streams: unknown[] = [];
