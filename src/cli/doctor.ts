@@ -70,6 +70,8 @@ function kernelSockets(): Promise<Finding> {
 	return new Promise((resolve) => {
 		const server = createServer();
 		server.once("error", (error: NodeJS.ErrnoException) => resolve({ ok: false, reason: `cannot listen on 127.0.0.1: ${error.code}` }));
-		server.listen(0, "127.0.0.1", () => server.close(() => resolve({ ok: true, reason: "needs no privilege; the program would be at 127.0.0.1" })));
+		server.listen(0, "127.0.0.1", () =>
+			server.close(() => resolve({ ok: true, reason: "needs no privilege; the program would be at 127.0.0.1" })),
+		);
 	});
 }

@@ -36,7 +36,9 @@ async function main(words: readonly string[]): Promise<void> {
 		default: {
 			const kind = command.startsWith("-") ? "option" : "command";
 			const near = nearest(command.replace(/^-+/, ""), COMMANDS);
-			throw usageError(`unknown ${kind} ${command}; ${near === null ? "millrace help lists what there is" : `did you mean millrace ${near}?`}`);
+			throw usageError(
+				`unknown ${kind} ${command}; ${near === null ? "millrace help lists what there is" : `did you mean millrace ${near}?`}`,
+			);
 		}
 	}
 	process.stdout.write(helpText());

@@ -35,10 +35,21 @@ const SOME = "1%";
 export const OPTIONS: readonly OptionSpec[] = [
 	{ name: "link", path: "link", value: "LINK", help: "tap[:NAME], user or loopback; default: tap where permitted, else user" },
 	{ name: "address", path: "address", value: "ADDR[/LEN]", help: "the program's address; default 10.77.0.2/24 (tap), 10.0.2.15/24 (user)" },
-	{ name: "kernel-address", path: "kernelAddress", value: "ADDR[/LEN]", help: "the other end's; default 10.77.0.1/24 (tap), 10.0.2.2/24 (user)" },
+	{
+		name: "kernel-address",
+		path: "kernelAddress",
+		value: "ADDR[/LEN]",
+		help: "the other end's; default 10.77.0.1/24 (tap), 10.0.2.2/24 (user)",
+	},
 	{ name: "gateway", path: "gateway", value: "ADDR", help: "next hop for all that is not on the link (tap); default: none" },
 	{ name: "route", path: "routes", value: "NET[=VIA]", list: true, help: "a further route (tap), such as 192.168.0.0/16=10.77.0.1" },
-	{ name: "publish", path: "publish", value: "[ADDR:]PORT:PORT", list: true, help: "port here : port of the program (user); default: each under its number" },
+	{
+		name: "publish",
+		path: "publish",
+		value: "[ADDR:]PORT:PORT",
+		list: true,
+		help: "port here : port of the program (user); default: each under its number",
+	},
 	{ name: "kernel-ports", path: "kernelPorts", value: "PORT,...", list: true, help: "ports that stay with the kernel" },
 	{ name: "mtu", path: "mtu", value: "BYTES", help: "largest IP packet, 576 to 1500" },
 	{ name: "loss", path: "impair.loss", value: "PERCENT", help: "frames lost, each way, such as 2%" },
@@ -46,7 +57,13 @@ export const OPTIONS: readonly OptionSpec[] = [
 	{ name: "jitter", path: "impair.jitter", value: "TIME", help: "how far the delay varies, such as 5ms" },
 	{ name: "rate", path: "impair.rate", value: "RATE", help: "each way, such as 100mbit" },
 	{ name: "reorder", path: "impair.reorder", value: "PERCENT", otherwise: SOME, help: `frames that arrive late; ${SOME} without a figure` },
-	{ name: "duplicate", path: "impair.duplicate", value: "PERCENT", otherwise: SOME, help: `frames that arrive twice; ${SOME} without a figure` },
+	{
+		name: "duplicate",
+		path: "impair.duplicate",
+		value: "PERCENT",
+		otherwise: SOME,
+		help: `frames that arrive twice; ${SOME} without a figure`,
+	},
 	{ name: "corrupt", path: "impair.corrupt", value: "PERCENT", otherwise: SOME, help: `frames with a wrong bit; ${SOME} without a figure` },
 	{ name: "seed", path: "impair.seed", value: "NUMBER", help: "start of the random sequence of the above" },
 	{ name: "capture", path: "capture", value: "FILE", help: "write what crosses the link, pcapng" },
@@ -122,7 +139,10 @@ function labelOf(path: string): string {
 }
 
 function unknown(flag: string): MillraceError {
-	const near = nearest(flag.replace(/^-+/, ""), OPTIONS.map((option) => option.name));
+	const near = nearest(
+		flag.replace(/^-+/, ""),
+		OPTIONS.map((option) => option.name),
+	);
 	return usageError(`unknown option ${flag}${near === null ? "; millrace help lists the options" : `; did you mean --${near}?`}`);
 }
 

@@ -87,8 +87,6 @@ export class Splice implements SocketEvents {
 		else this.#outer.resume();
 	}
 
-	drained(): void {}
-
 	/** The stack's side is done with; an error means that its peer reset it, refused it or was not to be found. */
 	closed(error: string | null): void {
 		this.#inner = null;

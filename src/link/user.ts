@@ -80,7 +80,7 @@ const DEFAULT_GUEST = "10.0.2.15";
 const THIS_MACHINE = "127.0.0.1";
 const MAX_CONNECTIONS = 8192;
 
-/** Reset is how an outer error that the guest cannot be told in words reaches it. */
+/** Errors of the outer connection that mean that nobody answered, rather than that somebody refused. */
 const UNREACHABLE = new Set(["EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ENETDOWN", "ETIMEDOUT"]);
 
 export class Gateway implements SpliceOwner {
@@ -122,7 +122,11 @@ export class Gateway implements SpliceOwner {
 			server.once("error", (error: NodeJS.ErrnoException) => {
 				const remedy = error.code === "EACCES" ? "Ports below 1024 need privilege: publish another one" : "Publish another port";
 				const code = error.code ?? "EIO";
-				reject(new MillraceError(code, `cannot publish port ${port} on ${address}: ${code}. ${remedy}, such as ${(port % 64511) + 1024}:${to}`, { cause: error }));
+				reject(
+					new MillraceError(code, `cannot publish port ${port} on ${address}: ${code}. ${remedy}, such as ${(port % 64511) + 1024}:${to}`, {
+						cause: error,
+					}),
+				);
 			});
 			server.listen({ host: address, port, exclusive: true }, () => {
 				this.#servers.add(server);
@@ -185,7 +189,10 @@ export class Gateway implements SpliceOwner {
 
 	/** The guest wants to connect to some address: make that connection outside, then answer. */
 	#requested(request: TcpRequest): void {
-		const target = this.#dial({ address: request.localAddress, port: request.localPort }, { address: request.remoteAddress, port: request.remotePort });
+		const target = this.#dial(
+			{ address: request.localAddress, port: request.localPort },
+			{ address: request.remoteAddress, port: request.remotePort },
+		);
 		if (target === null) {
 			this.#refused++;
 			request.refuse();
@@ -256,7 +263,8 @@ export class UserLink implements Link {
 
 	/** The gateway, once the link is open. */
 	get gateway(): Gateway {
-		if (this.#gateway === null) throw new MillraceError("MILLRACE_LINK_CLOSED", "the user link has a gateway only while it is open: create the host first");
+		if (this.#gateway === null)
+			throw new MillraceError("MILLRACE_LINK_CLOSED", "the user link has a gateway only while it is open: create the host first");
 		return this.#gateway;
 	}
 

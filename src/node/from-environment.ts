@@ -10,7 +10,7 @@
 import type { Host } from "../host/host.ts";
 import type { Gateway } from "../link/user.ts";
 import { atEnd } from "./run-end.ts";
-import { showFigures } from "./run-figures.ts";
+import { type Figures, showFigures } from "./run-figures.ts";
 import { openRunHost, type RunHost } from "./run-link.ts";
 import { OPTIONS_VARIABLE, parseRunOptions, type RunOptions } from "./run-options.ts";
 
@@ -55,14 +55,11 @@ function start(options: RunOptions): RunningStack {
 		ready.catch(() => {});
 	}
 
-	const figures = options.stats ? showFigures(host, complain) : null;
-	atEnd(
-		async () => {
-			figures?.stop();
-			await host.close();
-		},
-		flushCapture,
-	);
+	const figures = options.stats ? showFigures(() => figuresOf(host), complain) : null;
+	atEnd(async () => {
+		figures?.stop();
+		await host.close();
+	}, flushCapture);
 	return { host, options, kind, description, ready };
 }
 
@@ -95,6 +92,12 @@ async function publishOnly(gateway: Gateway, options: RunOptions, opened: (port:
 		const { port } = await gateway.publish(publication);
 		opened(publication.to, `${publication.address}:${port}`);
 	}
+}
+
+function figuresOf(host: Host): Figures {
+	const { connections, tcp } = host.stats();
+	const { segmentsIn = 0, segmentsOut = 0, bytesIn = 0, bytesOut = 0, retransmits = 0 } = tcp;
+	return { connections: connections.total, segmentsIn, segmentsOut, bytesIn, bytesOut, retransmits };
 }
 
 function complain(text: string): void {

@@ -83,12 +83,21 @@ function open(choice: LinkChoice, options: RunOptions, why: string): RunHost {
 	const holder = interfaceWith(bare(ends.kernelAddress));
 	// An existing device may be attached to; it then has the address rightly.
 	if (holder !== null && holder !== choice.name) {
-		throw new MillraceError("EADDRINUSE", `${bare(ends.kernelAddress)} belongs to ${holder} already. Choose another network, such as --address 10.78.0.2`);
+		throw new MillraceError(
+			"EADDRINUSE",
+			`${bare(ends.kernelAddress)} belongs to ${holder} already. Choose another network, such as --address 10.78.0.2`,
+		);
 	}
 	const link = tapLink({ kernelAddress: ends.kernelAddress, ...mtu, ...(choice.name === undefined ? {} : { name: choice.name }) });
 	const routes = options.gateway === null ? options.routes : [...options.routes, { to: "0.0.0.0/0", via: options.gateway }];
 	const parts = openHost(link, options, ends.address, routes);
-	return { ...parts, kind, gateway: null, address, description: `link ${link.name} (${why}): ${ends.address}, the kernel is ${bare(ends.kernelAddress)}` };
+	return {
+		...parts,
+		kind,
+		gateway: null,
+		address,
+		description: `link ${link.name} (${why}): ${ends.address}, the kernel is ${bare(ends.kernelAddress)}`,
+	};
 }
 
 /** Wraps the link as the options say and opens a host on it. */

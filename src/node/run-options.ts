@@ -205,7 +205,14 @@ function list<T>(read: (item: unknown, complain: Complain) => T): Read<T[]> {
 			.map((item) => read(item, complainer(path, label, item)));
 }
 
-function readQuantity(value: unknown, complain: Complain, read: (text: string) => number | null, least: number, most: number, wanted: string): number {
+function readQuantity(
+	value: unknown,
+	complain: Complain,
+	read: (text: string) => number | null,
+	least: number,
+	most: number,
+	wanted: string,
+): number {
 	const result = typeof value === "number" ? value : typeof value === "string" ? read(value) : null;
 	if (result === null || !Number.isFinite(result) || result < least || result > most) return complain(wanted);
 	return result;
@@ -226,7 +233,8 @@ const whole = (value: unknown, least: number, most: number): number | null => {
 };
 
 const readPort = (value: unknown, complain: Complain): number => whole(value, 1, 65535) ?? complain("a port between 1 and 65535");
-const readMtu: Read<number> = (value, complain) => whole(value, MTU_LEAST, MTU_MOST) ?? complain(`a number of bytes between ${MTU_LEAST} and ${MTU_MOST}`);
+const readMtu: Read<number> = (value, complain) =>
+	whole(value, MTU_LEAST, MTU_MOST) ?? complain(`a number of bytes between ${MTU_LEAST} and ${MTU_MOST}`);
 const readSeed: Read<number> = (value, complain) => whole(value, 0, 0xffffffff) ?? complain("a whole number between 0 and 4294967295");
 const readFlag: Read<boolean> = (value, complain) => (typeof value === "boolean" ? value : complain("true or false"));
 const readMemory: Read<number> = (value, complain) =>
@@ -235,7 +243,8 @@ const readMemory: Read<number> = (value, complain) =>
 const readPath: Read<string> = (value, complain) =>
 	typeof value === "string" && value !== "" && !value.includes("\0") ? value : complain("a file name");
 
-const readCongestion: Read<"cubic" | "newreno"> = (value, complain) => (value === "cubic" || value === "newreno" ? value : complain("cubic or newreno"));
+const readCongestion: Read<"cubic" | "newreno"> = (value, complain) =>
+	value === "cubic" || value === "newreno" ? value : complain("cubic or newreno");
 
 const readLink: Read<LinkChoice> = (value, complain, path, label) => {
 	const wanted = "tap, tap:NAME, user or loopback";
@@ -315,7 +324,8 @@ const readImpair: Read<ImpairOptions> = (value, _complain, path, label) => {
 		seed: fields.take("seed", readSeed),
 	};
 	fields.end();
-	if (impair.jitter > impair.delay) throw bad(`${label("impair.jitter")}: more than ${label("impair.delay")}: frames cannot arrive before they are sent`);
+	if (impair.jitter > impair.delay)
+		throw bad(`${label("impair.jitter")}: more than ${label("impair.delay")}: frames cannot arrive before they are sent`);
 	return impair;
 };
 
@@ -358,7 +368,11 @@ const ENDS = {
 };
 
 /** The addresses of both ends: as given, or beside the one that was given, or the link's defaults. */
-export function linkEnds(kind: "tap" | "user", options: Pick<RunOptions, "address" | "kernelAddress">, label: OptionLabel = jsonLabel): LinkEnds {
+export function linkEnds(
+	kind: "tap" | "user",
+	options: Pick<RunOptions, "address" | "kernelAddress">,
+	label: OptionLabel = jsonLabel,
+): LinkEnds {
 	const { network, stack, kernel } = ENDS[kind];
 	const given = options.address ?? options.kernelAddress;
 	const path = options.address === null ? "kernelAddress" : "address";
@@ -372,7 +386,8 @@ function hostOf(text: string, offset: number, path: string, label: OptionLabel):
 	const network = networkOf(prefix);
 	for (const candidate of [network + offset, network + 1, network + 2, network]) {
 		const host = { word: candidate, length: prefix.length };
-		if (candidate !== prefix.word && inNetwork(prefix, candidate) && isUsableAddress(host)) return `${formatIpv4(candidate)}/${prefix.length}`;
+		if (candidate !== prefix.word && inNetwork(prefix, candidate) && isUsableAddress(host))
+			return `${formatIpv4(candidate)}/${prefix.length}`;
 	}
 	throw bad(`${label(path)}: ${text} leaves no address for the other end of the link; give it a prefix length of at most 31`);
 }
@@ -381,7 +396,8 @@ function hostOf(text: string, offset: number, path: string, label: OptionLabel):
 function checkEnds(options: RunOptions, ends: LinkEnds, label: OptionLabel): void {
 	const own = readIpv4Prefix(ends.address, 24) as Ipv4Prefix;
 	const kernel = readIpv4Prefix(ends.kernelAddress, 24) as Ipv4Prefix;
-	if (own.word === kernel.word) throw bad(`${label("address")} and ${label("kernelAddress")} are both ${ends.address}: give each end of the link its own`);
+	if (own.word === kernel.word)
+		throw bad(`${label("address")} and ${label("kernelAddress")} are both ${ends.address}: give each end of the link its own`);
 	if (own.length !== kernel.length || !inNetwork(own, kernel.word)) {
 		throw bad(`${label("address")} ${ends.address} and ${label("kernelAddress")} ${ends.kernelAddress} are not in one network`);
 	}

@@ -21,14 +21,18 @@ describe("millrace", () => {
 		test(`${words.join(" ")} explains every option within 120 columns`, async () => {
 			const { code, stdout, stderr } = await millrace(words);
 			for (const option of ["--link", "--loss", "--kernel-ports", "--capture"]) assert.ok(stdout.includes(`  ${option} `));
-			assert.ok(stdout.split("\n").every((line) => line.length <= 120), "a line is too long");
+			assert.ok(
+				stdout.split("\n").every((line) => line.length <= 120),
+				"a line is too long",
+			);
 			assert.deepEqual([code, stderr], [0, ""]);
 		});
 	}
 
 	test("doctor says of each link whether it can run here, and why", async () => {
 		const { code, stdout, stderr } = await millrace(["doctor"]);
-		for (const what of ["node", "memory", "link tap", "link user", "link loopback"]) assert.match(stdout, new RegExp(`^${what} +(yes|no ) +\\S`, "m"));
+		for (const what of ["node", "memory", "link tap", "link user", "link loopback"])
+			assert.match(stdout, new RegExp(`^${what} +(yes|no ) +\\S`, "m"));
 		assert.match(stdout, /^default link +(tap|user)$/m);
 		assert.deepEqual([code, stderr], [0, ""]);
 	});

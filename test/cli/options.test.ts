@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
-import { MillraceError } from "../../src/errors.ts";
 import { nearest, OPTIONS, parseRun } from "../../src/cli/options.ts";
+import { MillraceError } from "../../src/errors.ts";
 import { linkEnds, parseRunOptions, type RunOptions } from "../../src/node/run-options.ts";
 
 /** The options of a command line that ends in a script. */
@@ -32,7 +32,9 @@ describe("the command line of millrace run", () => {
 	});
 
 	test("every option of the issue is read into its unit", () => {
-		const all = options("--link user --loss 2% --delay 20ms --jitter 5ms --rate 100mbit --reorder --duplicate 3% --corrupt=0.5% --seed 7 --capture a.pcapng --mtu 1400 --memory 64mb --congestion newreno --publish 8080:80,9000 --publish 0.0.0.0:53:53 --kernel-ports 9229,9230 --stats --quiet");
+		const all = options(
+			"--link user --loss 2% --delay 20ms --jitter 5ms --rate 100mbit --reorder --duplicate 3% --corrupt=0.5% --seed 7 --capture a.pcapng --mtu 1400 --memory 64mb --congestion newreno --publish 8080:80,9000 --publish 0.0.0.0:53:53 --kernel-ports 9229,9230 --stats --quiet",
+		);
 		assert.deepEqual(all, {
 			link: { kind: "user" },
 			address: null,
@@ -61,7 +63,9 @@ describe("the command line of millrace run", () => {
 	});
 
 	test("addresses, routes and device names", () => {
-		const tap = options("--link tap:mr7 --address 10.9.0.2/16 --kernel-address 10.9.0.1/16 --gateway 10.9.0.1 --route 192.168.0.0/16=10.9.0.3 --route 172.16.0.0/12");
+		const tap = options(
+			"--link tap:mr7 --address 10.9.0.2/16 --kernel-address 10.9.0.1/16 --gateway 10.9.0.1 --route 192.168.0.0/16=10.9.0.3 --route 172.16.0.0/12",
+		);
 		assert.deepEqual(tap.link, { kind: "tap", name: "mr7" });
 		assert.deepEqual([tap.address, tap.kernelAddress, tap.gateway], ["10.9.0.2/16", "10.9.0.1/16", "10.9.0.1"]);
 		assert.deepEqual(tap.routes, [{ to: "192.168.0.0/16", via: "10.9.0.3" }, { to: "172.16.0.0/12" }]);
@@ -111,7 +115,10 @@ describe("a command line that is refused names what is wrong with it", () => {
 		["--address 224.0.0.1 a.js", /^--address: /],
 		["--address 10.77.0.2/32 a.js", /^--address: .* leaves no address for the other end/],
 		["--address 10.77.0.1/24 --kernel-address 10.77.0.1/24 a.js", /^--address and --kernel-address are both 10.77.0.1\/24/],
-		["--address 10.78.0.1/24 --kernel-address 10.77.0.1/24 a.js", /^--address 10.78.0.1\/24 and --kernel-address 10.77.0.1\/24 are not in one network$/],
+		[
+			"--address 10.78.0.1/24 --kernel-address 10.77.0.1/24 a.js",
+			/^--address 10.78.0.1\/24 and --kernel-address 10.77.0.1\/24 are not in one network$/,
+		],
 		["--address fe80::1 a.js", /^--address: /],
 		["--gateway 10.99.0.1 a.js", /^--gateway: next hop 10.99.0.1 is not in the network of 10.77.0.2\/24$/],
 		["--route x a.js", /^--route: "x" is not a route/],
@@ -131,7 +138,10 @@ describe("a command line that is refused names what is wrong with it", () => {
 	for (const [line, message] of cases) test(`millrace run ${line || "(nothing)"}`, () => assert.match(refusal(line), message));
 
 	test("any words are either understood or refused in one line, never with another error", () => {
-		const word = fc.oneof(fc.constantFrom(...OPTIONS.map((option) => `--${option.name}`), "app.js", "2%", "20ms", "10.77.0.2/24", "8080:80", "--"), fc.string());
+		const word = fc.oneof(
+			fc.constantFrom(...OPTIONS.map((option) => `--${option.name}`), "app.js", "2%", "20ms", "10.77.0.2/24", "8080:80", "--"),
+			fc.string(),
+		);
 		fc.assert(
 			fc.property(fc.array(word, { maxLength: 8 }), (words) => {
 				try {
@@ -153,7 +163,10 @@ describe("options as JSON, for millrace/register", () => {
 
 	test("values may be written as people do, or as numbers in the unit of the field", () => {
 		const text = '{"link":"tap:mr1","impair":{"loss":"2%","delay":"20ms"},"publish":null,"kernelPorts":[9229,"9230"]}';
-		assert.deepEqual(parseRunOptions(text), parseRunOptions({ link: { kind: "tap", name: "mr1" }, impair: { loss: 0.02, delay: 20_000 }, kernelPorts: [9229, 9230] }));
+		assert.deepEqual(
+			parseRunOptions(text),
+			parseRunOptions({ link: { kind: "tap", name: "mr1" }, impair: { loss: 0.02, delay: 20_000 }, kernelPorts: [9229, 9230] }),
+		);
 	});
 
 	const cases: [string, RegExp][] = [
@@ -168,13 +181,27 @@ describe("options as JSON, for millrace/register", () => {
 		['{"__proto__":{"stats":true},"x":1}', /has no option/],
 	];
 	for (const [text, message] of cases) {
-		test(`${text} is refused`, () => assert.throws(() => parseRunOptions(text), { name: "MillraceError", code: "MILLRACE_BAD_OPTION", message }));
+		test(`${text} is refused`, () =>
+			assert.throws(() => parseRunOptions(text), { name: "MillraceError", code: "MILLRACE_BAD_OPTION", message }));
 	}
 
 	test("what was read can be written and read again: options travel from the command line to the preload unchanged", () => {
 		const part = fc.constantFrom(
-			"--link=tap:mr1", "--loss=0.3%", "--delay=7.5ms", "--rate=1.5mbit", "--reorder", "--seed=4294967295", "--capture=x y.pcapng",
-			"--mtu=576", "--memory=2047mb", "--congestion=cubic", "--kernel-ports=1,2,3", "--stats", "--quiet", "--address=10.77.0.9", "--route=10.0.0.0/8",
+			"--link=tap:mr1",
+			"--loss=0.3%",
+			"--delay=7.5ms",
+			"--rate=1.5mbit",
+			"--reorder",
+			"--seed=4294967295",
+			"--capture=x y.pcapng",
+			"--mtu=576",
+			"--memory=2047mb",
+			"--congestion=cubic",
+			"--kernel-ports=1,2,3",
+			"--stats",
+			"--quiet",
+			"--address=10.77.0.9",
+			"--route=10.0.0.0/8",
 		);
 		fc.assert(
 			fc.property(fc.uniqueArray(part), (words) => {
@@ -201,5 +228,8 @@ describe("the ends of a link", () => {
 
 test("a suggestion is made only where the word is near", () => {
 	const names = OPTIONS.map((option) => option.name);
-	assert.deepEqual(["sede", "capt", "kernelports", "x", "qwertz"].map((word) => nearest(word, names)), ["seed", "capture", "kernel-ports", null, null]);
+	assert.deepEqual(
+		["sede", "capt", "kernelports", "x", "qwertz"].map((word) => nearest(word, names)),
+		["seed", "capture", "kernel-ports", null, null],
+	);
 });

@@ -1,0 +1,184 @@
+import assert from "node:assert/strict";
+import { once } from "node:events";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import http from "node:http";
+import net, { type AddressInfo } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, describe, test } from "node:test";
+import { millrace, start } from "./helpers.ts";
+
+const dir = mkdtempSync(join(tmpdir(), "millrace-run-"));
+after(() => rmSync(dir, { recursive: true }));
+
+let scripts = 0;
+/** Writes a program into a file of its own. */
+function script(source: string, extension = "mjs"): string {
+	const path = join(dir, `app${scripts++}.${extension}`);
+	writeFileSync(path, source);
+	return path;
+}
+
+/** A port of 127.0.0.1 that was free a moment ago. */
+async function freePort(): Promise<number> {
+	const server = net.createServer().listen(0, "127.0.0.1");
+	await once(server, "listening");
+	const { port } = server.address() as AddressInfo;
+	server.close();
+	await once(server, "close");
+	return port;
+}
+
+function get(url: string): Promise<string> {
+	return new Promise((resolve, reject) => {
+		const request = http.get(url, { agent: false }, (response) => {
+			let body = "";
+			response.setEncoding("utf8").on("data", (chunk: string) => {
+				body += chunk;
+			});
+			response.on("end", () => resolve(body));
+			response.on("error", reject);
+		});
+		request.on("error", reject);
+	});
+}
+
+const HELLO = `
+	import http from "node:http";
+	const server = http.createServer((request, response) => response.end("hello from " + request.socket.localAddress));
+	server.listen(Number(process.argv[2]), () => console.log("listening"));`;
+
+describe("millrace run, the program", () => {
+	test("sees what node itself would have shown it: arguments, main module, environment, execArgv", async () => {
+		const path = script(
+			"console.log(JSON.stringify([process.argv.slice(1), require.main === module, process.execArgv, Object.keys(process.env).filter((name) => name.startsWith('MILLRACE'))]))",
+			"cjs",
+		);
+		const { code, stdout, stderr } = await millrace(["run", "--link", "loopback", "--quiet", path, "--loss", "2%", "x y"]);
+		assert.equal(stderr, "");
+		assert.deepEqual(JSON.parse(stdout), [[path, "--loss", "2%", "x y"], true, [], []]);
+		assert.equal(code, 0);
+	});
+
+	test("may be a module, and ends when it has nothing more to do", async () => {
+		const { code, stdout, stderr } = await millrace(["run", "--link=loopback", script('await null; console.log("module");')]);
+		assert.deepEqual([code, stdout], [0, "module\n"]);
+		assert.match(stderr, /^millrace: link loopback \(as asked for\): [^\n]+\n$/);
+	});
+
+	test("decides the exit code: by process.exit, by an exception, by a top-level await that never settles", async () => {
+		const run = async (source: string) => (await millrace(["run", "--link=loopback", "--quiet", script(source)])).code;
+		assert.deepEqual(
+			[await run("process.exit(3)"), await run("throw new Error('x')"), await run("await new Promise(() => {})")],
+			[3, 1, 13],
+		);
+	});
+
+	test("serves and fetches within itself on the loopback link, also with frames lost and doubled", async () => {
+		const source = `
+			import http from "node:http";
+			const server = http.createServer((request, response) => response.end("x".repeat(100000)));
+			server.listen(8080, async () => {
+				const text = await (await fetch("http://127.0.0.1:8080/", { headers: { connection: "close" } })).text();
+				console.log(text.length);
+				server.close();
+			});`;
+		const { code, stdout } = await millrace(["run", "--link=loopback", "--loss=1%", "--duplicate", "--seed=7", script(source)]);
+		assert.deepEqual([code, stdout], [0, "100000\n"]);
+	});
+
+	test("leaves a capture that ends with its last frame", async () => {
+		const file = join(dir, "run.pcapng");
+		const source = `
+			import net from "node:net";
+			const server = net.createServer((socket) => socket.end("bye")).listen(7, () => net.connect(7, "127.0.0.1").resume().on("close", () => server.close()));`;
+		const { code } = await millrace(["run", "--link=loopback", "--capture", file, script(source)]);
+		const bytes = readFileSync(file);
+		assert.equal(code, 0);
+		assert.equal(bytes.readUInt32LE(0), 0x0a0d0d0a);
+		assert.ok(bytes.includes("bye"));
+	});
+});
+
+describe("millrace run --link user", () => {
+	test("what the program listens on is reachable on 127.0.0.1 under the same port, and Ctrl-C ends it", async () => {
+		const port = await freePort();
+		const running = start(["run", "--link=user", "--stats", script(HELLO), String(port)]);
+		await running.says(
+			new RegExp(`^millrace: port ${port} of the program is open at 127\\.0\\.0\\.1:${port} \\(http://127\\.0\\.0\\.1:${port}/ `, "m"),
+		);
+		assert.equal(await get(`http://127.0.0.1:${port}/`), "hello from 10.0.2.15");
+		await running.says(/^millrace: \d+ connections?, in \d+ segments\/s .*, out .*, retransmits 0/m);
+		running.child.kill("SIGINT");
+		const { code, stderr } = await running.outcome;
+		assert.equal(code, "SIGINT");
+		assert.match(stderr, /^millrace: link user \(as asked for\): 10\.0\.2\.15\/24 /);
+		await assert.rejects(get(`http://127.0.0.1:${port}/`), { code: "ECONNREFUSED" });
+	});
+
+	test("--publish leads one port of the machine to another of the program, and publishes no other", async () => {
+		const [outside, inside] = [await freePort(), await freePort()];
+		const running = start(["run", "--publish", `${outside}:${inside}`, script(HELLO), String(inside)]);
+		await running.says(/^listening$/m);
+		assert.equal(await get(`http://127.0.0.1:${outside}/`), "hello from 10.0.2.15");
+		await assert.rejects(get(`http://127.0.0.1:${inside}/`), { code: "ECONNREFUSED" });
+		running.child.kill("SIGTERM");
+		const { code, stderr } = await running.outcome;
+		assert.equal(code, "SIGTERM");
+		assert.match(stderr, /^millrace: link user \(for there are ports to publish\)/);
+	});
+
+	test("the program reaches servers of this machine at the gateway's address, and a refusal is a refusal", async () => {
+		const server = http.createServer((_, response) => response.end("from the kernel")).listen(0, "127.0.0.1");
+		await once(server, "listening");
+		const { port } = server.address() as AddressInfo;
+		const closed = await freePort();
+		const source = `
+			import net from "node:net";
+			const text = await (await fetch("http://10.0.2.2:${port}/", { headers: { connection: "close" } })).text();
+			net.connect(${closed}, "10.0.2.2").on("error", (error) => console.log(text, error.code));`;
+		const { code, stdout } = await millrace(["run", "--link=user", script(source)]);
+		server.close();
+		assert.deepEqual([code, stdout], [0, "from the kernel ECONNREFUSED\n"]);
+	});
+
+	test("goes through a network that loses and delays", async () => {
+		const port = await freePort();
+		const running = start(["run", "--link=user", "--loss=2%", "--delay=5ms", "--seed=3", script(HELLO), String(port)]);
+		await running.says(/is open at/);
+		for (let i = 0; i < 5; i++) assert.equal(await get(`http://127.0.0.1:${port}/`), "hello from 10.0.2.15");
+		running.child.kill("SIGTERM");
+		assert.equal((await running.outcome).code, "SIGTERM");
+	});
+});
+
+describe("millrace run says in one line what it cannot have, with exit code 2, and the program does not begin", () => {
+	const path = script('console.log("must not run")');
+	const refused = async (words: string[], message: RegExp): Promise<void> => {
+		const { code, stdout, stderr } = await millrace(["run", ...words, path]);
+		assert.match(stderr.replace(/^millrace: link .*\n/, ""), /^[^\n]+\n$/);
+		assert.match(stderr, message);
+		assert.deepEqual([code, stdout], [2, ""]);
+	};
+
+	test("a port to publish that is taken", async () => {
+		const server = net.createServer().listen(0, "127.0.0.1");
+		await once(server, "listening");
+		const { port } = server.address() as AddressInfo;
+		await refused(
+			["--publish", `${port}:80`],
+			new RegExp(`^millrace: cannot publish port ${port} on 127\\.0\\.0\\.1: EADDRINUSE\\. `, "m"),
+		);
+		server.close();
+	});
+
+	test("a capture file that cannot be written", () =>
+		refused(["--link=loopback", "--capture", join(dir, "absent", "x.pcapng")], /^millrace: cannot write capture file .*no such directory/));
+
+	test("an unreadable MILLRACE_OPTIONS is not the command line's business", async () => {
+		const { code, stdout } = await millrace(["run", "--link=loopback", "--quiet", script("console.log(process.env.MILLRACE_OPTIONS)")], {
+			MILLRACE_OPTIONS: "{",
+		});
+		assert.deepEqual([code, stdout], [0, "{\n"]);
+	});
+});

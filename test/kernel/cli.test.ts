@@ -1,0 +1,86 @@
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import http from "node:http";
+import { networkInterfaces, tmpdir } from "node:os";
+import { join } from "node:path";
+import { after, test } from "node:test";
+import { millrace, start } from "../cli/helpers.ts";
+
+const dir = mkdtempSync(join(tmpdir(), "millrace-cli-"));
+after(() => rmSync(dir, { recursive: true }));
+const server = join(dir, "server.mjs");
+writeFileSync(
+	server,
+	'import http from "node:http"; http.createServer((_, response) => response.end("hello")).listen(8080, () => console.log("listening"));',
+);
+
+async function get(url: string): Promise<string> {
+	const [response] = (await once(http.get(url, { agent: false }), "response")) as [http.IncomingMessage];
+	let body = "";
+	for await (const chunk of response.setEncoding("utf8")) body += chunk;
+	return body;
+}
+
+/** The interface that has the address. */
+function interfaceOf(address: string): string | undefined {
+	return Object.entries(networkInterfaces()).find(([, entries]) => entries?.some((entry) => entry.address === address))?.[0];
+}
+
+test("millrace run takes a TAP device where that is permitted, says so, and serves the kernel's clients", async () => {
+	const running = start(["run", "--stats", server]);
+	await running.says(/^millrace: port 8080 of the program is open at 10\.77\.0\.2:8080 \(http:\/\/10\.77\.0\.2:8080\/ /m);
+	assert.match(interfaceOf("10.77.0.1") ?? "none", /^mr\d+$/);
+	assert.equal(await get("http://10.77.0.2:8080/"), "hello");
+	await running.says(/^millrace: \d+ connections?, in /m);
+	running.child.kill("SIGINT");
+	const { code, stderr } = await running.outcome;
+	assert.equal(code, "SIGINT");
+	assert.match(stderr, /^millrace: link tap:mr\d+ \(permitted here\): 10\.77\.0\.2\/24, the kernel is 10\.77\.0\.1$/m);
+	assert.equal(interfaceOf("10.77.0.1"), undefined);
+});
+
+test("no device is left behind by kill -9", async () => {
+	const running = start(["run", "--link=tap:mrkill", server]);
+	await running.says(/listening/);
+	assert.equal(interfaceOf("10.77.0.1"), "mrkill");
+	running.child.kill("SIGKILL");
+	assert.equal((await running.outcome).code, "SIGKILL");
+	assert.equal(interfaceOf("10.77.0.1"), undefined);
+});
+
+test("a device or a network that is taken is one line and exit code 2, and the one who has it goes on", async () => {
+	const running = start(["run", "--link=tap:mrbusy", server]);
+	await running.says(/listening/);
+	const busy = await millrace(["run", "--link=tap:mrbusy", "--address=10.78.0.2", server]);
+	assert.match(busy.stderr, /^millrace: [^\n]*TAP device "mrbusy"[^\n]*\n$/);
+	const taken = await millrace(["run", server]);
+	assert.match(taken.stderr, /^millrace: 10\.77\.0\.1 belongs to mrbusy already\. [^\n]+--address [^\n]+\n$/);
+	assert.deepEqual([busy.code, taken.code], [2, 2]);
+	assert.equal(await get("http://10.77.0.2:8080/"), "hello");
+	running.child.kill("SIGTERM");
+	await running.outcome;
+});
+
+test("without the privilege, --link tap is one line and exit code 2, and the default is user, with the reason", async () => {
+	const main = new URL("../../src/cli/main.js", import.meta.url).pathname;
+	const script = 'process.exit(require("node:net").isIP("::1") - 6)';
+	const path = join(dir, "exit.cjs");
+	writeFileSync(path, script);
+	const run = async (words: string[]): Promise<{ code: number; stderr: string }> => {
+		const child = spawn(process.execPath, [main, "run", ...words, path], { stdio: ["ignore", "inherit", "pipe"], uid: 65534, gid: 65534 });
+		let stderr = "";
+		child.stderr.setEncoding("utf8").on("data", (text: string) => {
+			stderr += text;
+		});
+		const [code] = await once(child, "close");
+		return { code, stderr };
+	};
+	const tap = await run(["--link", "tap"]);
+	assert.match(tap.stderr, /^millrace: cannot create TAP device [^\n]*permission denied[^\n]*--link user\n$/i);
+	assert.equal(tap.code, 2);
+	const any = await run([]);
+	assert.match(any.stderr, /^millrace: link user \(no TAP device: [^\n]+\n$/);
+	assert.equal(any.code, 0);
+});

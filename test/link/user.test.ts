@@ -1,0 +1,309 @@
+import assert from "node:assert/strict";
+import { createHash } from "node:crypto";
+import { once } from "node:events";
+import net, { type AddressInfo } from "node:net";
+import { describe, test } from "node:test";
+import { createHost, type Host } from "../../src/host/host.ts";
+import { type UserLink, type UserLinkOptions, userLink } from "../../src/link/user.ts";
+import { nodeRuntime } from "../../src/node/runtime.ts";
+import type { SocketEvents, TcpSocket } from "../../src/socket/socket.ts";
+
+/** A host on a user link, closed when the test ends. */
+async function withGuest(options: UserLinkOptions, body: (host: Host, link: UserLink) => Promise<void>): Promise<void> {
+	const link = userLink(options);
+	const host = createHost({ link, runtime: nodeRuntime(), addresses: ["10.0.2.15/24"], routes: [{ to: "0.0.0.0/0" }] });
+	host.ref();
+	try {
+		await body(host, link);
+	} finally {
+		await host.close();
+	}
+}
+
+/** A program's end of a connection: collects what arrives, writes with back pressure, and tells how it ended. */
+class Peer implements SocketEvents {
+	socket!: TcpSocket;
+	readonly received: Uint8Array[] = [];
+	bytes = 0;
+	hasEnded = false;
+	reading = true;
+	#toWrite: Uint8Array = new Uint8Array(0);
+	#finish = false;
+	readonly opened: Promise<void>;
+	readonly over: Promise<string | null>;
+	readonly end: Promise<void>;
+	#open!: () => void;
+	#over!: (error: string | null) => void;
+	#end!: () => void;
+
+	constructor() {
+		this.opened = new Promise((resolve) => {
+			this.#open = resolve;
+		});
+		this.over = new Promise((resolve) => {
+			this.#over = resolve;
+		});
+		this.end = new Promise((resolve) => {
+			this.#end = resolve;
+		});
+	}
+
+	static accept(socket: TcpSocket): Peer {
+		const peer = new Peer();
+		peer.socket = socket;
+		socket.events = peer;
+		peer.#open();
+		return peer;
+	}
+
+	static connect(host: Host, port: number, address = "10.0.2.2"): Peer {
+		const peer = new Peer();
+		peer.socket = host.tcpConnect({ address, port }, peer);
+		return peer;
+	}
+
+	write(bytes: Uint8Array, finish = false): void {
+		this.#finish = finish;
+		this.#toWrite = bytes.subarray(this.socket.write(bytes));
+		if (this.#toWrite.length === 0 && finish) this.socket.finish();
+	}
+
+	connected(): void {
+		this.#open();
+	}
+	readable(): void {
+		while (this.reading) {
+			const bytes = this.socket.read();
+			if (bytes === null) return;
+			this.received.push(bytes);
+			this.bytes += bytes.length;
+		}
+	}
+	ended(): void {
+		this.hasEnded = true;
+		this.#end();
+	}
+	writable(): void {
+		this.write(this.#toWrite, this.#finish);
+	}
+	closed(error: string | null): void {
+		this.#over(error);
+	}
+}
+
+/** Listens on the stack; gives the connections one by one. */
+function listen(host: Host, port: number): { next: () => Promise<Peer> } {
+	const waiting: Peer[] = [];
+	const takers: ((peer: Peer) => void)[] = [];
+	host.tcpListen({ port }).onconnection = (socket) => {
+		const peer = Peer.accept(socket);
+		const taker = takers.shift();
+		if (taker === undefined) waiting.push(peer);
+		else taker(peer);
+	};
+	return { next: () => new Promise((resolve) => (waiting.length > 0 ? resolve(waiting.shift()!) : takers.push(resolve))) };
+}
+
+async function kernelServer(onConnection: (socket: net.Socket) => void): Promise<{ port: number; server: net.Server }> {
+	const server = net.createServer({ allowHalfOpen: true }, onConnection).listen(0, "127.0.0.1");
+	await once(server, "listening");
+	return { port: (server.address() as AddressInfo).port, server };
+}
+
+/** Waits for something that becomes true in the course of events. */
+async function until(condition: () => boolean): Promise<void> {
+	while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+const BULK = new Uint8Array(5_000_000);
+for (let i = 0; i < BULK.length; i++) BULK[i] = (i * 31 + (i >> 8)) & 255;
+const sha256 = (chunks: readonly Uint8Array[]): string => {
+	const hash = createHash("sha256");
+	for (const chunk of chunks) hash.update(chunk);
+	return hash.digest("hex");
+};
+
+describe("a published port of the user link", () => {
+	test("carries bulk in both directions at once, with each end's end of stream", () =>
+		withGuest({}, async (host, link) => {
+			const listener = listen(host, 80);
+			const { port } = await link.gateway.publish({ port: 0, to: 80 });
+			const client = net.connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+			const got: Uint8Array[] = [];
+			client.on("data", (chunk: Uint8Array) => got.push(chunk));
+			client.end(BULK);
+			const peer = await listener.next();
+			assert.equal(peer.socket.remoteAddress, "10.0.2.2");
+			peer.write(BULK, true);
+			await Promise.all([once(client, "close"), peer.over]);
+			assert.deepEqual([sha256(got), sha256(peer.received)], [sha256([BULK]), sha256([BULK])]);
+			await until(() => link.gateway.counters().open === 0);
+			const counters = link.gateway.counters();
+			assert.deepEqual([counters.open, counters.inbound, counters.bytesIn, counters.bytesOut], [0, 1, BULK.length, BULK.length]);
+		}));
+
+	test("keeps a half-closed connection: the client ends, and the answer still comes", () =>
+		withGuest({}, async (host, link) => {
+			const listener = listen(host, 80);
+			const { port } = await link.gateway.publish({ port: 0, to: 80 });
+			const client = net.connect({ port, host: "127.0.0.1", allowHalfOpen: true });
+			client.end("question");
+			const peer = await listener.next();
+			await peer.end;
+			assert.equal(Buffer.concat(peer.received).toString(), "question");
+			setImmediate(() => peer.write(Buffer.from("answer"), true));
+			const [answer] = await once(client, "data");
+			assert.equal(String(answer), "answer");
+			await once(client, "close");
+			assert.equal(await peer.over, null);
+		}));
+
+	test("does not read from a client whose program does not read: what waits is bounded by the buffers on the way", () =>
+		withGuest({}, async (host, link) => {
+			const listener = listen(host, 80);
+			const { port } = await link.gateway.publish({ port: 0, to: 80 });
+			const client = net.connect({ port, host: "127.0.0.1" });
+			const write = (): void => {
+				while (client.write(BULK.subarray(0, 65536)));
+			};
+			client.on("drain", write);
+			client.on("error", () => {});
+			write();
+			const peer = await listener.next();
+			peer.reading = false;
+			// Until nothing has moved for a while.
+			for (let last = -1; last !== link.gateway.bytesIn; await new Promise((resolve) => setTimeout(resolve, 100)))
+				last = link.gateway.bytesIn;
+			assert.ok(link.gateway.bytesIn < 16_000_000, `${link.gateway.bytesIn} bytes were taken from the client`);
+			peer.reading = true;
+			const before = link.gateway.bytesIn;
+			peer.readable();
+			await until(() => link.gateway.bytesIn >= before + 1_000_000);
+			client.destroy();
+		}));
+
+	test("passes a reset on, both ways", () =>
+		withGuest({}, async (host, link) => {
+			const listener = listen(host, 80);
+			const { port } = await link.gateway.publish({ port: 0, to: 80 });
+			const first = net.connect(port, "127.0.0.1");
+			const one = await listener.next();
+			first.resetAndDestroy();
+			assert.equal(await one.over, "ECONNRESET");
+
+			const second = net.connect(port, "127.0.0.1");
+			const two = await listener.next();
+			two.socket.abort();
+			await assert.rejects(once(second, "end"), { code: "ECONNRESET" });
+		}));
+
+	test("resets a client when nobody listens on the program's port", () =>
+		withGuest({}, async (_host, link) => {
+			const { port } = await link.gateway.publish({ port: 0, to: 81 });
+			await assert.rejects(once(net.connect(port, "127.0.0.1"), "end"), { code: "ECONNRESET" });
+			await until(() => link.gateway.counters().open === 0);
+		}));
+
+	test("that is taken is an error with the system's code and a remedy", () =>
+		withGuest({}, async (_host, link) => {
+			const { port } = await link.gateway.publish({ port: 0, to: 80 });
+			await assert.rejects(link.gateway.publish({ port, to: 80 }), {
+				name: "MillraceError",
+				code: "EADDRINUSE",
+				message: /^millrace: cannot publish port \d+ on 127\.0\.0\.1: EADDRINUSE\. Publish another port/,
+			});
+		}));
+
+	test("can be taken back; connections that stand go on", () =>
+		withGuest({}, async (host, link) => {
+			const listener = listen(host, 80);
+			const published = await link.gateway.publish({ port: 0, to: 80 });
+			const client = net.connect(published.port, "127.0.0.1");
+			const peer = await listener.next();
+			published.close();
+			await assert.rejects(once(net.connect(published.port, "127.0.0.1"), "connect"), { code: "ECONNREFUSED" });
+			peer.write(Buffer.from("still here"));
+			assert.equal(String((await once(client, "data"))[0]), "still here");
+			client.destroy();
+		}));
+});
+
+describe("a connection of the program by the user link", () => {
+	test("leaves through a kernel socket; the gateway's address is this machine", () =>
+		withGuest({}, async (host) => {
+			const { port, server } = await kernelServer((socket) => socket.pipe(socket));
+			const peer = Peer.connect(host, port);
+			await peer.opened;
+			peer.write(BULK, true);
+			await peer.over;
+			assert.equal(sha256(peer.received), sha256([BULK]));
+			server.close();
+		}));
+
+	test("is refused when the other side refuses, and not before", () =>
+		withGuest({}, async (host, link) => {
+			const { port, server } = await kernelServer(() => {});
+			server.close();
+			await once(server, "close");
+			assert.equal(await Peer.connect(host, port).over, "ECONNREFUSED");
+			assert.deepEqual([link.gateway.counters().refused, link.gateway.counters().open], [1, 0]);
+		}));
+
+	test("goes where dial says, or nowhere", () => {
+		const asked: string[] = [];
+		let port = 0;
+		const dial: NonNullable<UserLinkOptions["dial"]> = (to, from) => {
+			asked.push(`${from.address} ${to.address}:${to.port}`);
+			return to.port === 80 ? { address: "127.0.0.1", port } : null;
+		};
+		return withGuest({ dial }, async (host) => {
+			const { port: real, server } = await kernelServer((socket) => socket.end("found"));
+			port = real;
+			const peer = Peer.connect(host, 80, "203.0.113.9");
+			await peer.end;
+			assert.equal(Buffer.concat(peer.received).toString(), "found");
+			peer.socket.finish();
+			assert.equal(await Peer.connect(host, 443, "203.0.113.9").over, "ECONNREFUSED");
+			assert.deepEqual(asked, ["10.0.2.15 203.0.113.9:80", "10.0.2.15 203.0.113.9:443"]);
+			server.close();
+		});
+	});
+
+	test("sees the other side's reset as a reset", () =>
+		withGuest({}, async (host) => {
+			const { port, server } = await kernelServer((socket) => socket.once("data", () => socket.resetAndDestroy()));
+			const peer = Peer.connect(host, port);
+			await peer.opened;
+			peer.write(Buffer.from("x"));
+			assert.equal(await peer.over, "ECONNRESET");
+			server.close();
+		}));
+});
+
+describe("a gateway", () => {
+	test("turns away what is beyond its limit of connections, and counts it", () =>
+		withGuest({ maxConnections: 1 }, async (host, link) => {
+			const listener = listen(host, 80);
+			const { port } = await link.gateway.publish({ port: 0, to: 80 });
+			const first = net.connect(port, "127.0.0.1");
+			await listener.next();
+			await assert.rejects(once(net.connect(port, "127.0.0.1"), "end"), { code: "ECONNRESET" });
+			assert.equal(await Peer.connect(host, port).over, "ECONNREFUSED");
+			assert.equal(link.gateway.counters().full, 2);
+			first.destroy();
+		}));
+
+	test("that is closed resets its connections and gives its ports back", async () => {
+		let port = 0;
+		let client: net.Socket | null = null;
+		await withGuest({}, async (host, link) => {
+			const listener = listen(host, 80);
+			({ port } = await link.gateway.publish({ port: 0, to: 80 }));
+			client = net.connect(port, "127.0.0.1");
+			client.on("error", () => {});
+			await listener.next();
+		});
+		await until(() => client!.closed);
+		await assert.rejects(once(net.connect(port, "127.0.0.1"), "connect"), { code: "ECONNREFUSED" });
+	});
+});
