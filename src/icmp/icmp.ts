@@ -167,7 +167,8 @@ export class Icmp implements Transport {
 		}
 		const word = get16(u8, start);
 		u8[start] = icmp.ECHO_REPLY;
-		icmp.setChecksumField(u8, start, update16(icmp.checksumField(u8, start), word, get16(u8, start)));
+		// ffff for 0, which is the same in ones-complement but for a message that is nothing but zeros now.
+		icmp.setChecksumField(u8, start, update16(icmp.checksumField(u8, start), word, get16(u8, start)) || 0xffff);
 		counters.echoAnswered++;
 		this.#ip.output(page, start, packet.length, packet.dst3, packet.src3, ipv4.PROTOCOL_ICMP, 0);
 		return taken;

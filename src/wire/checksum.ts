@@ -97,7 +97,8 @@ export function checksum(u8: Uint8Array, start: number, length: number, initial:
 }
 
 /**
- * The checksum after one 16-bit word under it changed (RFC 1624, equation 3: right where RFC 1141 is not).
+ * The checksum after one 16-bit word under it changed (RFC 1624, equation 3: right where RFC 1141 is not). Data that are
+ * nothing but zeros after the change, which no IP or TCP header can be, need ffff where this gives 0.
  *
  * @param old The checksum as it stands in the header.
  */
