@@ -17,7 +17,7 @@
 import Module, { createRequire } from "node:module";
 import { join, resolve } from "node:path";
 import { MillraceError } from "../errors.ts";
-import { OPTIONS_VARIABLE } from "../node/run-options.ts";
+import { OPTIONS_VARIABLE, OWNER_VARIABLE } from "../node/run-options.ts";
 import { parseRun } from "./options.ts";
 
 /** Not in the type library, but in every version since 0.x: it runs the program that `process.argv[1]` names. */
@@ -33,14 +33,18 @@ export async function run(words: readonly string[]): Promise<void> {
 	const path = resolve(script);
 	mustExist(script, path);
 
-	const before = process.env[OPTIONS_VARIABLE];
+	// The variables are only for the preload: the program and what it starts see the environment that the command was given.
+	const before = { [OPTIONS_VARIABLE]: process.env[OPTIONS_VARIABLE], [OWNER_VARIABLE]: process.env[OWNER_VARIABLE] };
 	process.env[OPTIONS_VARIABLE] = JSON.stringify(options);
+	delete process.env[OWNER_VARIABLE];
+	// In this order: the gateway must have seen `net` as it was before register changes it.
 	const { startFromEnvironment } = await import("../node/from-environment.ts");
-	const { ready } = startFromEnvironment();
-	await ready;
+	await startFromEnvironment().ready;
 	await import("../node/register.ts");
-	if (before === undefined) delete process.env[OPTIONS_VARIABLE];
-	else process.env[OPTIONS_VARIABLE] = before;
+	for (const [name, value] of Object.entries(before)) {
+		if (value === undefined) delete process.env[name];
+		else process.env[name] = value;
+	}
 
 	process.argv.splice(1, process.argv.length, path, ...args);
 	// On a turn of its own: what the program throws is its own uncaught exception, not a rejection of this function.

@@ -22,7 +22,7 @@ export interface RunningStack {
 	readonly kind: RunHost["kind"];
 	/** Which link was taken, with which addresses, and why. */
 	readonly description: string;
-	/** Settles when the ports that the options name are published; rejects if one cannot be had. */
+	/** Settles when the ports that the options name are published. If one cannot be had, the process says so and ends with code 2. */
 	readonly ready: Promise<void>;
 }
 
@@ -49,11 +49,7 @@ function start(options: RunOptions): RunningStack {
 	let ready = Promise.resolve();
 	if (gateway === null) host.onListen = (port) => opened(port, `${address}:${port}`);
 	else if (options.publish.length === 0) publishAll(host, gateway, opened);
-	else {
-		ready = publishOnly(gateway, options, opened);
-		// Whoever waits for it hears of a failure; if nobody does, it is said here, and the process goes on without the port.
-		ready.catch(() => {});
-	}
+	else ready = publishOnly(gateway, options, opened);
 
 	const figures = options.stats ? showFigures(() => figuresOf(host), complain) : null;
 	atEnd(async () => {
@@ -88,9 +84,14 @@ function publishAll(host: Host, gateway: Gateway, opened: (port: number, at: str
 }
 
 async function publishOnly(gateway: Gateway, options: RunOptions, opened: (port: number, at: string) => void): Promise<void> {
-	for (const publication of options.publish) {
-		const { port } = await gateway.publish(publication);
-		opened(publication.to, `${publication.address}:${port}`);
+	try {
+		for (const publication of options.publish) {
+			const { port } = await gateway.publish(publication);
+			opened(publication.to, `${publication.address}:${port}`);
+		}
+	} catch (error) {
+		process.stderr.write(`${(error as Error).message}\n`);
+		process.exit(2);
 	}
 }
 

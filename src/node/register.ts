@@ -14,10 +14,8 @@ import { MillraceError } from "../errors.ts";
 import { type RunningStack, startFromEnvironment } from "./from-environment.ts";
 import { installPatch } from "./patch.ts";
 import { Shared } from "./policy.ts";
-import { OPTIONS_VARIABLE, parseRunOptions } from "./run-options.ts";
+import { OPTIONS_VARIABLE, OWNER_VARIABLE, parseRunOptions } from "./run-options.ts";
 
-/** Names the process that has the stack, for its children. */
-const OWNER_VARIABLE = "MILLRACE_OWNER";
 const debug = debuglog("millrace");
 
 let stack: RunningStack | null = null;
