@@ -1,0 +1,63 @@
+/**
+ * Node's sockets as pipes for `streamLink`: TCP and UNIX sockets (or any duplex stream) for frames behind lengths, UDP for one frame
+ * a datagram.
+ *
+ * Hides events and back-pressure of Node's streams; the link itself decides what is dropped when `pending` grows.
+ */
+import type { Socket as DatagramSocket, RemoteInfo } from "node:dgram";
+import type { Duplex } from "node:stream";
+import type { Pipe } from "../link/stream.ts";
+
+/** A duplex stream as a pipe; `net.Socket` also keeps the process alive, or not, as the host asks. For `-netdev stream` of QEMU. */
+export function socketPipe(socket: Duplex & { ref?(): unknown; unref?(): unknown }): Pipe {
+	return {
+		start(events) {
+			let failure: Error | undefined;
+			socket.on("data", (bytes: Uint8Array) => events.arrived(bytes));
+			socket.on("error", (error) => {
+				failure = error;
+			});
+			socket.on("end", () => socket.destroy());
+			socket.on("close", () => events.closed(failure));
+		},
+		write: (bytes) => void socket.write(bytes),
+		get pending() {
+			return socket.writableLength;
+		},
+		ref: () => void socket.ref?.(),
+		unref: () => void socket.unref?.(),
+		close: () => void socket.destroy(),
+	};
+}
+
+/** A bound UDP socket that sends to one peer, and takes datagrams from that peer only. For `-netdev dgram` of QEMU. */
+export function datagramPipe(socket: DatagramSocket, peer: { readonly address: string; readonly port: number }): Pipe {
+	let closed = false;
+	let pending = 0;
+	return {
+		start(events) {
+			socket.on("message", (bytes: Uint8Array, from: RemoteInfo) => {
+				if (from.port === peer.port && from.address === peer.address) events.arrived(bytes);
+			});
+			socket.on("error", (error) => events.closed(error));
+			socket.on("close", () => events.closed());
+		},
+		write(bytes) {
+			if (closed) return;
+			pending += bytes.length;
+			// An error here is a lost datagram, such as a peer that is not there yet: nothing that a network would report.
+			socket.send(bytes, peer.port, peer.address, () => {
+				pending -= bytes.length;
+			});
+		},
+		get pending() {
+			return pending;
+		},
+		ref: () => void socket.ref(),
+		unref: () => void socket.unref(),
+		close() {
+			if (!closed) socket.close();
+			closed = true;
+		},
+	};
+}

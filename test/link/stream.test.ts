@@ -1,0 +1,324 @@
+import assert from "node:assert/strict";
+import { createSocket } from "node:dgram";
+import { once } from "node:events";
+import net from "node:net";
+import { describe, test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
+import fc from "fast-check";
+import { WebSocket, WebSocketServer } from "ws";
+import {
+	type Pipe,
+	type PipeEvents,
+	type StreamLinkOptions,
+	streamLink,
+	type WebSocketLike,
+	webSocketPipe,
+} from "../../src/link/stream.ts";
+import { datagramPipe, socketPipe } from "../../src/node/pipe.ts";
+import { nodeRuntime } from "../../src/node/runtime.ts";
+import { makePool, Speaker } from "../helpers/memory-bench.ts";
+import { VirtualClock } from "../helpers/runtime.ts";
+import { type LinkBench, linkCompliance, testFrame } from "./compliance.ts";
+
+/** One end of a pipe in memory; what is written to it can be looked at, and anything can be made to arrive. */
+class TestPipe implements Pipe {
+	readonly written: Uint8Array[] = [];
+	pending = 0;
+	events: PipeEvents | null = null;
+	closes = 0;
+	start(events: PipeEvents): void {
+		this.events = events;
+	}
+	write(bytes: Uint8Array): void {
+		this.written.push(bytes);
+	}
+	close(): void {
+		this.closes++;
+	}
+}
+
+function framed(...frames: readonly Uint8Array[]): Uint8Array {
+	return new Uint8Array(
+		Buffer.concat(frames.flatMap((frame) => [Buffer.from([0, frame.length >> 16, frame.length >> 8, frame.length & 255]), frame])),
+	);
+}
+
+/** The other end, which parses by itself. */
+class Framer {
+	#bytes = Buffer.alloc(0);
+	add(bytes: Uint8Array): void {
+		this.#bytes = Buffer.concat([this.#bytes, bytes]);
+	}
+	next(): Uint8Array | null {
+		if (this.#bytes.length < 4 || this.#bytes.length < 4 + this.#bytes.readUInt32BE()) return null;
+		const end = 4 + this.#bytes.readUInt32BE();
+		const frame = Uint8Array.from(this.#bytes.subarray(4, end));
+		this.#bytes = this.#bytes.subarray(end);
+		return frame;
+	}
+}
+
+function memoryPipeBench(options: StreamLinkOptions, pieces: number): () => Promise<LinkBench> {
+	return async () => {
+		const clock = new VirtualClock();
+		const pipe = new TestPipe();
+		const framer = new Framer();
+		const message = options.framing === "message";
+		return {
+			link: streamLink(pipe, options),
+			runtime: clock.runtime,
+			settle: async () => clock.advance(1000),
+			peer: {
+				send(frame) {
+					const bytes = message ? frame : framed(frame);
+					if (pipe.closes > 0) return;
+					for (let at = 0; at < bytes.length; at += pieces) pipe.events?.arrived(bytes.subarray(at, at + pieces));
+				},
+				async receive() {
+					if (message) return pipe.written.shift() ?? null;
+					for (const bytes of pipe.written.splice(0)) framer.add(bytes);
+					return framer.next();
+				},
+				close: () => pipe.events?.closed(),
+			},
+		};
+	};
+}
+
+async function socketBench(): Promise<LinkBench> {
+	const framer = new Framer();
+	const server = net.createServer().listen(0, "127.0.0.1");
+	await once(server, "listening");
+	const near = net.connect((server.address() as net.AddressInfo).port, "127.0.0.1");
+	const [far] = (await once(server, "connection")) as [net.Socket];
+	far.on("data", (bytes) => framer.add(bytes));
+	far.on("error", () => {});
+	return {
+		link: streamLink(socketPipe(near)),
+		runtime: nodeRuntime(),
+		settle: () => sleep(3),
+		peer: {
+			send: (frame) => void far.write(framed(frame)),
+			receive: async () => framer.next(),
+			close() {
+				far.destroy();
+				near.destroy();
+				server.close();
+			},
+		},
+	};
+}
+
+async function datagramBench(): Promise<LinkBench> {
+	const heard: Uint8Array[] = [];
+	const near = createSocket("udp4").bind(0, "127.0.0.1");
+	const far = createSocket("udp4").bind(0, "127.0.0.1");
+	await Promise.all([once(near, "listening"), once(far, "listening")]);
+	const stranger = createSocket("udp4");
+	far.on("message", (bytes) => void heard.push(Uint8Array.from(bytes)));
+	let open = true;
+	return {
+		link: streamLink(datagramPipe(near, { address: "127.0.0.1", port: far.address().port }), { framing: "message" }),
+		runtime: nodeRuntime(),
+		settle: () => sleep(3),
+		async opened({ runtime: _ }) {
+			stranger.send(new Uint8Array(60), near.address().port, "127.0.0.1"); // nobody listens to it
+		},
+		peer: {
+			send(frame) {
+				try {
+					far.send(frame, near.address().port, "127.0.0.1");
+				} catch {} // near is closed: no such address any more
+			},
+			receive: async () => heard.shift() ?? null,
+			close() {
+				if (!open) return;
+				open = false;
+				far.close();
+				stranger.close();
+			},
+		},
+	};
+}
+
+async function webSocketBench(): Promise<LinkBench> {
+	const heard: Uint8Array[] = [];
+	const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+	await once(server, "listening");
+	const near = new WebSocket(`ws://127.0.0.1:${(server.address() as net.AddressInfo).port}`);
+	const [far] = (await once(server, "connection")) as [WebSocket];
+	far.on("message", (data) => void heard.push(Uint8Array.from(data as Buffer)));
+	await once(near, "open");
+	return {
+		link: streamLink(webSocketPipe(near as unknown as WebSocketLike), { framing: "message" }),
+		runtime: nodeRuntime(),
+		settle: () => sleep(3),
+		peer: {
+			send: (frame) => far.send(frame),
+			receive: async () => heard.shift() ?? null,
+			close() {
+				near.terminate();
+				far.terminate();
+				server.close();
+			},
+		},
+	};
+}
+
+linkCompliance("a stream link, all at once", memoryPipeBench({}, 1 << 20));
+linkCompliance("a stream link, byte by byte", memoryPipeBench({}, 1));
+linkCompliance("a stream link of long frames, in pieces of 777 bytes", memoryPipeBench({ mtu: 65535, medium: "ip" }, 777), {
+	sizes: [1986, 1987, 9000],
+});
+linkCompliance("a message link", memoryPipeBench({ framing: "message", mtu: 9000 }, 1 << 20), { sizes: [1986, 1987] });
+linkCompliance("a stream link over TCP", socketBench);
+linkCompliance("a message link over UDP", datagramBench);
+linkCompliance("a message link over a WebSocket", webSocketBench);
+
+describe("a stream link", () => {
+	function make(options: StreamLinkOptions = {}, pages = 64) {
+		const clock = new VirtualClock();
+		const pipe = new TestPipe();
+		const pool = makePool(pages);
+		const link = streamLink(pipe, options);
+		const failures: Error[] = [];
+		const speaker = new Speaker(link, { pool, runtime: clock.runtime }, true);
+		link.open({ pool, runtime: clock.runtime, wake() {}, failed: (error) => void failures.push(error) });
+		return { pipe, pool, link, speaker, failures };
+	}
+
+	test("finds the frames however the stream is cut", () => {
+		fc.assert(
+			fc.property(
+				fc.array(fc.nat(4000), { maxLength: 20 }),
+				fc.array(fc.integer({ min: 1, max: 3000 }), { minLength: 1 }),
+				(sizes, cuts) => {
+					const { pipe, pool, link, speaker } = make({ mtu: 4000, medium: "ip" });
+					const frames = sizes.map((size, i) => new Uint8Array(size).map((_, at) => at * 3 + i));
+					const bytes = framed(...frames);
+					const got: Uint8Array[] = [];
+					for (let at = 0, i = 0; at < bytes.length; i++) {
+						const end = at + cuts[i % cuts.length]!;
+						pipe.events!.arrived(bytes.subarray(at, end));
+						got.push(...speaker.receive().map((frame) => frame.bytes));
+						at = end;
+					}
+					assert.deepEqual(
+						got,
+						frames.filter((frame) => frame.length > 0),
+					);
+					link.close();
+					assert.equal(pool.inUse, 0);
+				},
+			),
+		);
+	});
+
+	test("lets frames pass that are too long for its MTU, and keeps its place", () => {
+		const { pipe, link, speaker } = make();
+		const good = testFrame(link, 100, 1);
+		pipe.events!.arrived(framed(new Uint8Array(60_000), good));
+		assert.deepEqual(
+			speaker.receive().map((frame) => frame.bytes),
+			[good],
+		);
+		assert.equal(link.counters().rxDropSize, 1);
+	});
+
+	test("fails on a length that no frame can have", () => {
+		const { pipe, failures, pool } = make();
+		pipe.events!.arrived(framed(new Uint8Array(60)));
+		pipe.events!.arrived(new TextEncoder().encode("GET / HTTP/1.1\r\n"));
+		assert.equal(failures.length, 1);
+		assert.equal((failures[0] as NodeJS.ErrnoException).code, "MILLRACE_FRAMING");
+		assert.equal(pipe.closes, 1);
+		assert.equal(pool.inUse, 0);
+		pipe.events!.closed();
+		assert.equal(failures.length, 1);
+	});
+
+	test("gives back the pages of a frame whose end never comes", () => {
+		const { pipe, link, pool } = make();
+		pipe.events!.arrived(framed(new Uint8Array(1400)).subarray(0, 700));
+		assert.equal(pool.inUse, 1);
+		link.close();
+		assert.equal(pool.inUse, 0);
+	});
+
+	test("drops a frame whose pages were taken while it came, and keeps its place", () => {
+		const { pipe, link, pool, speaker } = make({ mtu: 9000 }, 8);
+		const bytes = framed(new Uint8Array(9000), testFrame(link, 100, 1));
+		pipe.events!.arrived(bytes.subarray(0, 3000));
+		const held: number[] = [];
+		for (let page = pool.alloc(); page !== 0; page = pool.alloc()) held.push(page);
+		pipe.events!.arrived(bytes.subarray(3000, 8000));
+		for (const page of held) pool.release(page);
+		pipe.events!.arrived(bytes.subarray(8000));
+		assert.equal(link.counters().rxDropNoPage, 1);
+		assert.equal(speaker.receive().length, 1);
+		assert.equal(pool.inUse, 0);
+	});
+
+	test("drops what a slow pipe would have to keep beyond the backlog", () => {
+		for (const framing of ["length", "message"] as const) {
+			const { pipe, link, speaker, pool } = make({ framing, backlog: 1000 });
+			pipe.pending = 700;
+			speaker.send(new Uint8Array(400));
+			speaker.send(new Uint8Array(200));
+			assert.equal(pipe.written.length, 1);
+			const { txDropFull, txFrames } = link.counters();
+			assert.deepEqual({ txDropFull, txFrames }, { txDropFull: 1, txFrames: 1 });
+			assert.equal(pool.inUse, 0);
+		}
+	});
+
+	test("sends a batch as one write", () => {
+		const { pipe, link, speaker } = make();
+		const frames = [testFrame(link, 60, 0), testFrame(link, 1514, 1), testFrame(link, 61, 2)];
+		for (const frame of frames) assert.ok(speaker.batch.add(frame, 0));
+		link.transmit(speaker.batch);
+		assert.deepEqual(pipe.written, [framed(...frames)]);
+	});
+
+	test("says what is wrong with its options", () => {
+		const pipe = new TestPipe();
+		for (const wrong of [
+			{ framing: "morse" },
+			{ medium: "air" },
+			{ mtu: 1 },
+			{ capacity: 0 },
+			{ backlog: 0 },
+			{ mac: new Uint8Array(5) },
+		]) {
+			assert.throws(() => streamLink(pipe, wrong as StreamLinkOptions), { code: "MILLRACE_BAD_OPTION" });
+		}
+	});
+});
+
+test("a WebSocket that is not open yet keeps what is sent, in order, and counts it as pending", () => {
+	const sent: Uint8Array[] = [];
+	const listeners = new Map<string, (event: { data: unknown }) => void>();
+	const socket = {
+		binaryType: "blob",
+		bufferedAmount: 0,
+		readyState: 0,
+		send: (bytes: Uint8Array) => void sent.push(bytes),
+		close() {},
+		addEventListener: (type: string, listener: (event: { data: unknown }) => void) => void listeners.set(type, listener),
+	};
+	const arrived: Uint8Array[] = [];
+	const pipe = webSocketPipe(socket);
+	pipe.start({ arrived: (bytes) => void arrived.push(bytes), closed() {} });
+	pipe.write(Uint8Array.of(1));
+	pipe.write(Uint8Array.of(2, 3));
+	assert.equal(pipe.pending, 3);
+	socket.readyState = 1;
+	listeners.get("open")!({ data: null });
+	pipe.write(Uint8Array.of(4));
+	assert.deepEqual(sent, [Uint8Array.of(1), Uint8Array.of(2, 3), Uint8Array.of(4)]);
+	assert.equal(pipe.pending, 0);
+	assert.equal(socket.binaryType, "arraybuffer");
+	listeners.get("message")!({ data: Uint8Array.of(9).buffer });
+	listeners.get("message")!({ data: "text" });
+	assert.deepEqual(arrived, [Uint8Array.of(9)]);
+});
