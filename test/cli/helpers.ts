@@ -21,9 +21,10 @@ export interface Running {
 	outcome: Promise<Outcome>;
 }
 
-/** Starts `millrace ...words`. */
-export function start(words: readonly string[], env: Record<string, string> = {}): Running {
-	const child = spawn(process.execPath, [MAIN, ...words], { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+/** Starts `millrace ...words`, its command line put behind `prefix`. */
+export function start(words: readonly string[], env: Record<string, string> = {}, prefix: readonly string[] = []): Running {
+	const [command, ...args] = [...prefix, process.execPath, MAIN, ...words] as [string, ...string[]];
+	const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
 	let stdout = "";
 	let stderr = "";
 	const checks = new Set<() => void>();
@@ -55,6 +56,6 @@ export function start(words: readonly string[], env: Record<string, string> = {}
 }
 
 /** Runs `millrace ...words` to its end. */
-export function millrace(words: readonly string[], env: Record<string, string> = {}): Promise<Outcome> {
-	return start(words, env).outcome;
+export function millrace(words: readonly string[], env: Record<string, string> = {}, prefix: readonly string[] = []): Promise<Outcome> {
+	return start(words, env, prefix).outcome;
 }

@@ -1,5 +1,4 @@
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
@@ -64,23 +63,15 @@ test("a device or a network that is taken is one line and exit code 2, and the o
 });
 
 test("without the privilege, --link tap is one line and exit code 2, and the default is user, with the reason", async () => {
-	const main = new URL("../../src/cli/main.js", import.meta.url).pathname;
-	const script = 'process.exit(require("node:net").isIP("::1") - 6)';
 	const path = join(dir, "exit.cjs");
-	writeFileSync(path, script);
-	const run = async (words: string[]): Promise<{ code: number; stderr: string }> => {
-		const child = spawn(process.execPath, [main, "run", ...words, path], { stdio: ["ignore", "inherit", "pipe"], uid: 65534, gid: 65534 });
-		let stderr = "";
-		child.stderr.setEncoding("utf8").on("data", (text: string) => {
-			stderr += text;
-		});
-		const [code] = await once(child, "close");
-		return { code, stderr };
-	};
-	const tap = await run(["--link", "tap"]);
-	assert.match(tap.stderr, /^millrace: cannot create TAP device [^\n]*permission denied[^\n]*--link user\n$/i);
+	writeFileSync(path, "process.exit(5)");
+	const lacking = ["setpriv", "--bounding-set=-net_admin"];
+	const tap = await millrace(["run", "--link", "tap", path], {}, lacking);
+	assert.match(tap.stderr, /^millrace: cannot create TAP device [^\n]*not permitted[^\n]*--link user\n$/i);
 	assert.equal(tap.code, 2);
-	const any = await run([]);
+	const any = await millrace(["run", path], {}, lacking);
 	assert.match(any.stderr, /^millrace: link user \(no TAP device: [^\n]+\n$/);
-	assert.equal(any.code, 0);
+	assert.equal(any.code, 5);
+	const doctor = await millrace(["doctor"], {}, lacking);
+	assert.match(doctor.stdout, /^link tap +no +not permitted[^\n]*\nlink user +yes .*\ndefault link +user\n$/ms);
 });
