@@ -16,26 +16,15 @@
  * frame, it waits in the slots.
  *
  * Outward the header is a part of its own rather than bytes in front of the frame: those may belong to somebody else.
+ *
+ * What it costs, measured on Node 20: 0.3 to 0.4 us more for a small frame each way than without offloads (tap-queue.ts). It
+ * pays for bulk, where a frame carries many segments; hence an option.
  */
 import { BATCH_CAPACITY, type Batch, FRAME_CHECKED, FRAME_MORE, FRAME_PARTIAL_CHECKSUM } from "../memory/batch.ts";
 import { PAGE_SIZE, type PagePool } from "../memory/pages.ts";
-import { PageAddresses } from "../sys/address.ts";
-import { EAGAIN } from "../sys/errno.ts";
 import { Iovecs } from "../sys/iovec.ts";
-import { type Libc, libc } from "../sys/libc.ts";
-import {
-	countLoss,
-	DRAINED,
-	FRAME_MAX,
-	FRAME_OFFSET,
-	GONE,
-	gone,
-	READY,
-	runLength,
-	STARVED,
-	type TapCounters,
-	type TapQueue,
-} from "./tap-queue.ts";
+import { FRAME_OFFSET, FRAME_ROOM } from "./frames.ts";
+import { READY, REFUSED, STARVED, type TapCounters, TapQueue } from "./tap-queue.ts";
 
 /** struct virtio_net_hdr, little-endian: flags, gso_type, hdr_len (16), gso_size (16), csum_start (16), csum_offset (16). */
 const HEADER = 10;
@@ -47,7 +36,7 @@ const GSO_TCPV6 = 4;
 const GSO_UDP_L4 = 5;
 
 /** Pages that hold the longest frame: 14 bytes of Ethernet, a VLAN tag, and an IP packet of 65535 bytes. */
-const SLOTS = 1 + Math.ceil((18 + 65535 - FRAME_MAX) / PAGE_SIZE);
+const SLOTS = 1 + Math.ceil((18 + 65535 - FRAME_ROOM) / PAGE_SIZE);
 
 const ETHERNET = 14;
 const IPV4 = 0x0800;
@@ -55,15 +44,7 @@ const IPV6 = 0x86dd;
 const TCP = 6;
 const UDP = 17;
 
-export class OffloadTapQueue implements TapQueue {
-	state = READY;
-	stalled = false;
-	readonly #fd: number;
-	readonly #pool: PagePool;
-	readonly #u8: Uint8Array;
-	readonly #counters: TapCounters;
-	readonly #addresses: PageAddresses;
-	readonly #libc: Libc;
+export class OffloadTapQueue extends TapQueue {
 	readonly #slots = new Int32Array(SLOTS);
 	readonly #slotParts = new Iovecs(SLOTS);
 	/** Slots 0 to this, exclusive, have no page. */
@@ -73,14 +54,9 @@ export class OffloadTapQueue implements TapQueue {
 	readonly #header = new Uint8Array(new ArrayBuffer(HEADER));
 	readonly #parts = new Iovecs(1 + BATCH_CAPACITY);
 
-	constructor(fd: number, pool: PagePool, counters: TapCounters) {
-		this.#fd = fd;
-		this.#pool = pool;
-		this.#u8 = pool.u8;
-		this.#counters = counters;
-		this.#addresses = new PageAddresses(pool);
-		this.#libc = libc();
-		this.#parts.set(0, this.#libc.address(this.#header), HEADER);
+	constructor(fd: number, limit: number, pool: PagePool, counters: TapCounters) {
+		super(fd, limit, pool, counters);
+		this.#parts.set(0, this.libc.address(this.#header), HEADER);
 	}
 
 	receive(batch: Batch, time: number): number {
@@ -96,13 +72,13 @@ export class OffloadTapQueue implements TapQueue {
 	/** Reads a frame into the slots. */
 	#read(): boolean {
 		if (!this.#fill()) {
-			this.#counters.rxNoPage++;
+			this.counters.rxNoPage++;
 			this.state = STARVED;
 			return false;
 		}
-		const bytes = this.#libc.readv(this.#fd, this.#slotParts.bytes, SLOTS);
+		const bytes = this.libc.readv(this.fd, this.#slotParts.bytes, SLOTS);
 		if (bytes <= HEADER) {
-			this.state = bytes < 0 && gone(this.#libc.errno()) ? GONE : DRAINED;
+			this.state = this.afterRead(bytes);
 			return false;
 		}
 		this.#waiting = bytes - HEADER;
@@ -112,12 +88,12 @@ export class OffloadTapQueue implements TapQueue {
 	/** Gives each slot a page. From the last empty one on, so that those without stay the first ones when pages run out. */
 	#fill(): boolean {
 		while (this.#empty > 0) {
-			const page = this.#pool.alloc();
+			const page = this.pool.alloc();
 			if (page === 0) return false;
 			const i = --this.#empty;
-			const start = this.#pool.address(page) + (i === 0 ? FRAME_OFFSET - HEADER : 0);
+			const start = this.pool.address(page) + (i === 0 ? FRAME_OFFSET - HEADER : 0);
 			this.#slots[i] = page;
-			this.#slotParts.set(i, this.#addresses.of(page, start), i === 0 ? FRAME_MAX + HEADER : PAGE_SIZE);
+			this.#slotParts.set(i, this.addresses.of(page, start), i === 0 ? FRAME_ROOM + HEADER : PAGE_SIZE);
 		}
 		return true;
 	}
@@ -125,69 +101,41 @@ export class OffloadTapQueue implements TapQueue {
 	/** Moves the frame from the slots to the batch. False when it must wait for the next batch. */
 	#deliver(batch: Batch, time: number): boolean {
 		const bytes = this.#waiting;
-		const entries = bytes <= FRAME_MAX ? 1 : 1 + Math.ceil((bytes - FRAME_MAX) / PAGE_SIZE);
+		const entries = bytes <= FRAME_ROOM ? 1 : 1 + Math.ceil((bytes - FRAME_ROOM) / PAGE_SIZE);
 		if (entries > batch.capacity) {
-			this.#counters.rxTooLong++;
+			this.counters.rxTooLong++;
 			this.#waiting = 0;
 			return true;
 		}
 		const first = batch.count;
 		if (entries > batch.capacity - first) return false;
-		const start = this.#pool.address(this.#slots[0]!) + FRAME_OFFSET;
+		const start = this.pool.address(this.#slots[0]!) + FRAME_OFFSET;
 		const header = start - HEADER;
-		const vouched = this.#u8[header]!;
+		const { u8 } = this.pool;
+		const vouched = u8[header]!;
 		const flags =
 			((vouched & (NEEDS_CSUM | DATA_VALID)) !== 0 ? FRAME_CHECKED : 0) | ((vouched & NEEDS_CSUM) !== 0 ? FRAME_PARTIAL_CHECKSUM : 0);
 		let rest = bytes;
 		for (let i = 0; i < entries; i++) {
 			const page = this.#slots[i]!;
-			const length = Math.min(rest, i === 0 ? FRAME_MAX : PAGE_SIZE);
+			const length = Math.min(rest, i === 0 ? FRAME_ROOM : PAGE_SIZE);
 			rest -= length;
-			batch.push(page, i === 0 ? start : this.#pool.address(page), length, time, rest > 0 ? flags | FRAME_MORE : flags);
+			batch.push(page, i === 0 ? start : this.pool.address(page), length, time, rest > 0 ? flags | FRAME_MORE : flags);
 		}
-		if (this.#u8[header + 1] !== GSO_NONE) batch.segment[first] = this.#u8[header + 4]! | (this.#u8[header + 5]! << 8);
+		if (u8[header + 1] !== GSO_NONE) batch.segment[first] = u8[header + 4]! | (u8[header + 5]! << 8);
 		this.#empty = entries;
 		this.#waiting = 0;
-		this.#counters.rxFrames++;
-		this.#counters.rxBytes += bytes;
+		this.counters.rxFrames++;
+		this.counters.rxBytes += bytes;
 		return true;
 	}
 
-	transmit(batch: Batch): number {
-		const count = batch.count;
-		let bytes = 0;
-		let sent = 0;
-		let i = 0;
-		this.stalled = false;
-		while (i < count) {
-			const parts = runLength(batch, i);
-			if (!this.#describe(batch, i)) {
-				this.#counters.txRejected++;
-				i += parts;
-				continue;
-			}
-			for (let k = 0; k < parts; k++)
-				this.#parts.set(k + 1, this.#addresses.of(batch.page[i + k]!, batch.start[i + k]!), batch.length[i + k]!);
-			const written = this.#libc.writev(this.#fd, this.#parts.bytes, parts + 1);
-			if (written >= 0) {
-				bytes += written - HEADER;
-				sent++;
-			} else {
-				const errno = this.#libc.errno();
-				if (errno === EAGAIN) {
-					this.#counters.txStalled++;
-					this.stalled = true;
-					break;
-				}
-				if (gone(errno)) this.state = GONE;
-				countLoss(this.#counters, errno);
-			}
-			i += parts;
-		}
-		this.#counters.txFrames += sent;
-		this.#counters.txBytes += bytes;
-		batch.drop(i);
-		return i;
+	protected send(batch: Batch, first: number, parts: number): number {
+		if (!this.#describe(batch, first)) return REFUSED;
+		for (let i = 0; i < parts; i++)
+			this.#parts.set(i + 1, this.addresses.of(batch.page[first + i]!, batch.start[first + i]!), batch.length[first + i]!);
+		const written = this.libc.writev(this.fd, this.#parts.bytes, parts + 1);
+		return written < 0 ? written : written - HEADER;
 	}
 
 	/** Writes the header for the frame that begins with entry `i`. False if it cannot be done what the frame asks for. */
@@ -198,7 +146,7 @@ export class OffloadTapQueue implements TapQueue {
 			header.fill(0);
 			return segment === 0;
 		}
-		const u8 = this.#u8;
+		const { u8 } = this.pool;
 		const at = batch.start[i]!;
 		const length = batch.length[i]!;
 		if (length < ETHERNET + 20) return false;
@@ -222,7 +170,7 @@ export class OffloadTapQueue implements TapQueue {
 	}
 
 	close(): void {
-		for (let i = this.#empty; i < SLOTS; i++) this.#pool.release(this.#slots[i]!);
+		for (let i = this.#empty; i < SLOTS; i++) this.pool.release(this.#slots[i]!);
 		this.#empty = SLOTS;
 		this.#waiting = 0;
 	}

@@ -10,16 +10,15 @@
  * the one way to save here is to make fewer calls: see `state`, and tap-offload.ts.
  */
 import { BATCH_CAPACITY, type Batch, FRAME_MORE } from "../memory/batch.ts";
-import { PAGE_SIZE, type PagePool } from "../memory/pages.ts";
+import type { PagePool } from "../memory/pages.ts";
 import { PageAddresses } from "../sys/address.ts";
-import { EAGAIN, EBADF, EBADFD, EIO, ENOBUFS } from "../sys/errno.ts";
+import { EAGAIN, EBADFD, EINVAL, EIO, ENOBUFS } from "../sys/errno.ts";
 import { Iovecs } from "../sys/iovec.ts";
 import { type Libc, libc } from "../sys/libc.ts";
+import { FRAME_OFFSET, FRAME_ROOM, frameBytes, frameEntries } from "./frames.ts";
 
-/** Where in its page a received frame begins: the IP header behind 14 bytes of Ethernet lands on a word. */
-export const FRAME_OFFSET = 62;
-/** The longest frame that fits a page. */
-export const FRAME_MAX = PAGE_SIZE - FRAME_OFFSET;
+/** Bytes of the longest frame that stands for several segments: Ethernet, and what an IP length field can say. */
+const SEGMENTED_MAX = 14 + 65535;
 
 /** More frames may be waiting. */
 export const READY = 0;
@@ -46,71 +45,46 @@ export class TapCounters {
 	txNoMemory = 0;
 	/** Frames lost because the interface was down. */
 	txDown = 0;
-	/** Frames that the kernel did not want: shorter than an Ethernet header, say. */
+	/** Frames lost because they cannot be sent: longer than the MTU allows, or shorter than an Ethernet header. */
 	txRejected = 0;
 }
 
-export interface TapQueue {
+/** What `send` answers when a frame is not one that can be sent. */
+export const REFUSED = -2;
+
+/** One descriptor of a device. */
+export abstract class TapQueue {
 	/** READY, DRAINED, STARVED or GONE, as the last call left it. */
-	state: number;
-	/** The last `transmit` stopped because the device took no more. */
-	stalled: boolean;
-	/** As `Link.receive`; every frame is stamped with `time`. */
-	receive(batch: Batch, time: number): number;
-	/** As `Link.transmit`. */
-	transmit(batch: Batch): number;
-	/** Gives back the pages that it holds. */
-	close(): void;
-}
-
-/** A queue that moves each frame as it is, checksums complete. Those that come are at most FRAME_MAX bytes long. */
-export class PlainTapQueue implements TapQueue {
 	state = READY;
+	/** The last `transmit` stopped because the device took no more. */
 	stalled = false;
-	readonly #fd: number;
-	readonly #pool: PagePool;
-	readonly #counters: TapCounters;
-	readonly #addresses: PageAddresses;
-	readonly #libc: Libc;
-	readonly #parts = new Iovecs(BATCH_CAPACITY);
+	protected readonly fd: number;
+	protected readonly pool: PagePool;
+	protected readonly counters: TapCounters;
+	protected readonly addresses: PageAddresses;
+	protected readonly libc: Libc;
+	readonly #limit: number;
 
-	constructor(fd: number, pool: PagePool, counters: TapCounters) {
-		this.#fd = fd;
-		this.#pool = pool;
-		this.#counters = counters;
-		this.#addresses = new PageAddresses(pool);
-		this.#libc = libc();
+	/** @param limit Bytes of the longest frame that may be sent as one segment. */
+	constructor(fd: number, limit: number, pool: PagePool, counters: TapCounters) {
+		this.fd = fd;
+		this.#limit = limit;
+		this.pool = pool;
+		this.counters = counters;
+		this.addresses = new PageAddresses(pool);
+		this.libc = libc();
 	}
 
-	receive(batch: Batch, time: number): number {
-		const pool = this.#pool;
-		const before = batch.count;
-		const room = batch.capacity - before;
-		let bytes = 0;
-		this.state = READY;
-		for (let i = 0; i < room; i++) {
-			const page = pool.alloc();
-			if (page === 0) {
-				this.#counters.rxNoPage++;
-				this.state = STARVED;
-				break;
-			}
-			const start = pool.address(page) + FRAME_OFFSET;
-			const length = this.#libc.read(this.#fd, this.#addresses.of(page, start), FRAME_MAX);
-			if (length <= 0) {
-				this.state = length < 0 && gone(this.#libc.errno()) ? GONE : DRAINED;
-				pool.release(page);
-				break;
-			}
-			bytes += length;
-			batch.push(page, start, length, time);
-		}
-		const frames = batch.count - before;
-		this.#counters.rxFrames += frames;
-		this.#counters.rxBytes += bytes;
-		return frames;
-	}
+	/** As `Link.receive`; every frame is stamped with `time`. */
+	abstract receive(batch: Batch, time: number): number;
 
+	/** Writes the frame of entries `first` to `first + parts`. Returns its bytes, -1 with errno set, or REFUSED. */
+	protected abstract send(batch: Batch, first: number, parts: number): number;
+
+	/** Gives back the pages that it holds. */
+	abstract close(): void;
+
+	/** As `Link.transmit`. */
 	transmit(batch: Batch): number {
 		const count = batch.count;
 		let bytes = 0;
@@ -118,57 +92,78 @@ export class PlainTapQueue implements TapQueue {
 		let i = 0;
 		this.stalled = false;
 		while (i < count) {
-			const parts = (batch.flags[i]! & FRAME_MORE) === 0 ? 1 : runLength(batch, i);
-			const written =
-				parts === 1
-					? this.#libc.write(this.#fd, this.#addresses.of(batch.page[i]!, batch.start[i]!), batch.length[i]!)
-					: this.#gather(batch, i, parts);
+			const parts = (batch.flags[i]! & FRAME_MORE) === 0 ? 1 : frameEntries(batch, i);
+			const length = parts === 1 ? batch.length[i]! : frameBytes(batch, i, parts);
+			// The kernel would take a packet of any length from a device. (The list of parts has an end, too.)
+			const refused = length > (batch.segment[i] === 0 ? this.#limit : SEGMENTED_MAX) || parts > BATCH_CAPACITY;
+			const written = refused ? REFUSED : this.send(batch, i, parts);
 			if (written >= 0) {
 				bytes += written;
 				sent++;
 			} else {
-				const errno = this.#libc.errno();
+				const errno = written === REFUSED ? EINVAL : this.libc.errno();
 				if (errno === EAGAIN) {
-					this.#counters.txStalled++;
+					this.counters.txStalled++;
 					this.stalled = true;
 					break;
 				}
-				if (gone(errno)) this.state = GONE;
-				countLoss(this.#counters, errno);
+				if (errno === EBADFD) this.state = GONE;
+				if (errno === EBADFD || errno === EIO) this.counters.txDown++;
+				else if (errno === ENOBUFS) this.counters.txNoMemory++;
+				else this.counters.txRejected++;
 			}
 			i += parts;
 		}
-		this.#counters.txFrames += sent;
-		this.#counters.txBytes += bytes;
+		this.counters.txFrames += sent;
+		this.counters.txBytes += bytes;
 		batch.drop(i);
 		return i;
 	}
 
-	#gather(batch: Batch, first: number, parts: number): number {
+	/** The state after a read that gave no frame. Call it right after the read. */
+	protected afterRead(result: number): number {
+		return result < 0 && this.libc.errno() === EBADFD ? GONE : DRAINED;
+	}
+}
+
+/** A queue that moves each frame as it is, checksums complete. Those that come are at most FRAME_ROOM bytes long. */
+export class PlainTapQueue extends TapQueue {
+	readonly #parts = new Iovecs(BATCH_CAPACITY);
+
+	receive(batch: Batch, time: number): number {
+		const pool = this.pool;
+		const before = batch.count;
+		let bytes = 0;
+		this.state = READY;
+		while (batch.count < batch.capacity) {
+			const page = pool.alloc();
+			if (page === 0) {
+				this.counters.rxNoPage++;
+				this.state = STARVED;
+				break;
+			}
+			const start = pool.address(page) + FRAME_OFFSET;
+			const length = this.libc.read(this.fd, this.addresses.of(page, start), FRAME_ROOM);
+			if (length <= 0) {
+				this.state = this.afterRead(length);
+				pool.release(page);
+				break;
+			}
+			bytes += length;
+			batch.push(page, start, length, time);
+		}
+		const frames = batch.count - before;
+		this.counters.rxFrames += frames;
+		this.counters.rxBytes += bytes;
+		return frames;
+	}
+
+	protected send(batch: Batch, first: number, parts: number): number {
+		if (parts === 1) return this.libc.write(this.fd, this.addresses.of(batch.page[first]!, batch.start[first]!), batch.length[first]!);
 		for (let i = 0; i < parts; i++)
-			this.#parts.set(i, this.#addresses.of(batch.page[first + i]!, batch.start[first + i]!), batch.length[first + i]!);
-		return this.#libc.writev(this.#fd, this.#parts.bytes, parts);
+			this.#parts.set(i, this.addresses.of(batch.page[first + i]!, batch.start[first + i]!), batch.length[first + i]!);
+		return this.libc.writev(this.fd, this.#parts.bytes, parts);
 	}
 
 	close(): void {}
-}
-
-/** Entries of the frame that begins with entry `first`, at most BATCH_CAPACITY. A run that nobody ended ends with the batch. */
-export function runLength(batch: Batch, first: number): number {
-	const last = Math.min(batch.count, first + BATCH_CAPACITY) - 1;
-	let i = first;
-	while (i < last && (batch.flags[i]! & FRAME_MORE) !== 0) i++;
-	return i - first + 1;
-}
-
-/** Whether an error says that the interface behind the descriptor was removed. */
-export function gone(errno: number): boolean {
-	return errno === EBADFD || errno === EBADF;
-}
-
-/** Counts a frame that could not be written. */
-export function countLoss(counters: TapCounters, errno: number): void {
-	if (errno === EIO || gone(errno)) counters.txDown++;
-	else if (errno === ENOBUFS) counters.txNoMemory++;
-	else counters.txRejected++;
 }

@@ -21,9 +21,10 @@ import { Poll } from "../sys/poll.ts";
 import { IFF_VNET_HDR, openTap, setTapOffload, type Tap, TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6 } from "../sys/tun.ts";
 import type { Alarm } from "../time/clock.ts";
 import { formatIpv4, mask4, parseCidr, parseIpv4, parseMac } from "../wire/address.ts";
+import { FRAME_ROOM, frameLimit } from "./frames.ts";
 import type { Link, LinkContext } from "./link.ts";
 import { OffloadTapQueue } from "./tap-offload.ts";
-import { DRAINED, FRAME_MAX, GONE, PlainTapQueue, READY, STARVED, TapCounters, type TapQueue } from "./tap-queue.ts";
+import { DRAINED, GONE, PlainTapQueue, READY, STARVED, TapCounters, type TapQueue } from "./tap-queue.ts";
 
 export { tapAvailable } from "../sys/tun.ts";
 
@@ -83,7 +84,7 @@ export class TapLink implements Link {
 	constructor(options: TapOptions = {}) {
 		const { name = "mr%d", kernelAddress = "10.77.0.1/24", mtu = 1500, mac, queueLength = 4096, offload = false } = options;
 		this.offload = offload;
-		this.#mtuMax = offload ? 65535 - ETHERNET : FRAME_MAX - ETHERNET_TAGGED;
+		this.#mtuMax = offload ? 65535 - ETHERNET : FRAME_ROOM - ETHERNET_TAGGED;
 		if (!validInterfaceName(name))
 			throw new MillraceError(
 				"MILLRACE_OPTION",
@@ -122,9 +123,8 @@ export class TapLink implements Link {
 		this.#name = tap.name;
 		try {
 			this.#configure(tap);
-			this.#queue = this.offload
-				? new OffloadTapQueue(tap.fd, context.pool, this.#counters)
-				: new PlainTapQueue(tap.fd, context.pool, this.#counters);
+			const Queue = this.offload ? OffloadTapQueue : PlainTapQueue;
+			this.#queue = new Queue(tap.fd, frameLimit(this), context.pool, this.#counters);
 			this.#retry = context.runtime.alarm(() => this.#again());
 			this.#poll = new Poll(
 				tap.fd,

@@ -5,7 +5,7 @@
  * collected; one that is open when the process exits may call back where no JavaScript can run any more, and aborts it, so all are
  * closed on `exit`; its type file is wrong about the callback. It calls back outside of Node's callback scope: an exception thrown
  * there is lost and silences the handle, so it is thrown once more from a scope that reports it; promises and `process.nextTick`
- * may wait for somebody else's callback. So the callback given here should do no more than schedule a `setImmediate`, which
+ * wait for somebody else's callback (on Node 26, tens of milliseconds when nothing else goes on). So the callback given here should do no more than schedule a `setImmediate`, which
  * runs in the same turn of the loop.
  *
  * The handle is level-triggered: as long as something is left to read it calls back once in each turn of the loop, at about

@@ -45,7 +45,7 @@ export function station(options: TapOptions = {}, runtime: Runtime = realRuntime
 		runtime,
 		wake: () => {
 			wakes++;
-			woken();
+			setImmediate(woken); // as a host does: promises settled in here may wait
 		},
 		failed: (error) => void failures.push(error),
 	});

@@ -179,14 +179,12 @@ describe("TAP link with offload", { skip: lack, concurrency: false }, () => {
 		socket.write(pattern(0, 10 * MSS));
 		const tight = new Batch(s.pool);
 		const roomy = new Batch(s.pool);
-		const frames: number[][] = [];
-		while (!frames.some(({ length }) => length > 2)) {
+		for (let waited = false; !waited; ) {
 			for (let i = 0; i < 62; i++) tight.push(0, 0, 0);
 			const got = s.link.receive(tight);
 			assert.ok(got <= 2);
 			s.link.receive(roomy);
-			frames.push([...roomy.length.subarray(0, roomy.count)]);
-			if (roomy.count > 2) assert.equal(roomy.flags[0]! & roomy.flags[1]! & FRAME_MORE, FRAME_MORE);
+			waited = (roomy.flags[0]! & roomy.flags[1]! & FRAME_MORE) !== 0; // a run of three or more came first
 			roomy.drop(roomy.count);
 			tight.shift(62);
 			tight.drop(tight.count);
