@@ -1,0 +1,66 @@
+/**
+ * `millrace`: a user-level TCP/IP stack as a library.
+ *
+ * `createHost` opens a link and puts a host on it. `host.tcp` is TCP as streams, `host.net` the same as a module object like
+ * `node:net`, `host.tcpConnect` and `host.tcpListen` the event face for code that counts nanoseconds. A link is TAP, loop-back,
+ * user-mode networking, a memory pair, a wrapper around another link, or an object of your own with the `Link` interface.
+ *
+ * @example
+ * import { createHost, tapLink } from "millrace";
+ * const host = createHost({ link: tapLink(), addresses: ["10.77.0.2/24"] });
+ * for await (const stream of host.tcp.listen({ port: 7 })) stream.readable.pipeTo(stream.writable).catch(() => {});
+ */
+import { Host, type HostOptions } from "./host/host.ts";
+import { createNet, type StackNet } from "./node/net.ts";
+import { nodeRuntime } from "./node/runtime.ts";
+
+/** Options of `createHost`: as those of the portable host, with Node's clock and timers unless given. */
+export interface NodeHostOptions extends Omit<HostOptions, "runtime"> {
+	/** Clock, chance and alarms; default those of this process. */
+	runtime?: HostOptions["runtime"];
+}
+
+/** A host with Node's `net` on it. */
+export class NodeHost extends Host {
+	#net: StackNet | null = null;
+
+	/** @internal Use createHost. */
+	constructor(options: NodeHostOptions) {
+		super({ ...options, runtime: options.runtime ?? nodeRuntime() });
+	}
+
+	/**
+	 * A module object compatible with `node:net` (createServer, connect, Socket, Server, isIP ...) whose sockets are this
+	 * host's. Its servers and sockets keep the process alive as kernel sockets do.
+	 */
+	get net(): StackNet {
+		this.#net ??= createNet(this);
+		return this.#net;
+	}
+}
+
+/**
+ * Opens the link and starts a host on it.
+ *
+ * @throws {MillraceError} MILLRACE_BAD_OPTION, MILLRACE_ADDRESS, MILLRACE_ROUTE, or the link's own error (EPERM, EBUSY ...).
+ */
+export function createHost(options: NodeHostOptions): NodeHost {
+	return new NodeHost(options);
+}
+
+export { MillraceError } from "./errors.ts";
+export type { ConnectionInfo, ConnectOptions, Host, HostOptions, HostStats, ListenOptions, SocketEvents, TcpListener, TcpRequest, TcpSocket } from "./host/host.ts";
+export type { TcpFace, TcpServer, TcpStream } from "./host/streams.ts";
+export { captureLink, CaptureWriter } from "./link/capture.ts";
+export { type ImpairOptions, impairLink } from "./link/impair.ts";
+export type { Link, LinkContext } from "./link/link.ts";
+export { loopbackLink } from "./link/loopback.ts";
+export { memoryLinkPair } from "./link/memory.ts";
+export { tapLink } from "./link/tap.ts";
+export { createGateway, userLink } from "./link/user.ts";
+export { Arena } from "./memory/arena.ts";
+export { Batch } from "./memory/batch.ts";
+export { PagePool } from "./memory/pages.ts";
+export { nodeRuntime } from "./node/runtime.ts";
+export type { TcpOptions } from "./tcp/options.ts";
+export type { Alarm, Clock, Random, Runtime } from "./time/clock.ts";
