@@ -79,6 +79,8 @@ const DEFAULT_ADDRESS = "10.0.2.2/24";
 const DEFAULT_GUEST = "10.0.2.15";
 const THIS_MACHINE = "127.0.0.1";
 const MAX_CONNECTIONS = 8192;
+/** Frames that may wait in each direction of the memory link: it has no rate, so what does not fit one turn of many connections would be lost. */
+const QUEUE = 8192;
 
 /** Errors of the outer connection that mean that nobody answered, rather than that somebody refused. */
 const UNREACHABLE = new Set(["EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ENETDOWN", "ETIMEDOUT"]);
@@ -257,7 +259,7 @@ export class UserLink implements Link {
 
 	constructor(options: UserLinkOptions = {}) {
 		this.#options = options;
-		[this.#near, this.#far] = memoryLinkPair({ name: "user", medium: "ip", mtu: options.mtu ?? 1500 });
+		[this.#near, this.#far] = memoryLinkPair({ name: "user", medium: "ip", mtu: options.mtu ?? 1500, capacity: QUEUE });
 		this.mtu = this.#near.mtu;
 	}
 

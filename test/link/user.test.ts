@@ -293,6 +293,35 @@ describe("a gateway", () => {
 			first.destroy();
 		}));
 
+	test("keeps nothing of 200 connections that end in every way: in order, cut off by either side, before or after the first byte", () =>
+		withGuest({}, async (host, link) => {
+			host.tcpListen({ port: 80 }).onconnection = (socket) => {
+				const peer = Peer.accept(socket);
+				void peer.end.then(() => socket.finish());
+				if (socket.remotePort % 4 === 0) socket.abort();
+				else if (socket.remotePort % 4 === 1) peer.write(BULK.subarray(0, 300_000), true);
+				else peer.write(BULK.subarray(0, 300_000));
+			};
+			const { port } = await link.gateway.publish({ port: 0, to: 80 });
+			const clients = Array.from({ length: 200 }, async (_, i) => {
+				const client = net.connect(port, "127.0.0.1");
+				client.on("error", () => {});
+				client.on("data", () => {
+					if (i % 5 === 0) client.resetAndDestroy();
+					else if (i % 5 === 1) client.destroy();
+				});
+				if (i % 5 === 2) client.resetAndDestroy();
+				else client.end(BULK.subarray(0, i * 1000));
+				await until(() => client.closed);
+			});
+			await Promise.all(clients);
+			await until(() => link.gateway.counters().open === 0);
+			for (const side of [host, link.gateway.host]) {
+				await until(() => side.stats().connections.total === 0);
+				assert.equal(side.stats().memory.pagesInUse, 0);
+			}
+		}));
+
 	test("that is closed resets its connections and gives its ports back", async () => {
 		let port = 0;
 		let client: net.Socket | null = null;
