@@ -27,6 +27,7 @@ const runs = Number(process.env.MILLRACE_FUZZ_RUNS ?? 3000);
 const valid: Uint8Array[] = [
 	arpFrame({ operation: ARP_REQUEST, target: OWN }),
 	arpFrame({ operation: ARP_REPLY, target: OWN, targetMac: OWN_MAC, to: OWN_MAC }),
+	arpFrame({ operation: ARP_REQUEST, sender: OWN, target: OWN }),
 	onEthernet(packet(tcpSegment())),
 	onEthernet(packet(tcpSegment(), { options: [7, 7, 4, 0, 0, 0, 0, 1] })),
 	onEthernet(packet(udpDatagram(), { protocol: 17 })),
