@@ -10,15 +10,12 @@ export const EPERM = 1;
 export const ENOENT = 2;
 export const EIO = 5;
 export const ENXIO = 6;
-export const EBADF = 9;
 export const EAGAIN = 11;
 export const EACCES = 13;
 export const EBUSY = 16;
-export const EEXIST = 17;
 export const ENODEV = 19;
 export const EINVAL = 22;
 export const EBADFD = 77;
-export const EADDRNOTAVAIL = 99;
 export const ENOBUFS = 105;
 
 /** The name of an error number, e.g. "EBUSY"; "E77" for one without a name. */

@@ -1,12 +1,16 @@
 /**
  * A descriptor on Node's event loop: a callback when it can be read.
  *
- * Hides koffi's poll handle and its traps. Its methods crash the process after `close`; it closes itself when it is garbage
- * collected; one that is open when the process exits may call back where no JavaScript can run any more, and aborts it, so all are
- * closed on `exit`; its type file is wrong about the callback. It calls back outside of Node's callback scope: an exception thrown
- * there is lost and silences the handle, so it is thrown once more from a scope that reports it; promises and `process.nextTick`
- * wait for somebody else's callback (on Node 26, tens of milliseconds when nothing else goes on). So the callback given here should do no more than schedule a `setImmediate`, which
- * runs in the same turn of the loop.
+ * Hides koffi's poll handle and its traps:
+ * - Its methods crash the process after `close`, and it closes itself when it is garbage collected.
+ * - Its type file is wrong about the callback.
+ * - It calls back outside of Node's callback scope. An exception thrown there is lost and silences the handle, so it is thrown once
+ *   more from a scope that reports it. Promises and `process.nextTick` wait for somebody else's callback (on Node 26, tens of
+ *   milliseconds when nothing else goes on), so the callback given here should do no more than schedule a `setImmediate`, which
+ *   runs in the same turn of the loop.
+ * - A handle that is open when the process exits may call back where no JavaScript can run any more, which aborts it; so all are
+ *   closed on `exit`. `worker.terminate()` gives no such moment: a worker must close its handles before it is terminated, or
+ *   the whole process is aborted if one of them is readable then.
  *
  * The handle is level-triggered: as long as something is left to read it calls back once in each turn of the loop, at about
  * 1.0 us on Node 20. Disarming and arming costs about 1.4 us, plus two epoll_ctl calls. So a reader that drains the descriptor,
@@ -19,6 +23,7 @@ const READABLE = { readable: true };
 // A handle that waits for nothing is inactive to libuv and would let the process end although it is referenced.
 const NOTHING = { readable: false, disconnect: true };
 
+/** The handles to be closed at exit. */
 const open = new Set<Poll>();
 
 function closeAll(): void {

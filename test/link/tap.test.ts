@@ -28,6 +28,22 @@ const exists = (name: string) => readFileSync("/proc/net/dev", "latin1").include
 const refuses = (code: string, words: RegExp) => (error: unknown) =>
 	error instanceof MillraceError && error.code === code && words.test(error.message);
 
+/** Runs a program in a process of its own, where `open(options)` gives an open link that nobody reads. */
+function program(text: string) {
+	const from = (path: string) => JSON.stringify(new URL(`../../src/${path}`, import.meta.url).href);
+	const preamble = `
+		const { tapLink } = await import(${from("link/tap.js")});
+		const { PagePool } = await import(${from("memory/pages.js")});
+		const { Arena } = await import(${from("memory/arena.js")});
+		const runtime = { clock: { now: () => 0 }, alarm: () => ({ set() {}, clear() {} }) };
+		function open(options) {
+			const link = tapLink(options);
+			link.open({ pool: new PagePool(new Arena(65536), 8), runtime, wake() {}, failed() {} });
+			return link;
+		}`;
+	return spawn(process.execPath, ["--input-type=module", "-e", preamble + text], { stdio: ["ignore", "pipe", "inherit"] });
+}
+
 describe("TAP link", { skip: lack, concurrency: false }, () => {
 	test("a link that opens makes an interface, gives the kernel its address, and brings it up", async () => {
 		const { link } = station({ name: "one", mtu: 1400 });
@@ -215,16 +231,7 @@ describe("TAP link", { skip: lack, concurrency: false }, () => {
 	});
 
 	test("the device vanishes with a process that is killed", async () => {
-		const program = `
-			const { tapLink } = await import(${JSON.stringify(new URL("../../src/link/tap.js", import.meta.url).href)});
-			const { PagePool } = await import(${JSON.stringify(new URL("../../src/memory/pages.js", import.meta.url).href)});
-			const { Arena } = await import(${JSON.stringify(new URL("../../src/memory/arena.js", import.meta.url).href)});
-			const alarm = () => ({ set() {}, clear() {} });
-			const link = tapLink({ name: "doomed" });
-			link.open({ pool: new PagePool(new Arena(65536), 8), runtime: { alarm }, wake() {}, failed() {} });
-			link.ref();
-			console.log("open");`;
-		const child = spawn(process.execPath, ["--input-type=module", "-e", program], { stdio: ["ignore", "pipe", "inherit"] });
+		const child = program(`open({ name: "doomed" }).ref(); console.log("open");`);
 		await once(child.stdout, "data");
 		assert.equal(exists("doomed"), true);
 		child.kill("SIGKILL");
@@ -233,22 +240,25 @@ describe("TAP link", { skip: lack, concurrency: false }, () => {
 		assert.equal(exists("doomed"), false);
 	});
 
+	test("a process that exits while frames wait to be read exits as it wanted to", async () => {
+		const child = program(`
+			open({ name: "exits" }).ref();
+			(await import("node:dgram")).createSocket("udp4").send("unread", 9, "10.77.0.2", () => setImmediate(() => process.exit(7)));`);
+		assert.equal((await once(child, "exit"))[0], 7);
+		assert.equal(exists("exits"), false);
+	});
+
 	test("a referenced link keeps the process alive, an unreferenced one does not", async () => {
-		const program = (ref: string) => `
-			const { tapLink } = await import(${JSON.stringify(new URL("../../src/link/tap.js", import.meta.url).href)});
-			const { PagePool } = await import(${JSON.stringify(new URL("../../src/memory/pages.js", import.meta.url).href)});
-			const { Arena } = await import(${JSON.stringify(new URL("../../src/memory/arena.js", import.meta.url).href)});
-			const alarm = () => ({ set() {}, clear() {} });
-			const link = globalThis.kept = tapLink({ kernelAddress: null });
-			link.open({ pool: new PagePool(new Arena(65536), 8), runtime: { alarm, clock: { now: () => 0 } }, wake() {}, failed() {} });
-			${ref}
-			setTimeout(() => { console.log("alive"); process.exit(); }, 300).unref();`;
 		const says = async (ref: string) => {
-			const child = spawn(process.execPath, ["--input-type=module", "-e", program(ref)], { stdio: ["ignore", "pipe", "inherit"] });
+			const child = program(`
+				const link = (globalThis.kept = open({ kernelAddress: null }));
+				${ref}
+				setTimeout(() => { console.log("alive"); process.exit(); }, 300).unref();`);
 			let text = "";
-			child.stdout.on("data", (chunk) => (text += chunk));
-			const [code] = await once(child, "close");
-			assert.equal(code, 0);
+			child.stdout.on("data", (chunk) => {
+				text += chunk;
+			});
+			assert.equal((await once(child, "close"))[0], 0);
 			return text;
 		};
 		assert.equal(await says(""), "");
