@@ -12,6 +12,7 @@
  * - The process is kept alive by a connect, by a write that waits for room, and by reading unless `unref` was called.
  */
 import { AsyncResource } from "node:async_hooks";
+import { hold, release } from "./alive.ts";
 import { ECANCELED, ECONNRESET, EBADF, EINVAL, ENOTCONN, EPIPE, errnoOf, errnoOfThrown } from "./errno.ts";
 import type { Request } from "./internals.ts";
 import { pumpLater, settleSoon, throwLater } from "./later.ts";
@@ -399,8 +400,8 @@ export class Conduit implements StackEvents {
 			!this.#closed && (this.#connect !== null || (this.#write !== null && !this.#writeOver) || (this.#reading && this.referenced));
 		if (holding === this.#holding) return;
 		this.#holding = holding;
-		if (holding) this.host.ref();
-		else this.host.unref();
+		if (holding) hold(this.host);
+		else release(this.host);
 	}
 }
 

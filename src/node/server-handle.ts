@@ -8,6 +8,7 @@
  * As in the kernel, address and port are taken when the server listens, and an error is that of `listen`.
  */
 import { AsyncResource } from "node:async_hooks";
+import { hold, release } from "./alive.ts";
 import type { AddressOut } from "./conduit.ts";
 import { EINVAL, errnoOfThrown } from "./errno.ts";
 import { StackHandle } from "./handle.ts";
@@ -90,8 +91,8 @@ export class ServerHandle extends TCP {
 		const holding = this.#referenced && this.#listener !== null;
 		if (holding === this.#holding) return;
 		this.#holding = holding;
-		if (holding) this.#host.ref();
-		else this.#host.unref();
+		if (holding) hold(this.#host);
+		else release(this.#host);
 	}
 }
 

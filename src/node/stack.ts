@@ -1,8 +1,8 @@
 /**
  * What this layer needs of the layers below, and nothing more: the faces of a host, a listener and a connection.
  *
- * They are given structurally, so that the sockets of Node can be driven by any stack that behaves so, and tested over one
- * that is forty lines long.
+ * They are given structurally, so that Node's sockets can be driven by whatever behaves so: a host, or what stands for one (a host
+ * in another thread, say).
  */
 
 /** What a connection tells its user. Called from the stack's turn, never from inside a call of the user. */
@@ -42,7 +42,8 @@ export interface StackSocket {
 export interface StackListener {
 	readonly address: string;
 	readonly port: number;
-	onconnection: (socket: StackSocket) => void;
+	/** To be set; called with each new connection, whose `events` are to be set before it returns. */
+	onconnection(socket: StackSocket): void;
 	close(): void;
 }
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { describe, it } from "node:test";
 
-const preload = new URL("./preload-fake.js", import.meta.url).href;
+const preload = new URL("./preload-loopback.js", import.meta.url).href;
 
 /** Scripts see `net`, and `server` listening on 127.0.0.1 at `port`. They print; what counts is output and whether they end. */
 const scripts: Record<string, string> = {
@@ -34,20 +34,23 @@ const scripts: Record<string, string> = {
 
 /** Runs a script; a script that does not end by itself within the time is ended, and says so. */
 async function run(script: string, options: string[]): Promise<string> {
-	const source = `const net = require("node:net"); const server = net.createServer(); server.listen(0, "127.0.0.1", () => { const { port } = server.address(); ${script} });`;
+	const source = `const net = require("node:net"); const server = net.createServer(); server.listen(0, "127.0.0.1", () => { const { port } = server.address(); console.error("go"); ${script} });`;
 	const child = spawn(process.execPath, [...options, "-e", source], { stdio: ["ignore", "pipe", "pipe"] });
 	let output = "";
 	let errors = "";
 	child.stdout.on("data", (chunk) => (output += chunk));
-	child.stderr.on("data", (chunk) => (errors += chunk));
-	const timer = setTimeout(() => child.kill("SIGKILL"), 1500);
+	let timer: NodeJS.Timeout | undefined;
+	child.stderr.on("data", (chunk) => {
+		errors += chunk;
+		timer ??= setTimeout(() => child.kill("SIGKILL"), 1000);
+	});
 	const [code, signal] = await new Promise<[number | null, string | null]>((resolve) => child.on("close", (...args) => resolve(args)));
 	clearTimeout(timer);
 	const error = /^(?:Uncaught )?Error: .*$/m.exec(errors)?.[0].replace(/\d{4,}/g, "PORT") ?? "";
 	return `${output}${signal === null ? `ended with ${code}` : "goes on"} ${error}`;
 }
 
-describe("a process with sockets on the stack lives as long as with the kernel's", { concurrency: 3 }, () => {
+describe("a process with sockets on the stack lives as long as with the kernel's", { concurrency: 2 }, () => {
 	for (const [name, script] of Object.entries(scripts)) {
 		it(name, async () => {
 			const [actual, expected] = await Promise.all([run(script, ["--import", preload]), run(script, [])]);

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import net from "node:net";
 import { describe, it } from "node:test";
 import { createNet } from "../../src/node/net.ts";
-import { FakeHost } from "./fake-socket.ts";
+import { loopbackHost } from "./loopback-host.ts";
 import { later, scenarios, Watch } from "./scenarios.ts";
 
 describe("net on a host behaves as net on the kernel", () => {
@@ -12,12 +12,12 @@ describe("net on a host behaves as net on the kernel", () => {
 			const expected = new Watch();
 			await scenario(net, expected);
 			await later(10);
-			const host = new FakeHost();
+			const host = loopbackHost();
 			const actual = new Watch();
 			await scenario(createNet(host), actual);
 			await later(10);
 			assert.deepEqual(actual.log, expected.log);
-			assert.equal(host.refs, 0, "nothing keeps the process alive");
+			assert.equal(host.holders(), 0, "nothing keeps the process alive");
 		});
 	}
 });

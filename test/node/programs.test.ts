@@ -16,10 +16,10 @@ import tls from "node:tls";
 import { installPatch } from "../../src/node/patch.ts";
 import { Shared } from "../../src/node/policy.ts";
 import { certificate } from "./certificate.ts";
-import { FakeHost } from "./fake-socket.ts";
+import { loopbackHost } from "./loopback-host.ts";
 
 const require = createRequire(import.meta.url);
-const host = new FakeHost();
+const host = loopbackHost();
 let restore: () => void;
 let kernelSockets = 0;
 
@@ -75,8 +75,8 @@ describe("programs on sockets of the stack", { timeout: 60_000 }, () => {
 	after(() => {
 		restore();
 		assert.equal(countKernelSockets(), kernelSockets, "no kernel socket was opened");
-		assert.equal(host.refs, 0, "nothing keeps the process alive");
-		assert.equal(host.sockets.size, 0, "no connection is left");
+		assert.equal(host.holders(), 0, "nothing keeps the process alive");
+		assert.equal(host.stats().connections.total, 0, "no connection is left");
 	});
 
 	it("http: get and post, keep-alive and not", async () => {

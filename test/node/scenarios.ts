@@ -217,6 +217,7 @@ export const scenarios: Record<string, Scenario> = {
 		const { client, peer } = await pair(w, net, { allowHalfOpen: true }, { allowHalfOpen: true });
 		client.end();
 		await once(peer, "end");
+		await later(5);
 		client.destroy();
 		await later(20);
 		for (let i = 0; i < 3 && !peer.destroyed; i++) {

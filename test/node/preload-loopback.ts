@@ -1,9 +1,9 @@
-/** A preload like src/node/register.ts, over the fake stack. */
+/** A preload like src/node/register.ts, over a loop-back link. */
 import { installPatch } from "../../src/node/patch.ts";
 import { Shared } from "../../src/node/policy.ts";
-import { FakeHost } from "./fake-socket.ts";
+import { loopbackHost } from "./loopback-host.ts";
 
-const host = new FakeHost();
+const host = loopbackHost();
 installPatch(
 	() => host,
 	new Shared(() => host, { loopback: true }),

@@ -1,0 +1,92 @@
+/** The preload as users load it, and where it keeps away. */
+import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { describe, it } from "node:test";
+import { fileURLToPath } from "node:url";
+
+const register = new URL("../../src/node/register.js", import.meta.url);
+const loopback = { MILLRACE_OPTIONS: JSON.stringify({ link: "loopback", quiet: true, kernelPorts: [20999] }) };
+
+/** Runs a script; returns its output, or its errors if it failed. */
+async function run(options: string[], source: string, env: Record<string, string> = loopback): Promise<string> {
+	const child = spawn(process.execPath, [...options, "-e", source], { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
+	let output = "";
+	let errors = "";
+	child.stdout.on("data", (chunk) => (output += chunk));
+	child.stderr.on("data", (chunk) => (errors += chunk));
+	const timer = setTimeout(() => child.kill("SIGKILL"), 20_000);
+	const code = await new Promise((resolve) => child.on("close", resolve));
+	clearTimeout(timer);
+	return code === 0 ? output.trim() : `exit code ${code}: ${errors}`;
+}
+
+/** Prints which kind of handle a listener has, then ends. */
+const kind = (port = 0) =>
+	`require("node:net").createServer().listen(${port}, function () { console.log(this._handle.constructor.name); this.close(); process.disconnect?.(); })`;
+
+describe("millrace/register", { concurrency: 2 }, () => {
+	it("works with --import and with --require", async () => {
+		const source = `
+			const http = require("node:http");
+			const server = http.createServer((request, response) => response.end("from " + request.socket.remoteAddress)).listen(0, async () => {
+				const response = await fetch("http://localhost:" + server.address().port);
+				console.log(await response.text(), server._handle.constructor.name);
+				server.close();
+				server.closeAllConnections();
+			});`;
+		assert.equal(await run(["--import", register.href], source), "from 127.0.0.1 ServerHandle");
+		assert.equal(await run(["--require", fileURLToPath(register)], source), "from 127.0.0.1 ServerHandle");
+	});
+
+	it("leaves kernel ports, UNIX sockets and other programs' ports to the kernel", async () => {
+		assert.equal(await run(["--import", register.href], kind(20999)), "TCP");
+		const path = `/tmp/millrace-test-${process.pid}.sock`;
+		const source = `const net = require("node:net"); const server = net.createServer((socket) => socket.end("hello"));
+			server.listen(${JSON.stringify(path)}, () => net.connect(${JSON.stringify(path)}).on("data", (data) => { console.log(String(data)); server.close(); }));`;
+		assert.equal(await run(["--import", register.href], source), "hello");
+	});
+
+	it("worker threads and child processes keep the kernel's sockets", async () => {
+		const worker = `const { Worker } = require("node:worker_threads"); new Worker(${JSON.stringify(kind())}, { eval: true });`;
+		assert.equal(await run(["--import", register.href], worker), "TCP");
+		const child = `console.log(require("node:child_process").execFileSync(process.execPath, ["-e", ${JSON.stringify(kind())}]).toString()); ${kind()}`;
+		const both = await run([], child, { ...loopback, NODE_OPTIONS: `--import=${register.href}` });
+		assert.deepEqual(both.split(/\s+/), ["TCP", "ServerHandle"]);
+	});
+
+	it("a cluster deals out kernel connections, and its primary keeps its own on the stack", async () => {
+		const source = `
+			const cluster = require("node:cluster"), http = require("node:http"), net = require("node:net");
+			cluster.setupPrimary({ execArgv: ["--import", ${JSON.stringify(register.href)}], exec: ${JSON.stringify(fileURLToPath(new URL("./cluster-worker.js", import.meta.url)))} });
+			const worker = cluster.fork();
+			worker.on("message", ({ port }) => {
+				const own = net.createServer().listen(0, async () => {
+					// The port of the worker is the kernel's; this process has a loop-back link, so a child asks.
+					const script = "fetch('http://127.0.0.1:" + port + "/').then((r) => r.text()).then(console.log)";
+					require("node:child_process").execFile(process.execPath, ["-e", script], (error, out) => {
+						console.log(error ?? out.trim(), own._handle.constructor.name);
+						own.close();
+						worker.kill();
+					});
+				});
+			});`;
+		assert.equal(await run(["--import", register.href], source), "from a worker ServerHandle");
+	});
+
+	it("a socket of the stack cannot be sent to another process", async () => {
+		const source = `
+			const { fork } = require("node:child_process"), net = require("node:net"), fs = require("node:fs");
+			fs.writeFileSync("/tmp/millrace-child-${process.pid}.cjs", "setTimeout(() => {}, 1e6)");
+			const child = fork("/tmp/millrace-child-${process.pid}.cjs");
+			const server = net.createServer((socket) => {
+				for (const handle of [server, socket]) try { child.send("x", handle); } catch (error) { console.log(error.code); }
+				child.kill(); socket.destroy(); server.close(); fs.unlinkSync("/tmp/millrace-child-${process.pid}.cjs");
+			}).listen(0, () => net.connect(server.address().port).on("error", () => {}));`;
+		assert.deepEqual((await run(["--import", register.href], source)).split("\n"), ["MILLRACE_NOT_TRANSFERABLE", "MILLRACE_NOT_TRANSFERABLE"]);
+	});
+
+	it("a bad option is one line and exit code 2, before the program runs", async () => {
+		const output = await run(["--import", register.href], "console.log('ran')", { MILLRACE_OPTIONS: '{"link":"nonsense"}' });
+		assert.match(output, /^exit code 2: millrace: [^\n]+\n$/);
+	});
+});
