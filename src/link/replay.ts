@@ -1,0 +1,193 @@
+/**
+ * Replaying link: the frames of a capture arrive again, with the time between them as it was.
+ *
+ * Hides the file. The first frame arrives when the link is opened, each other one as much later as it was then, over `speed`; its
+ * arrival time is that moment, however late the host fetches it. What the host sends goes nowhere and is counted.
+ *
+ * A frame that the capture cut, of another medium, or longer than the link's MTU allows, cannot be replayed: it is counted.
+ */
+import { MillraceError } from "../errors.ts";
+import { type Batch, FRAME_MORE } from "../memory/batch.ts";
+import type { Alarm } from "../time/clock.ts";
+import { type CapturedFrame, captureFrames } from "./capture-reader.ts";
+import { FRAME_OFFSET, FRAME_ROOM, frameEntries, frameLimit, MTU_MAX, MTU_MIN, pagesFor } from "./frames.ts";
+import type { Link, LinkContext } from "./link.ts";
+
+/** Options of `replayLink`. */
+export interface ReplayOptions {
+	/** How many times as fast as it was; default 1. Infinity: all at once. */
+	readonly speed?: number;
+	/** Only frames that the capture has as received ("in") or sent ("out"); default all. A host that plays the part of the one that was captured wants "in". */
+	readonly only?: "in" | "out";
+	/** Largest IP packet, in bytes: 68 to 65535, default 1500. */
+	readonly mtu?: number;
+	/** Name in messages, default "pcap". */
+	readonly name?: string;
+	/** Called once, when the last frame was fetched. */
+	ended?(): void;
+}
+
+class ReplayLink implements Link {
+	readonly name: string;
+	readonly medium: "ethernet" | "ip";
+	readonly mtu: number;
+	readonly #limit: number;
+	readonly #speed: number;
+	readonly #only: "in" | "out" | undefined;
+	readonly #ended: (() => void) | undefined;
+	readonly #frames: Iterator<CapturedFrame, void, void>;
+	/** The next frame, when it was captured and when it is due. */
+	#frame: CapturedFrame | null;
+	readonly #first: number;
+	#due = 0;
+	#opened = 0;
+	#context: LinkContext | null = null;
+	#used = false;
+	#alarm: Alarm | null = null;
+	#rxFrames = 0;
+	#rxBytes = 0;
+	#rxDropSize = 0;
+	#rxDropNoPage = 0;
+	#rxSkipped = 0;
+	#txFrames = 0;
+	#txBytes = 0;
+
+	constructor(capture: Uint8Array, options: ReplayOptions) {
+		const { speed = 1, mtu = 1500, name = "pcap", only, ended } = options;
+		if (!(speed > 0)) throw new MillraceError("MILLRACE_BAD_OPTION", `speed ${speed} of a replay: give a number above 0`);
+		if (!Number.isInteger(mtu) || mtu < MTU_MIN || mtu > MTU_MAX) {
+			throw new MillraceError("MILLRACE_BAD_OPTION", `mtu ${mtu} of a replay: give a whole number from ${MTU_MIN} to ${MTU_MAX}`);
+		}
+		if (only !== undefined && only !== "in" && only !== "out") {
+			throw new MillraceError("MILLRACE_BAD_OPTION", `only ${String(only)} of a replay is not known: give "in" or "out"`);
+		}
+		this.name = name;
+		this.mtu = mtu;
+		this.#speed = speed;
+		this.#only = only;
+		this.#ended = ended;
+		this.#frames = captureFrames(capture);
+		const first = this.#frames.next();
+		if (first.done === true)
+			throw new MillraceError("MILLRACE_CAPTURE_FORMAT", `capture ${name} holds no frame: there is nothing to replay`);
+		const { medium } = first.value;
+		if (medium === "other") {
+			throw new MillraceError(
+				"MILLRACE_CAPTURE_FORMAT",
+				`capture ${name} is neither of Ethernet frames nor of IP packets: capture on an Ethernet interface`,
+			);
+		}
+		this.medium = medium;
+		this.#limit = frameLimit(this);
+		this.#frame = this.#usable(first.value) ? first.value : this.#next();
+		this.#first = this.#frame?.time ?? 0;
+	}
+
+	open(context: LinkContext): void {
+		if (this.#used)
+			throw new MillraceError("MILLRACE_LINK_USED", `link ${this.name} was opened before: a link serves one host, once; make another`);
+		this.#used = true;
+		this.#context = context;
+		this.#opened = context.runtime.clock.now();
+		this.#due = this.#opened;
+		this.#alarm = context.runtime.alarm(() => context.wake());
+		this.#schedule();
+	}
+
+	receive(batch: Batch): number {
+		const context = this.#context;
+		if (context === null || this.#frame === null) return 0;
+		const now = context.runtime.clock.now();
+		const before = batch.count;
+		while (this.#frame !== null && this.#due <= now) {
+			const pages = pagesFor(this.#frame.bytes.length);
+			if (pages > batch.capacity - batch.count) break;
+			if (pages > context.pool.free) this.#rxDropNoPage++;
+			else this.#give(this.#frame.bytes, batch);
+			this.#frame = this.#next();
+			this.#schedule();
+		}
+		return batch.count - before;
+	}
+
+	transmit(batch: Batch): number {
+		const count = batch.count;
+		if (this.#context !== null) {
+			for (let at = 0; at < count; at += frameEntries(batch, at)) this.#txFrames++;
+			for (let i = 0; i < count; i++) this.#txBytes += batch.length[i]!;
+		}
+		batch.drop(count);
+		return count;
+	}
+
+	flush(): void {}
+	/** Without effect: a host that waits for frames waits by itself. */
+	ref(): void {}
+	unref(): void {}
+
+	close(): void {
+		this.#used = true;
+		this.#context = null;
+		this.#frame = null;
+		this.#alarm?.clear();
+	}
+
+	counters(): Readonly<Record<string, number>> {
+		return {
+			rxFrames: this.#rxFrames,
+			rxBytes: this.#rxBytes,
+			rxDropSize: this.#rxDropSize,
+			rxDropNoPage: this.#rxDropNoPage,
+			rxSkipped: this.#rxSkipped,
+			txFrames: this.#txFrames,
+			txBytes: this.#txBytes,
+		};
+	}
+
+	/** Copies a frame into pages, for which there is room. */
+	#give(bytes: Uint8Array, batch: Batch): void {
+		const { pool } = batch;
+		for (let at = 0; at < bytes.length; at += FRAME_ROOM) {
+			const part = Math.min(bytes.length - at, FRAME_ROOM);
+			const page = pool.alloc();
+			const start = pool.address(page) + FRAME_OFFSET;
+			pool.u8.set(bytes.subarray(at, at + part), start);
+			batch.push(page, start, part, this.#due | 0, at + part < bytes.length ? FRAME_MORE : 0);
+		}
+		this.#rxFrames++;
+		this.#rxBytes += bytes.length;
+	}
+
+	/** The next frame that can be replayed; null at the end. */
+	#next(): CapturedFrame | null {
+		for (let step = this.#frames.next(); step.done !== true; step = this.#frames.next()) {
+			if (this.#usable(step.value)) return step.value;
+		}
+		return null;
+	}
+
+	#usable(frame: CapturedFrame): boolean {
+		if (frame.medium !== this.medium || (this.#only !== undefined && frame.direction !== this.#only)) this.#rxSkipped++;
+		else if (frame.bytes.length < frame.length || frame.bytes.length > this.#limit || frame.bytes.length === 0) this.#rxDropSize++;
+		else return true;
+		return false;
+	}
+
+	/** Determines when the next frame is due, and has the host woken then. */
+	#schedule(): void {
+		if (this.#frame === null) return this.#ended?.();
+		// Captures of several interfaces may go back a little in time: a clock does not.
+		this.#due = Math.max(this.#due, this.#opened + Math.floor((this.#frame.time - this.#first) / this.#speed));
+		this.#alarm!.set(this.#due);
+	}
+}
+
+/**
+ * A link on which a capture arrives again.
+ *
+ * @param capture The contents of a pcap or pcapng file.
+ * @throws MillraceError MILLRACE_CAPTURE_FORMAT when it is none, or holds nothing to replay; MILLRACE_BAD_OPTION.
+ */
+export function replayLink(capture: Uint8Array, options: ReplayOptions = {}): Link {
+	return new ReplayLink(capture, options);
+}

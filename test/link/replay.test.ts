@@ -1,0 +1,279 @@
+import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { describe, test } from "node:test";
+import fc from "fast-check";
+import { MillraceError } from "../../src/errors.ts";
+import { CaptureWriter, captureLink } from "../../src/link/capture.ts";
+import { captureFrames } from "../../src/link/capture-reader.ts";
+import { memoryLinkPair } from "../../src/link/memory.ts";
+import { type ReplayOptions, replayLink } from "../../src/link/replay.ts";
+import { Batch } from "../../src/memory/batch.ts";
+import { makePool, Speaker } from "../helpers/memory-bench.ts";
+import { VirtualClock } from "../helpers/runtime.ts";
+import { pushFrame, testFrame } from "./compliance.ts";
+
+const START = 1_700_000_000_000_000;
+
+/** A capture made by our own writer: frames out and in by turns, 1, 2, 3 ... ms apart. */
+function record(
+	sizes: readonly number[],
+	options: { medium?: "ip" | "ethernet"; snapLength?: number } = {},
+): { file: Uint8Array; frames: Uint8Array[] } {
+	const { medium = "ip", ...rest } = options;
+	const clock = new VirtualClock();
+	const parts: Uint8Array[] = [];
+	const writer = new CaptureWriter({ sink: { write: (bytes) => void parts.push(bytes.slice()) }, startTime: START, ...rest });
+	const [a, b] = memoryLinkPair({ medium, mtu: 9000 });
+	const near = new Speaker(captureLink(a, writer), { pool: makePool(), runtime: clock.runtime });
+	const far = new Speaker(b, { pool: makePool(), runtime: clock.runtime });
+	const frames = sizes.map((size, i) => testFrame(a, size, i));
+	for (const [i, frame] of frames.entries()) {
+		(i % 2 === 0 ? near : far).send(frame);
+		near.receive();
+		clock.advance((i + 1) * 1000);
+	}
+	near.link.close();
+	return { file: new Uint8Array(Buffer.concat(parts)), frames };
+}
+
+function replayed(file: Uint8Array, options: ReplayOptions = {}, pages = 64) {
+	const clock = new VirtualClock();
+	const pool = makePool(pages);
+	const link = replayLink(file, options);
+	const start = clock.now();
+	const speaker = new Speaker(link, { pool, runtime: clock.runtime });
+	const got: { bytes: Uint8Array; after: number }[] = [];
+	speaker.onwake = () =>
+		clock.runtime.defer(() => got.push(...speaker.receive().map(({ bytes, time }) => ({ bytes, after: (time - (start | 0)) | 0 }))));
+	return { clock, pool, link, speaker, got };
+}
+
+/** A pcap file by hand. */
+function pcapFile(
+	little: boolean,
+	nano: boolean,
+	linkType: number,
+	records: readonly { s: number; fraction: number; bytes: Uint8Array }[],
+): Uint8Array {
+	const file = new Uint8Array(24 + records.reduce((sum, { bytes }) => sum + 16 + bytes.length, 0));
+	const view = new DataView(file.buffer);
+	view.setUint32(0, nano ? 0xa1b23c4d : 0xa1b2c3d4, little);
+	view.setUint32(20, linkType, little);
+	let at = 24;
+	for (const { s, fraction, bytes } of records) {
+		for (const [i, word] of [s, fraction, bytes.length, bytes.length].entries()) view.setUint32(at + 4 * i, word, little);
+		file.set(bytes, at + 16);
+		at += 16 + bytes.length;
+	}
+	return file;
+}
+
+test("frames arrive with the time between them as it was, and with all their bytes", () => {
+	const { file, frames } = record([60, 61, 1986, 1987, 9000]);
+	let ended = 0;
+	const { clock, pool, link, got } = replayed(file, { mtu: 9000, ended: () => ended++ });
+	assert.equal(link.medium, "ip");
+	clock.advance(5999);
+	assert.equal(got.length, 3);
+	clock.advance(100_000);
+	assert.deepEqual(
+		got,
+		frames.map((bytes, i) => ({ bytes, after: (i * (i + 1) * 1000) / 2 })),
+	);
+	assert.equal(ended, 1);
+	assert.equal(link.counters().rxFrames, 5);
+	link.close();
+	link.close();
+	assert.equal(pool.inUse, 0);
+});
+
+test("speed shortens the time between frames", () => {
+	const { file } = record([60, 60, 60]);
+	for (const [speed, expected] of [
+		[2, [0, 500, 1500]],
+		[0.5, [0, 2000, 6000]],
+		[Number.POSITIVE_INFINITY, [0, 0, 0]],
+	] as const) {
+		const { clock, got } = replayed(file, { speed });
+		clock.advance(10_000);
+		assert.deepEqual(
+			got.map(({ after }) => after),
+			expected,
+		);
+	}
+});
+
+test("only frames of one direction are replayed if asked for; the first of them begins", () => {
+	const { file, frames } = record([60, 61, 62, 63]);
+	const { clock, link, got } = replayed(file, { only: "in" });
+	clock.advance(10_000);
+	assert.deepEqual(got, [
+		{ bytes: frames[1], after: 0 },
+		{ bytes: frames[3], after: 5000 },
+	]);
+	assert.equal(link.counters().rxSkipped, 2);
+});
+
+test("frames that are cut or too long are counted and left out", () => {
+	const cut = replayed(record([60, 900, 61], { snapLength: 512 }).file);
+	cut.clock.advance(10_000);
+	assert.equal(cut.got.length, 2);
+	assert.equal(cut.link.counters().rxDropSize, 1);
+	const long = replayed(record([60, 1501, 61]).file);
+	long.clock.advance(10_000);
+	assert.equal(long.got.length, 2);
+	assert.equal(long.link.counters().rxDropSize, 1);
+});
+
+test("without pages frames are lost, with little room they wait; what the host sends is swallowed; closing ends it", () => {
+	const { file } = record([60, 61, 62, 63, 64, 65]);
+	const { clock, pool, link, speaker } = replayed(file, { speed: Number.POSITIVE_INFINITY }, 4);
+	speaker.onwake = () => {};
+	const small = new Batch(pool, 2);
+	assert.equal(link.receive(small), 2);
+	assert.equal(link.receive(small), 0);
+	const held = [pool.alloc(), pool.alloc()];
+	small.count = 0;
+	assert.equal(link.receive(small), 0);
+	assert.equal(link.counters().rxDropNoPage, 4);
+	pool.release(held[0]!);
+	pushFrame(speaker.batch, new Uint8Array(100));
+	assert.equal(link.transmit(speaker.batch), 1);
+	assert.equal(link.counters().txBytes, 100);
+	const other = replayed(file);
+	other.clock.advance(1);
+	other.link.close();
+	other.clock.advance(100_000);
+	assert.equal(other.got.length, 1);
+	clock.advance(1);
+});
+
+describe("a capture reader", () => {
+	const bytes = Uint8Array.from({ length: 64 }, (_, i) => i);
+
+	for (const little of [true, false]) {
+		for (const nano of [false, true]) {
+			test(`reads pcap, ${little ? "little" : "big"}-endian, ${nano ? "nano" : "micro"}seconds`, () => {
+				const file = pcapFile(little, nano, 1, [{ s: 1000, fraction: nano ? 5250 : 5, bytes }]);
+				assert.deepEqual(
+					[...captureFrames(file)],
+					[{ time: 1e9 + (nano ? 5.25 : 5), bytes, length: 64, medium: "ethernet", direction: null }],
+				);
+			});
+		}
+	}
+
+	test("knows link types: Ethernet, raw IP, and what it cannot use", () => {
+		const medium = (linkType: number) => [...captureFrames(pcapFile(true, false, linkType, [{ s: 0, fraction: 0, bytes }]))][0]!.medium;
+		assert.deepEqual([1, 101, 228, 229, 105, 113].map(medium), ["ethernet", "ip", "ip", "ip", "other", "other"]);
+		assert.throws(() => replayLink(pcapFile(true, false, 105, [{ s: 0, fraction: 0, bytes }])), {
+			code: "MILLRACE_CAPTURE_FORMAT",
+			message: /neither of Ethernet/,
+		});
+	});
+
+	test("reads pcapng of the other byte order, other resolutions, offsets and simple packets", () => {
+		const words = (...values: (number | bigint)[]) => {
+			const view = new DataView(new ArrayBuffer(values.reduce((sum: number, value) => sum + (typeof value === "bigint" ? 8 : 4), 0)));
+			let at = 0;
+			for (const value of values) {
+				if (typeof value === "bigint") view.setBigInt64(at, value);
+				else view.setUint32(at, value);
+				at += typeof value === "bigint" ? 8 : 4;
+			}
+			return new Uint8Array(view.buffer);
+		};
+		const block = (type: number, body: Uint8Array) => Buffer.concat([words(type, body.length + 12), body, words(body.length + 12)]);
+		const file = new Uint8Array(
+			Buffer.concat([
+				block(0x0a0d0d0a, words(0x1a2b3c4d, 0x10000, 0xffffffff, 0xffffffff)),
+				// Raw IP, cut at 8 bytes; nanoseconds; 7 s later than its stamps say.
+				block(1, words(101 << 16, 8, 0x00090001, 0x09000000, 0x000e0008, 7n, 0)),
+				block(1, words(1 << 16, 0, 0x00090001, 0x8a000000, 0)), // Ethernet; 2^-10 s
+				block(5, words(0, 0, 0)), // statistics: nobody's frame
+				block(6, words(0, 0, 1500, 4, 4, 0x45000000)),
+				block(6, words(1, 0, 1024, 3, 9, 0x01020300, 0x00020004, 2, 0)),
+				block(3, words(20, 0x45000001, 0x45000002)),
+				block(6, words(9, 0, 0, 4, 4, 0)), // an interface that was not described
+			]),
+		);
+		assert.deepEqual(
+			[...captureFrames(file)].map((frame) => ({ ...frame, bytes: [...frame.bytes] })),
+			[
+				{ time: 7e6 + 1.5, bytes: [0x45, 0, 0, 0], length: 4, medium: "ip", direction: null },
+				{ time: 1e6, bytes: [1, 2, 3], length: 9, medium: "ethernet", direction: "out" },
+				{ time: 0, bytes: [0x45, 0, 0, 1, 0x45, 0, 0, 2], length: 20, medium: "ip", direction: null },
+			],
+		);
+	});
+
+	test("ends with the last whole frame, wherever the file is cut", () => {
+		const ng = record([60, 61, 62]).file;
+		const old = pcapFile(true, false, 1, [
+			{ s: 1, fraction: 0, bytes },
+			{ s: 2, fraction: 0, bytes },
+		]);
+		for (const file of [ng, old]) {
+			let last = 0;
+			for (let end = 24; end <= file.length; end++) {
+				const count = [...captureFrames(file.subarray(0, end))].length;
+				assert.ok(count === last || count === last + 1);
+				last = count;
+			}
+			assert.equal(last, file === ng ? 3 : 2);
+		}
+	});
+
+	test("throws nothing but that the bytes are no capture, and gives no byte that is not there", () => {
+		const valid = record([60, 100, 61]).file;
+		const spoilt = fc.array(fc.tuple(fc.nat(valid.length - 1), fc.nat(255)), { maxLength: 8 }).map((changes) => {
+			const file = valid.slice();
+			for (const [at, value] of changes) file[at] = value;
+			return file;
+		});
+		fc.assert(
+			fc.property(fc.oneof(fc.uint8Array({ maxLength: 200 }), spoilt), (file) => {
+				try {
+					for (const frame of captureFrames(file)) assert.ok(frame.bytes.length <= file.length);
+				} catch (error) {
+					assert.ok(error instanceof MillraceError && error.code === "MILLRACE_CAPTURE_FORMAT", String(error));
+				}
+			}),
+			{ numRuns: 2000 },
+		);
+	});
+
+	const editcap = spawnSync("editcap", ["--version"]).error === undefined ? false : "editcap is not installed (apt-get install tshark)";
+	for (const format of ["pcap", "nsecpcap"]) {
+		test(`reads what editcap makes of our captures as ${format}`, { skip: editcap }, () => {
+			const folder = mkdtempSync(join(tmpdir(), "millrace-replay-"));
+			try {
+				const { file, frames } = record([60, 61, 62], { medium: "ethernet" });
+				writeFileSync(join(folder, "a.pcapng"), file);
+				const { status, stderr } = spawnSync("editcap", ["-F", format, join(folder, "a.pcapng"), join(folder, "b.pcap")], {
+					encoding: "utf8",
+				});
+				assert.equal(status, 0, stderr);
+				const read = [...captureFrames(new Uint8Array(readFileSync(join(folder, "b.pcap"))))];
+				assert.deepEqual(
+					read.map(({ time, bytes, medium }) => ({ time, bytes, medium })),
+					frames.map((bytes, i) => ({ time: START + (i * (i + 1) * 1000) / 2, bytes, medium: "ethernet" })),
+				);
+			} finally {
+				rmSync(folder, { recursive: true });
+			}
+		});
+	}
+});
+
+test("a replay says what is wrong with its file or its options", () => {
+	const { file } = record([60]);
+	assert.throws(() => replayLink(new Uint8Array(100)), { code: "MILLRACE_CAPTURE_FORMAT", message: /neither pcap nor pcapng/ });
+	assert.throws(() => replayLink(pcapFile(true, false, 1, [])), { code: "MILLRACE_CAPTURE_FORMAT", message: /no frame/ });
+	for (const wrong of [{ speed: 0 }, { mtu: 1 }, { only: "both" }]) {
+		assert.throws(() => replayLink(file, wrong as ReplayOptions), { code: "MILLRACE_BAD_OPTION" });
+	}
+});
