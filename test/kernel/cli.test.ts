@@ -2,6 +2,7 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
+import net from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -33,7 +34,10 @@ test("millrace run takes a TAP device where that is permitted, says so, and serv
 	assert.match(interfaceOf("10.77.0.1") ?? "none", /^mr\d+$/);
 	assert.equal(await get("http://10.77.0.2:8080/"), "hello");
 	await running.says(/^millrace: \d+ connections?, in /m);
+	const client = net.connect(8080, "10.77.0.2");
+	await once(client, "connect");
 	running.child.kill("SIGINT");
+	await assert.rejects(once(client, "end"), { code: "ECONNRESET" }, "the peers of a program that is stopped hear of it");
 	const { code, stderr } = await running.outcome;
 	assert.equal(code, "SIGINT");
 	assert.match(stderr, /^millrace: link tap:mr\d+ \(permitted here\): 10\.77\.0\.2\/24, the kernel is 10\.77\.0\.1$/m);
