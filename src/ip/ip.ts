@@ -15,24 +15,21 @@
  */
 import { MillraceError } from "../errors.ts";
 import { type Batch, FRAME_CHECKED, FRAME_MORE } from "../memory/batch.ts";
-import { HEADROOM, type PagePool } from "../memory/pages.ts";
+import type { PagePool } from "../memory/pages.ts";
 import type { Runtime } from "../time/clock.ts";
 import { MAPPED } from "../wire/address.ts";
-import * as arp from "../wire/arp.ts";
 import { get16, get32 } from "../wire/bytes.ts";
 import { checksum } from "../wire/checksum.ts";
 import * as ethernet from "../wire/ethernet.ts";
 import * as ipv4 from "../wire/ipv4.ts";
+import { Arp } from "./arp.ts";
 import { IpCounters } from "./counters.ts";
-import { Neighbors } from "./neighbors.ts";
+import { LoopQueue } from "./loop-queue.ts";
+import type { Neighbors } from "./neighbors.ts";
 import { type AddressOption, type RouteOption, Routes } from "./routes.ts";
-import type { IpPacket, Transport, Unreachable } from "./transport.ts";
+import type { IpPacket, Outbox, Transport, Unreachable } from "./transport.ts";
 
-/** Where frames go that are ready for the link. */
-export interface Outbox {
-	/** Takes over the reference on the page; `start` and `length` are the frame's extent, `flags` as in a batch. */
-	push(page: number, start: number, length: number, flags: number): void;
-}
+export type { Outbox };
 
 export interface IpOptions {
 	pool: PagePool;
@@ -59,20 +56,15 @@ export interface IpOptions {
 	out: Outbox;
 }
 
-/** RFC 5227 2.3: an address is announced twice, 2 s apart. */
-const ANNOUNCEMENTS = 2;
-const ANNOUNCE_US = 2_000_000;
-/** RFC 5227 2.4: a claimed address is defended at most every 10 s. */
-const DEFEND_US = 10_000_000;
 /** 127.0.0.1. */
 const LOCALHOST = 0x7f000001;
 /** In the loop queue's flags: the packet is kept to be told unreachable, not to be received. */
 const REFUSED = 1 << 30;
-const LOOP_WORDS = 4;
 
 export class IpLayer {
 	readonly counters: IpCounters = new IpCounters();
 	readonly routes: Routes;
+	/** On Ethernet: who has which hardware address. */
 	readonly neighbors: Neighbors;
 	/** Called when the first packet to ourselves waits for `pump`. */
 	onWork?: () => void;
@@ -98,17 +90,10 @@ export class IpLayer {
 	#flowLow = 0;
 	#flowChanges = -1;
 
-	/** Packets to ourselves, a ring of page, start, length, flags. */
-	readonly #loop: Int32Array;
-	readonly #loopMax: number;
-	#loopHead = 0;
-	#loopCount = 0;
-
+	readonly #arp: Arp;
+	readonly #loop: LoopQueue;
 	/** Inside a frame that is being dropped piece by piece. */
 	#chained = false;
-	#announcements = 0;
-	#announceAt = Infinity;
-	#defendAt = -Infinity;
 
 	readonly #packet: IpPacket = {
 		version: 4,
@@ -156,13 +141,17 @@ export class IpLayer {
 		this.#loopbackLink = options.loopbackLink ?? false;
 		this.#acceptAny = options.acceptAny ?? false;
 		this.#ttl = options.ttl ?? 64;
-		this.#loopMax = options.loopMax ?? 1024;
-		this.#loop = new Int32Array(this.#loopMax * LOOP_WORDS);
+		this.#loop = new LoopQueue(options.loopMax ?? 1024);
 		this.routes = new Routes(options.addresses, options.routes ?? [], this.#ethernet);
-		this.neighbors = new Neighbors(
-			options.runtime,
-			{
-				request: (address, high, low) => this.#request(address, high, low),
+		this.#arp = new Arp({
+			pool,
+			runtime: options.runtime,
+			out: options.out,
+			counters: this.counters,
+			routes: this.routes,
+			macHigh: this.#macHigh,
+			macLow: this.#macLow,
+			waiting: {
 				transmit: (page, start, length, flags, high, low) => this.#transmit(page, start, length, flags, high, low),
 				failed: (page, start) => {
 					this.counters.waitFailed++;
@@ -172,13 +161,10 @@ export class IpLayer {
 				refused: (page, start, length) => this.#keep(page, start, length, REFUSED),
 				discard: (page) => pool.release(page),
 			},
-			this.counters,
-			options.neighborsMax ?? 512,
-		);
-		if (this.#ethernet && !this.#loopbackLink && this.routes.addresses.length > 0) {
-			this.#announcements = ANNOUNCEMENTS;
-			this.#announceAt = -Infinity;
-		}
+			neighborsMax: options.neighborsMax ?? 512,
+			announce: this.#ethernet && !this.#loopbackLink,
+		});
+		this.neighbors = this.#arp.neighbors;
 	}
 
 	/** Makes a transport receive the packets of a protocol, and hear of those it sent that could not be delivered. */
@@ -244,7 +230,7 @@ export class IpLayer {
 			case ethernet.ETHERTYPE_IPV4:
 				return this.#datagram(page, at, rest, time, flags, group);
 			case ethernet.ETHERTYPE_ARP:
-				this.#arp(at, rest);
+				this.#arp.input(at, rest);
 				return false;
 			case ethernet.ETHERTYPE_IPV6:
 				counters.ipv6++;
@@ -351,52 +337,6 @@ export class IpLayer {
 		return transport.input(packet);
 	}
 
-	/** An ARP packet at `at`, in `room` bytes: RFC 826, with the cautions of RFC 5227. */
-	#arp(at: number, room: number): void {
-		const u8 = this.#u8;
-		const { counters, routes } = this;
-		if (room < arp.ARP_LENGTH || !arp.isIpv4OverEthernet(u8, at)) {
-			counters.arpMalformed++;
-			return;
-		}
-		const operation = arp.operation(u8, at);
-		const high = arp.senderHigh(u8, at);
-		const low = arp.senderLow(u8, at);
-		const sender = arp.senderAddress(u8, at);
-		const request = operation === arp.ARP_REQUEST;
-		// A probe (RFC 5227 2.1.1) has 0.0.0.0 as sender: it may be answered, but tells no address.
-		const impossible = sender !== 0 && (ipv4.isNoHost(sender) || ipv4.isLoopback(sender));
-		if ((!request && operation !== arp.ARP_REPLY) || ethernet.isGroup(high) || impossible) {
-			counters.arpMalformed++;
-			return;
-		}
-		if (routes.isOwn(sender)) {
-			if (high === this.#macHigh && low === this.#macLow) counters.arpOther++;
-			else this.#defend(sender);
-			return;
-		}
-		const target = arp.targetAddress(u8, at);
-		const forUs = routes.isOwn(target);
-		// Who asks for us will be answered, so is worth knowing; unasked replies are believed only about known neighbors.
-		if (sender !== 0 && routes.connected(sender) !== 0) this.neighbors.learn(sender, high, low, forUs && request);
-		if (!forUs) {
-			counters.arpOther++;
-		} else if (request) {
-			counters.arpRequests++;
-			if (this.#sendArp(arp.ARP_REPLY, high, low, target, high, low, sender)) counters.arpRepliesSent++;
-		} else {
-			counters.arpReplies++;
-		}
-	}
-
-	#defend(address: number): void {
-		this.counters.arpConflicts++;
-		const now = this.#runtime.clock.now();
-		if (now < this.#defendAt) return;
-		this.#defendAt = now + DEFEND_US;
-		this.#announce(address);
-	}
-
 	// Outward.
 
 	/**
@@ -474,7 +414,7 @@ export class IpLayer {
 			this.#keep(page, at, total, FRAME_CHECKED);
 			return;
 		}
-		const copy = this.#loopCount < this.#loopMax ? pool.alloc() : 0;
+		const copy = this.#loop.count < this.#loop.capacity ? pool.alloc() : 0;
 		if (copy === 0) {
 			this.counters.loopOverflow++;
 		} else {
@@ -486,18 +426,13 @@ export class IpLayer {
 	}
 
 	#keep(page: number, at: number, total: number, flags: number): void {
-		if (this.#loopCount === this.#loopMax) {
+		if (!this.#loop.put(page, at, total, flags)) {
 			this.counters.loopOverflow++;
 			this.#pool.release(page);
 			return;
 		}
-		const slot = ((this.#loopHead + this.#loopCount) % this.#loopMax) * LOOP_WORDS;
-		this.#loop[slot] = page;
-		this.#loop[slot + 1] = at;
-		this.#loop[slot + 2] = total;
-		this.#loop[slot + 3] = flags;
 		this.counters.looped++;
-		if (this.#loopCount++ === 0) this.onWork?.();
+		if (this.#loop.count === 1) this.onWork?.();
 	}
 
 	/**
@@ -506,21 +441,16 @@ export class IpLayer {
 	 * @returns How many there were.
 	 */
 	pump(): number {
-		const count = this.#loopCount;
+		const loop = this.#loop;
+		const { count } = loop;
 		if (count === 0) return 0;
 		const time = this.#runtime.clock.now() | 0;
-		for (let i = 0; i < count; i++) {
-			const slot = this.#loopHead * LOOP_WORDS;
-			const page = this.#loop[slot]!;
-			const at = this.#loop[slot + 1]!;
-			const total = this.#loop[slot + 2]!;
-			const flags = this.#loop[slot + 3]!;
-			this.#loopHead = (this.#loopHead + 1) % this.#loopMax;
-			this.#loopCount--;
+		for (let i = 0; i < count && loop.take(); i++) {
+			const { page, start, length, flags } = loop;
 			if (flags === REFUSED) {
 				this.counters.undeliverable++;
-				this.#tellUnreachable(at);
-			} else if (this.#deliver(page, at, ipv4.IPV4_HEADER, total, time, flags, false)) {
+				this.#tellUnreachable(start);
+			} else if (this.#deliver(page, start, ipv4.IPV4_HEADER, length, time, flags, false)) {
 				continue;
 			}
 			this.#pool.release(page);
@@ -543,32 +473,6 @@ export class IpLayer {
 		error.dstPort = ports ? get16(u8, start + 2) : 0;
 		error.seq = ports ? get32(u8, start + 4) : 0;
 		transport.unreachable(error);
-	}
-
-	#request(address: number, high: number, low: number): void {
-		const source = this.routes.connected(address) || this.routes.addresses[0]!;
-		if (this.#sendArp(arp.ARP_REQUEST, high, low, source, 0, 0, address)) this.counters.arpRequestsSent++;
-	}
-
-	#announce(address: number): void {
-		if (this.#sendArp(arp.ARP_REQUEST, ethernet.BROADCAST_HIGH, ethernet.BROADCAST_LOW, address, 0, 0, address))
-			this.counters.arpRequestsSent++;
-	}
-
-	/** Sends an ARP packet in the name of `sender`, to the station `high`, `low`. */
-	#sendArp(operation: number, high: number, low: number, sender: number, targetHigh: number, targetLow: number, target: number): boolean {
-		const pool = this.#pool;
-		const page = pool.alloc();
-		if (page === 0) {
-			this.counters.arpNoPage++;
-			return false;
-		}
-		const at = pool.address(page) + HEADROOM;
-		const start = at - ethernet.ETHERNET_HEADER;
-		ethernet.writeEthernetHeader(this.#u8, start, high, low, this.#macHigh, this.#macLow, ethernet.ETHERTYPE_ARP);
-		arp.writeArp(this.#u8, at, operation, this.#macHigh, this.#macLow, sender, targetHigh, targetLow, target);
-		this.#out.push(page, start, ethernet.ETHERNET_HEADER + arp.ARP_LENGTH, 0);
-		return true;
 	}
 
 	// What transports ask.
@@ -598,25 +502,17 @@ export class IpLayer {
 
 	/** When `advance` has something to do, microseconds of the runtime's clock; Infinity for never. Sending may bring it nearer. */
 	get deadline(): number {
-		return Math.min(this.#announceAt, this.neighbors.deadline);
+		return this.#arp.deadline;
 	}
 
 	/** Does what is due at `now`; the first call announces our addresses. Returns when to come again, or Infinity. */
 	advance(now: number): number {
-		if (now >= this.#announceAt) {
-			for (const address of this.routes.addresses) if (!ipv4.isLoopback(address)) this.#announce(address);
-			this.#announceAt = --this.#announcements > 0 ? now + ANNOUNCE_US : Infinity;
-		}
-		return Math.min(this.#announceAt, this.neighbors.advance(now));
+		return this.#arp.advance(now);
 	}
 
 	/** Gives back every page that is held. */
 	close(): void {
-		this.neighbors.clear();
-		for (; this.#loopCount > 0; this.#loopCount--) {
-			this.#pool.release(this.#loop[this.#loopHead * LOOP_WORDS]!);
-			this.#loopHead = (this.#loopHead + 1) % this.#loopMax;
-		}
-		this.#announceAt = Infinity;
+		this.#arp.close();
+		while (this.#loop.take()) this.#pool.release(this.#loop.page);
 	}
 }

@@ -15,6 +15,7 @@
  * Units: microseconds of the runtime's clock. No timer of its own: `advance` does what is due.
  */
 import type { Runtime } from "../time/clock.ts";
+import { BROADCAST_HIGH, BROADCAST_LOW } from "../wire/ethernet.ts";
 import type { IpCounters } from "./counters.ts";
 
 /** Time between requests, and how many are sent. */
@@ -53,10 +54,8 @@ export interface Neighbor {
 	waiting: Packet[];
 }
 
-/** What neighbors need done. Packets are handed over with their reference. */
-export interface NeighborActions {
-	/** Asks for `address`, of one station or of all. */
-	request(address: number, high: number, low: number): void;
+/** What becomes of packets that wait for a neighbor; they are handed over with their reference. */
+export interface WaitingActions {
 	/** Sends a packet that waited. */
 	transmit(page: number, start: number, length: number, flags: number, high: number, low: number): void;
 	/** A packet waited in vain. */
@@ -73,7 +72,8 @@ export class Neighbors {
 	/** Grows when any neighbor's address or state changes: what was looked up before may be wrong now. */
 	changes = 0;
 	readonly #runtime: Runtime;
-	readonly #actions: NeighborActions;
+	readonly #actions: WaitingActions;
+	readonly #request: (address: number, high: number, low: number) => void;
 	readonly #counters: IpCounters;
 	readonly #half: number;
 	/** Oldest proof first. */
@@ -81,10 +81,20 @@ export class Neighbors {
 	/** Oldest question first. */
 	readonly #asked = new Map<number, Neighbor>();
 
-	/** @param capacity Most neighbors, known and asked for. */
-	constructor(runtime: Runtime, actions: NeighborActions, counters: IpCounters, capacity: number) {
+	/**
+	 * @param request Asks for an address, of one station or of all.
+	 * @param capacity Most neighbors, known and asked for.
+	 */
+	constructor(
+		runtime: Runtime,
+		actions: WaitingActions,
+		request: (address: number, high: number, low: number) => void,
+		counters: IpCounters,
+		capacity: number,
+	) {
 		this.#runtime = runtime;
 		this.#actions = actions;
+		this.#request = request;
 		this.#counters = counters;
 		this.#half = Math.max(1, capacity >> 1);
 	}
@@ -178,7 +188,7 @@ export class Neighbors {
 		const neighbor: Neighbor = { address, high: 0, low: 0, state: RESOLVING, attempts: 1, deadline: 0, waiting: [] };
 		this.#asked.set(address, neighbor);
 		this.#due(neighbor, this.#runtime.clock.now() + RETRY_US);
-		this.#actions.request(address, 0xffff, -1);
+		this.#request(address, BROADCAST_HIGH, BROADCAST_LOW);
 		return neighbor;
 	}
 
@@ -186,7 +196,7 @@ export class Neighbors {
 		neighbor.state = PROBING;
 		neighbor.attempts = 1;
 		this.#due(neighbor, this.#runtime.clock.now() + RETRY_US);
-		this.#actions.request(neighbor.address, neighbor.high, neighbor.low);
+		this.#request(neighbor.address, neighbor.high, neighbor.low);
 	}
 
 	#expireKnown(neighbor: Neighbor, now: number): void {
@@ -197,7 +207,7 @@ export class Neighbors {
 		} else if (neighbor.attempts < ATTEMPTS) {
 			neighbor.attempts++;
 			neighbor.deadline = now + RETRY_US;
-			this.#actions.request(neighbor.address, neighbor.high, neighbor.low);
+			this.#request(neighbor.address, neighbor.high, neighbor.low);
 		} else {
 			// It may have moved to another station: the next packet asks all of them.
 			this.#known.delete(neighbor.address);
@@ -211,7 +221,7 @@ export class Neighbors {
 		} else if (neighbor.attempts < ATTEMPTS) {
 			neighbor.attempts++;
 			neighbor.deadline = now + RETRY_US;
-			this.#actions.request(neighbor.address, 0xffff, -1);
+			this.#request(neighbor.address, BROADCAST_HIGH, BROADCAST_LOW);
 		} else {
 			neighbor.state = FAILED;
 			neighbor.deadline = now + HOLD_DOWN_US;

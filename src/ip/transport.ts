@@ -1,5 +1,5 @@
 /**
- * The seam between ip and the transports above it (tcp, udp, icmp): what they give each other.
+ * The seams of ip: to the transports above it (tcp, udp, icmp), and to the queue of the link below.
  *
  * Addresses are 128 bits wide, as four 32-bit words in host order, most significant first. An IPv4 address is written as
  * IPv4-mapped (::ffff:a.b.c.d, RFC 4291 2.5.5.2), so its bits are word 3.
@@ -53,4 +53,10 @@ export interface Transport {
 	input(packet: IpPacket): boolean;
 	/** A packet of this transport could not be delivered. Only a hint: it may be forged. */
 	unreachable?(error: Unreachable): void;
+}
+
+/** Where frames go that are ready for the link. */
+export interface Outbox {
+	/** Takes over the reference on the page; `start` and `length` are the frame's extent, `flags` as in a batch. */
+	push(page: number, start: number, length: number, flags: number): void;
 }
