@@ -10,6 +10,7 @@
  * What a link has to do is in the comments of the `Link` interface. Three things matter most: frames get the time at which they
  * arrived, not at which they were fetched; everything that waits is bounded, and what is dropped is counted; nothing throws but `open`.
  */
+import { randomBytes } from "node:crypto";
 import { rmSync } from "node:fs";
 import net from "node:net";
 import { tmpdir } from "node:os";
@@ -27,6 +28,8 @@ const BYTES_MAX = 4 << 20;
 /** One side listens on a path and serves one peer at a time, the other connects to it. */
 export class UnixLink {
 	medium = "ethernet";
+	/** The stack's own hardware address: any of the locally administered ones. */
+	mac = Uint8Array.of(2, ...randomBytes(5));
 	#path;
 	#listen;
 	#context = null;

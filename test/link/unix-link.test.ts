@@ -1,5 +1,6 @@
 /** The link of examples/unix-link.mjs: what the public interface gives is enough to pass the suite. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import net from "node:net";
@@ -7,6 +8,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
+import { fileURLToPath } from "node:url";
 import type { Link } from "../../src/link/link.ts";
 import { nodeRuntime } from "../../src/node/runtime.ts";
 import { makePool, Speaker } from "../helpers/memory-bench.ts";
@@ -136,4 +138,11 @@ test("a listening link outlives its peer and a peer that does not keep to the fr
 	assert.equal(frames[0]!.bytes.length, 60);
 	peer.socket!.destroy();
 	link.close();
+});
+
+test("two hosts talk over it: the example as a program", { skip, timeout: 60_000 }, () => {
+	const { stdout, stderr, status } = spawnSync(process.execPath, [fileURLToPath(example)], { encoding: "utf8", timeout: 30_000 });
+	assert.equal(stderr, "");
+	assert.equal(stdout, "echoed: hello over a UNIX socket\n");
+	assert.equal(status, 0);
 });
