@@ -53,7 +53,7 @@ async function run(options: Options): Promise<Result> {
 					measure: async (round) => ({ gbits: (await iperf(lab, reference, mode, round < 0 ? 1 : options.seconds)) / 1e9 }),
 				});
 			}
-			const figures = await alternate(contestants, options.rounds);
+			const figures = await alternate(contestants, options);
 			const series = contestants.map((contestant, i) => ({
 				name: `${name}, ${contestant.name}`,
 				unit: "Gbit/s",

@@ -89,7 +89,7 @@ async function run(options: Options): Promise<Result> {
 				if (mode === "pull" && kernelsChoice !== "cubic" && !options.short) {
 					add(theirs, `kernel ${kernelsChoice}`, () => pin(theirs!.far!.device, kernelsChoice, theirs!.far!.namespace));
 				}
-				const figures = await alternate(contestants, options.rounds);
+				const figures = await alternate(contestants, options);
 				const series = contestants.map((contestant, i) => ({
 					name: `${name}, ${loss} % loss, ${contestant.name}`,
 					unit: "Mbit/s",

@@ -20,7 +20,7 @@ async function run(options: Options): Promise<Result> {
 				name: server.name,
 				measure: (round: number) => roundTrips(lab, server, round < 0 ? 1 : options.seconds),
 			})),
-			options.rounds,
+			options,
 		);
 		const rows: Row[] = [];
 		for (const metric of ["p50", "p99"] as const) {

@@ -18,7 +18,7 @@ async function run(options: Options): Promise<Result> {
 			measure: async (round: number): Promise<Record<string, number>> =>
 				round < 0 ? {} : { rate: (await runProgram<{ rate: number }>(options, "memlink", [mode, String(options.seconds)])).rate * scale },
 		})),
-		options.rounds,
+		options,
 	);
 	const rows: Row[] = MODES.map(({ name, unit, goal }, i) => row({ name, unit, values: figures[i]!["rate"]! }, undefined, goal));
 	return { rounds: options.rounds, rows, notes: [], complete: true };

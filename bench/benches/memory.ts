@@ -18,7 +18,7 @@ async function run(options: Options): Promise<Result> {
 						round < 0 ? Promise.resolve({}) : runProgram<Record<string, number>>(options, "memory", [String(count)], ["--expose-gc"]),
 				},
 			],
-			rounds,
+			{ rounds, short: options.short },
 		);
 		for (const part of PARTS) {
 			const series = { name: `millrace host.tcp, ${number(count)} idle: ${part}`, unit: "bytes/connection", values: figures![part]! };

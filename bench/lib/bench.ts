@@ -109,14 +109,18 @@ export interface Contestant {
 
 /**
  * Alternates between the contestants, so that a disturbance of the machine meets all of them, each round beginning with
- * another one, so that none always runs in the wake of the same neighbour.
+ * another one, so that none always runs in the wake of the same neighbour. A short run has no warm-up: it shows that all
+ * works, not how fast.
  *
  * @returns For each contestant, in the given order, the values of each metric.
  */
-export async function alternate(contestants: readonly Contestant[], rounds: number): Promise<Record<string, number[]>[]> {
+export async function alternate(
+	contestants: readonly Contestant[],
+	options: Pick<Options, "rounds" | "short">,
+): Promise<Record<string, number[]>[]> {
 	const table: Record<string, number[]>[] = contestants.map(() => ({}));
-	for (const contestant of contestants) await contestant.measure(-1);
-	for (let round = 0; round < rounds; round++) {
+	if (!options.short) for (const contestant of contestants) await contestant.measure(-1);
+	for (let round = 0; round < options.rounds; round++) {
 		for (let i = 0; i < contestants.length; i++) {
 			const at = (i + round) % contestants.length;
 			const figures = await contestants[at]!.measure(round);

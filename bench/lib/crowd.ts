@@ -66,6 +66,9 @@ export class Crowd implements Link {
 	/** The count at which `done` is called: of what, the mode says. */
 	#until = 0;
 	#busy = 0;
+	/** Time of the batch that is being worked on: microseconds for arrivals, milliseconds for TCP timestamps. */
+	#arrival = 0;
+	#timestamp = 0;
 
 	constructor(options: CrowdOptions) {
 		this.#options = options;
@@ -99,6 +102,7 @@ export class Crowd implements Link {
 	receive(batch: Batch): number {
 		const before = batch.count;
 		const { window } = this.#options;
+		this.#readClock();
 		while (this.#opened < this.#mayOpen && this.#busy < window) {
 			if (!this.#say(this.#opened, SYN, this.#opened * 7919, 0, 0, nothing)) break;
 			this.#opened++;
@@ -107,7 +111,7 @@ export class Crowd implements Link {
 		while (this.#head !== this.#tail && batch.count < batch.capacity) {
 			const at = this.#head++ & (QUEUE - 1);
 			const page = this.#pages[at]!;
-			batch.push(page, batch.pool.address(page) + OFFSET, this.#lengths[at]!, this.#context!.runtime.clock.now() | 0);
+			batch.push(page, batch.pool.address(page) + OFFSET, this.#lengths[at]!, this.#arrival);
 		}
 		return batch.count - before;
 	}
@@ -115,6 +119,7 @@ export class Crowd implements Link {
 	transmit(batch: Batch): number {
 		const count = batch.count;
 		const u8 = batch.pool.u8;
+		this.#readClock();
 		for (let i = 0; i < count; i++) {
 			this.received++;
 			if (this.#seen.read(u8, batch.start[i]!)) this.#arrived(u8);
@@ -125,6 +130,13 @@ export class Crowd implements Link {
 
 	flush(): void {
 		if (this.#head !== this.#tail || (this.#opened < this.#mayOpen && this.#busy < this.#options.window)) this.#context?.wake();
+	}
+
+	/** Once per batch: a clock's result is an object on the heap whenever it does not fit 31 bits. */
+	#readClock(): void {
+		const now = this.#context!.runtime.clock.now();
+		this.#arrival = now | 0;
+		this.#timestamp = Math.trunc(now / 1000) & 0x3fffffff;
 	}
 
 	#arrived(u8: Uint8Array): void {
@@ -164,7 +176,7 @@ export class Crowd implements Link {
 	}
 
 	#say(client: number, flags: number, seq: number, ack: number, echo: number, payload: Uint8Array): boolean {
-		const { pool, runtime } = this.#context!;
+		const { pool } = this.#context!;
 		const page = pool.alloc();
 		if (page === 0 || this.#tail - this.#head === QUEUE) {
 			if (page !== 0) pool.release(page);
@@ -172,7 +184,6 @@ export class Crowd implements Link {
 		}
 		const address = FIRST + (Math.trunc(client / PORTS) % ADDRESSES);
 		const port = 1024 + (client % PORTS);
-		const now = Math.trunc(runtime.clock.now() / 1000) | 0;
 		const at = this.#tail++ & (QUEUE - 1);
 		this.#pages[at] = page;
 		this.#lengths[at] = writeTcp(
@@ -186,7 +197,7 @@ export class Crowd implements Link {
 			seq | 0,
 			ack | 0,
 			true,
-			now,
+			this.#timestamp,
 			echo,
 			payload,
 		);

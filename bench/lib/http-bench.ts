@@ -1,7 +1,7 @@
 /**
  * A bench of HTTP-like servers: ours over TAP, the same script on kernel sockets, nginx; both modes.
  *
- * Hides which contestants take part: the kernel and nginx over `lo` always, over a veth pair too unless the run is short, nginx
+ * Hides which contestants take part: the kernel over `lo` always, and over a veth pair and nginx unless the run is short, nginx
  * only where it is installed. A contestant that does not start is left out with a note; if it is ours, the result is incomplete.
  */
 import type { Goal, Options, Result, Row } from "./bench.ts";
@@ -30,28 +30,28 @@ export async function httpBench(options: Options, plans: readonly ModePlan[]): P
 	const lab = Lab.open();
 	const starter = new Servers(notes);
 	const paths: readonly Path[] = options.short ? ["lo"] : ["lo", "veth"];
+	const withNginx = installed("nginx") && !options.short;
 	if (!installed("nginx")) notes.push("nginx left out: apt-get install nginx");
 	try {
 		for (const plan of plans) {
 			const ours = await starter.ours("millrace", () => plan.ours(lab));
 			const servers: Serving[] = ours === undefined ? [] : [ours];
 			const comparisons: Comparison[] = [];
-			const beside = (theirs: Serving, rate: Goal | undefined, user: Goal | undefined): void => {
+			const beside = (theirs: Serving, rate: Goal | undefined): void => {
 				servers.push(theirs);
-				if (ours === undefined) return;
-				comparisons.push(
-					{ ours, theirs, metric: "rate", ...(rate && { goal: rate }) },
-					{ ours, theirs, metric: "user", ...(user && { goal: user }) },
-				);
+				if (ours !== undefined) comparisons.push({ ours, theirs, metric: "rate", ...(rate && { goal: rate }) });
 			};
 			// The goals hold against the faster of the kernel's two ways, which is lo.
 			for (const path of paths) {
 				const server = await starter.theirs(`kernel (${path})`, () => kernel(lab, options, plan.file, path));
-				if (server !== undefined) beside(server, path === "lo" ? plan.againstKernel : undefined, path === "lo" ? plan.user : undefined);
+				if (server === undefined) continue;
+				beside(server, path === "lo" ? plan.againstKernel : undefined);
+				if (ours !== undefined && path === "lo")
+					comparisons.push({ ours, theirs: server, metric: "user", ...(plan.user && { goal: plan.user }) });
 			}
-			for (const path of installed("nginx") ? paths : []) {
+			for (const path of withNginx ? paths : []) {
 				const server = await starter.theirs(`nginx (${path})`, () => nginx(lab, path));
-				if (server !== undefined) beside(server, path === "lo" ? plan.againstNginx : undefined, undefined);
+				if (server !== undefined) beside(server, path === "lo" ? plan.againstNginx : undefined);
 			}
 			if (ours !== undefined && plan.frames) comparisons.push({ ours, metric: "frames", goal: plan.frames });
 			rows.push(...(await compare(lab, options, plan.mode, servers, comparisons, notes)));

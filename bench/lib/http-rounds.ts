@@ -72,7 +72,7 @@ export async function compare(
 			name: server.name,
 			measure: (round: number) => measure(lab, server, mode, round < 0 ? 1 : options.seconds),
 		})),
-		options.rounds,
+		options,
 	);
 	const series = (server: Serving, metric: Metric): Series => ({
 		name: `${mode.name}, ${server.name}${{ rate: "", user: ": user CPU", system: ": system CPU", frames: ": frames sent" }[metric]}`,

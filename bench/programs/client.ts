@@ -6,7 +6,7 @@
  * whole by the clock.
  *
  *   client.js pingpong ADDRESS PORT SECONDS    64 bytes each way; prints { count, p50, p99 } (microseconds)
- *   client.js pull ADDRESS PORT SECONDS        reads what the server sends; prints { bytes, seconds }
+ *   client.js pull ADDRESS PORT SECONDS        reads what the server sends; prints { bytes, seconds }, bytes being what arrived
  *   client.js push ADDRESS PORT SECONDS        sends; prints { bytes, seconds }, bytes being what the server's TCP acknowledged
  *
  * `pull` and `push` count from the end of the first fifth of the time, so that slow start weighs little.
@@ -21,8 +21,9 @@ const SOL_SOCKET = 1;
 const SO_LINGER = 13;
 const SO_RCVTIMEO = 20;
 const SO_SNDTIMEO = 21;
-/** Bytes that the peer has not acknowledged yet (tcp(7), SIOCOUTQ). */
-const TIOCOUTQ = 0x5411;
+/** Bytes that the peer has not acknowledged yet, and bytes that wait to be read (tcp(7)). */
+const SIOCOUTQ = 0x5411;
+const SIOCINQ = 0x541b;
 const EAGAIN = 11;
 
 const libc = koffi.load(null);
@@ -108,10 +109,10 @@ function stream(call: typeof read): void {
 	const buffer = new Uint8Array(262_144).fill(109);
 	const queue = new Int32Array(1);
 	const queueBytes = new Uint8Array(queue.buffer);
-	const acknowledged = (moved: number): number => {
-		if (call === read) return moved;
-		check(ioctl(fd, TIOCOUTQ, queueBytes), "SIOCOUTQ");
-		return moved - queue[0]!;
+	/** Bytes that have crossed the network, whether this program was quick to read them or not. */
+	const crossed = (moved: number): number => {
+		check(ioctl(fd, call === read ? SIOCINQ : SIOCOUTQ, queueBytes), "bytes in the queue");
+		return call === read ? moved + queue[0]! : moved - queue[0]!;
 	};
 	const start = now();
 	let moved = 0;
@@ -120,13 +121,13 @@ function stream(call: typeof read): void {
 	for (;;) {
 		const time = now();
 		if (fromTime === 0 && time - start >= duration / 5) {
-			from = acknowledged(moved);
+			from = crossed(moved);
 			fromTime = now();
 		}
 		if (time - start >= duration) break;
 		moved += transfer(call, fd, buffer, buffer.length);
 	}
-	const bytes = acknowledged(moved) - from;
+	const bytes = crossed(moved) - from;
 	console.log(JSON.stringify({ bytes, seconds: (now() - fromTime) / 1e6 }));
 }
 

@@ -43,7 +43,7 @@ test("contestants take turns, each round begins with another one, and the warm-u
 			return { rate: round };
 		},
 	});
-	const figures = await alternate([contestant("a"), contestant("b")], 2);
+	const figures = await alternate([contestant("a"), contestant("b")], { rounds: 2, short: false });
 	assert.deepEqual(order, ["a-1", "b-1", "a0", "b0", "b1", "a1"]);
 	assert.deepEqual(figures, [{ rate: [0, 1] }, { rate: [0, 1] }]);
 });
