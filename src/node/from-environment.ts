@@ -52,10 +52,15 @@ function start(options: RunOptions): RunningStack {
 	else ready = publishOnly(gateway, options, opened);
 
 	const figures = options.stats ? showFigures(() => figuresOf(host), complain) : null;
-	atEnd(async () => {
-		figures?.stop();
-		await host.close();
-	}, flushCapture);
+	atEnd({
+		close: () => {
+			figures?.stop();
+			// The far ends of the user link are kernel sockets: the kernel closes those as it does for every process.
+			if (gateway === null) void host.close();
+			flushCapture();
+		},
+		unsent: () => unsentBytes(host),
+	});
 	return { host, options, kind, description, ready };
 }
 
@@ -93,6 +98,14 @@ async function publishOnly(gateway: Gateway, options: RunOptions, opened: (port:
 		process.stderr.write(`${(error as Error).message}\n`);
 		process.exit(2);
 	}
+}
+
+/** States in which a FIN of ours waits to be acknowledged. */
+const FINISHING = new Set(["FIN-WAIT-1", "CLOSING", "LAST-ACK"]);
+
+function unsentBytes(host: Host): number {
+	if (host.stats().connections.total === 0) return 0;
+	return host.connections().reduce((sum, { state, sendQueue }) => sum + Math.max(sendQueue, FINISHING.has(state) ? 1 : 0), 0);
 }
 
 function figuresOf(host: Host): Figures {

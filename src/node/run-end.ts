@@ -3,7 +3,9 @@
  *
  * When a process ends, the kernel closes its sockets, and their peers hear of it. Sockets on the stack are this process's own
  * business, so: on SIGINT, SIGTERM and SIGHUP, if the program does not handle them itself, the connections are closed first,
- * and then the process dies of that signal, as it would have; at a plain exit what can be done at once is done.
+ * and then the process dies of that signal, as it would have. A program that has nothing more to do stays until its peers have
+ * what it sent them, as the kernel would go on sending for it, unless they stop taking it; at `process.exit` what can be done at
+ * once is done.
  *
  * The program must not notice. Libraries count the listeners of a signal to find out whether they are alone and may end the
  * process; so while a signal is delivered our listener takes itself off the list before the program's are called, and comes
@@ -13,17 +15,22 @@
 /** Signals whose default is to end the process, and which people and supervisors send. */
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
-/** How long peers are given when a signal ends the process, in ms; a second signal ends it at once. */
-const PATIENCE = 500;
+/** How long a peer may take nothing before the process no longer waits for it, in ms, and how often that is looked at. */
+const STANDSTILL = 5000;
+const LOOK = 20;
 
-/**
- * Arranges for the end of the process.
- *
- * @param close Closes all connections and the link; called at most once.
- * @param atExit What must be done in any case, synchronously; called once.
- */
-export function atEnd(close: () => Promise<void>, atExit: () => void): void {
-	let closing: Promise<void> | null = null;
+/** What a run has to do at its end. */
+export interface Ending {
+	/** What must be done in any case, at once: connections closed, files written. Called once; nothing of the program runs after it. */
+	close(): void;
+	/** Bytes that peers have not acknowledged; 0 when nobody waits for anything. */
+	unsent(): number;
+}
+
+/** Arranges for the end of the process. */
+export function atEnd({ close, unsent }: Ending): void {
+	const closeOnExit = (): void => close();
+	process.once("exit", closeOnExit);
 
 	const listener = (signal: NodeJS.Signals): void => {
 		process.off(signal, listener);
@@ -32,17 +39,26 @@ export function atEnd(close: () => Promise<void>, atExit: () => void): void {
 			setImmediate(() => process.prependListener(signal, listener)).unref();
 			return;
 		}
-		closing ??= close();
-		const limit = new Promise((resolve) => setTimeout(resolve, PATIENCE));
-		void Promise.race([closing.catch(() => {}), limit]).then(() => {
-			atExit();
-			for (const other of SIGNALS) process.off(other, listener);
-			process.kill(process.pid, signal);
-		});
+		// In one go: the program must not see its connections die, since it would not have if the signal had ended it.
+		process.off("exit", closeOnExit);
+		close();
+		process.kill(process.pid, signal);
 	};
 	for (const signal of SIGNALS) process.on(signal, listener);
-	process.once("exit", () => {
-		if (closing === null) void close().catch(() => {});
-		atExit();
+
+	// The event loop is empty: a timer that is referenced brings it back to life, and "beforeExit" comes again when it is done.
+	let patient = true;
+	process.on("beforeExit", () => {
+		let left = unsent();
+		if (left === 0 || !patient) return;
+		let since = performance.now();
+		const timer = setInterval(() => {
+			const now = performance.now();
+			const before = left;
+			left = unsent();
+			if (left !== before) since = now;
+			patient = now - since < STANDSTILL;
+			if (left === 0 || !patient) clearInterval(timer);
+		}, LOOK);
 	});
 }

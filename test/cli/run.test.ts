@@ -142,6 +142,23 @@ describe("millrace run --link user", () => {
 		assert.deepEqual([code, stdout], [0, "from the kernel ECONNREFUSED\n"]);
 	});
 
+	test("a program that has nothing more to do stays until its slow client has everything", async () => {
+		const port = await freePort();
+		const source = `
+			import net from "node:net";
+			const server = net.createServer((socket) => {
+				socket.end(Buffer.alloc(2_000_000));
+				socket.unref();
+				server.close();
+			}).listen(${port});`;
+		const running = start(["run", "--link=user", "--rate=20mbit", script(source)]);
+		await running.says(/is open at/);
+		let bytes = 0;
+		for await (const chunk of net.connect(port, "127.0.0.1")) bytes += (chunk as Uint8Array).length;
+		assert.equal(bytes, 2_000_000);
+		assert.equal((await running.outcome).code, 0);
+	});
+
 	test("goes through a network that loses and delays", async () => {
 		const port = await freePort();
 		const running = start(["run", "--link=user", "--loss=2%", "--delay=5ms", "--seed=3", script(HELLO), String(port)]);
