@@ -88,6 +88,22 @@ export interface Lower {
 	output(page: number, start: number, length: number, src: number, dst: number, protocol: number, flags: number): boolean;
 	/** Largest IP packet to this destination, in bytes. */
 	mtuTo(dst: number): number;
+	/** Whether a run of pages can be sent to this destination now. */
+	runs(dst: number): boolean;
+	/** Begins a run: a segment that the link cuts into pieces of `segment` bytes; `more` bytes follow by `append`. */
+	outputRun(
+		page: number,
+		start: number,
+		length: number,
+		more: number,
+		src: number,
+		dst: number,
+		protocol: number,
+		flags: number,
+		segment: number,
+		entries: number,
+	): void;
+	append(page: number, start: number, length: number, last: boolean): void;
 }
 
 /** Who hears of events: the socket layer. */
@@ -123,6 +139,8 @@ export class Tcp implements Transport {
 	upper: Upper;
 	/** The link completes checksums of what is sent. */
 	checksumOffload = false;
+	/** Most payload bytes of a segment that the link cuts; 0: it cuts none. */
+	segmentation = 0;
 
 	/** Present time: microseconds, wrapping; and ticks of a millisecond. Set at the start of a turn. */
 	now = 0;
@@ -202,6 +220,8 @@ export class Tcp implements Transport {
 		this.nowFull = now;
 		this.now = now | 0;
 		this.tick = Math.floor(now / 1000) | 0;
+		// An empty wheel stands still: before anything is filed it must know the time.
+		if (this.#wheel?.count === 0) this.#wheel.advance(this.tick, this.#due);
 	}
 
 	/** One segment. */
@@ -555,10 +575,9 @@ export class Tcp implements Transport {
 		if ((c.flags & C_SACK) !== 0 && (c.flags & (C_RECOVERY | C_LOSS)) === 0 && c.tlpEnd === 0 && c.sacked === 0 && backoff === 0 && c.sndWnd > 0) {
 			let delay = c.srtt !== 0 ? Math.max(Math.ceil((2 * c.srtt) / 1000), MIN_PROBE_DELAY) : 1000;
 			if (inFlight(c) <= c.mss) delay += WORST_ACK_DELAY;
-			if (delay < rto) {
-				this.setRetransmitTimer(c, TIMER_TLP, delay);
-				return;
-			}
+			// RFC 8985 7.2: where the RTO would come first, the probe takes its place.
+			this.setRetransmitTimer(c, TIMER_TLP, Math.min(delay, rto));
+			return;
 		}
 		this.setRetransmitTimer(c, TIMER_RTO, rto);
 	}
@@ -659,7 +678,8 @@ export class Tcp implements Transport {
 	/** RFC 9293 3.8.6.1: at least one octet of new data into a window of zero (or too small), for as long as it is answered. */
 	#probeWindow(c: Connection): void {
 		const probes = Math.min(((c.retries >> 16) & 0xff) + 1, 255);
-		if (probes > this.options.retries) {
+		// Never given up while the peer answers; only when it has been silent for as many intervals as data would be sent again.
+		if (((this.tick - c.lastHeard) | 0) > this.options.retries * this.persistDelay(c)) {
 			this.finished(c, ERR_TIMEOUT);
 			return;
 		}
@@ -755,6 +775,14 @@ export class Tcp implements Transport {
 		sendKeepAlive(this, c);
 		this.onWork();
 		this.setIdle(c, this.options.keepAliveInterval);
+	}
+
+	/** The peer of a connection that was probed lives: it may be idle again as long as at first. */
+	keepAliveAnswered(c: Connection): void {
+		c.retries &= 0x00ffffff;
+		if ((c.flags & C_KEEPALIVE) === 0 || c.state === TIME_WAIT) return;
+		if (c.state === FIN_WAIT_2 && (c.flags & C_DETACHED) !== 0) return;
+		this.setIdle(c, c.keepIdle);
 	}
 
 	// ---- Helpers of input and output ------------------------------------------------------------------------------------------

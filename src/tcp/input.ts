@@ -58,6 +58,9 @@ import {
 /** Segments at the start of a connection that are acknowledged at once, so that the peer's slow start is not held up (as Linux does). */
 const QUICK_ACKS = 16;
 
+/** RFC 7323 5.5: 24 days, in milliseconds: before a clock that ticks every millisecond has turned half round. */
+const PAWS_IDLE = 24 * 86_400_000;
+
 /** A segment arrives. True if its page was kept. */
 export function segmentArrives(t: Tcp, packet: IpPacket): boolean {
 	const u8 = t.u8;
@@ -99,7 +102,7 @@ export function segmentArrives(t: Tcp, packet: IpPacket): boolean {
 	const bits = flagsOf(u8, at);
 	const seq = sequence(u8, at);
 	const ack = acknowledgment(u8, at);
-	const length = packet.length - header;
+	const length = packet.length + packet.more - header;
 	counters.bytesIn += length;
 	if (found >= 0) {
 		const c = t.at(found);
@@ -262,7 +265,7 @@ function synSentArrives(t: Tcp, c: Connection, packet: IpPacket, bits: number, s
 	// Data and FIN on the SYN-ACK: go on at the sixth step.
 	if (length > 0 || (bits & FIN) !== 0) {
 		c.rcvAdv = (c.rcvNxt + Math.min(c.rcvBuf, 65535)) | 0;
-		return text(t, c, packet.page, data, length, (seq + 1) | 0, bits);
+		return text(t, c, packet, data, length, (seq + 1) | 0, bits);
 	}
 	return false;
 }
@@ -280,7 +283,10 @@ function synchronizedArrives(
 ): boolean {
 	const options = t.segmentOptions;
 	const span = length + (bits & FIN) + ((bits & SYN) >> 1);
+	// RFC 7323 5.5: after so long a silence the timestamp noted last says nothing any more.
+	if ((c.flags & C_TS) !== 0 && options.timestamps && (t.tick - c.lastHeard) >>> 0 > PAWS_IDLE) c.tsRecent = options.tsVal;
 	c.lastHeard = t.tick;
+	if (c.retries >>> 24 !== 0) t.keepAliveAnswered(c);
 
 	// RFC 7323 5.3: PAWS, before the sequence check. A segment without timestamps is let through: some peers leave them out.
 	if ((c.flags & C_TS) !== 0 && options.timestamps && seqLt(options.tsVal, c.tsRecent) && (bits & (RST | SYN)) === 0) {
@@ -357,7 +363,7 @@ function synchronizedArrives(
 	} else if (!ackArrives(t, c, packet, seq, ack, bits, length)) return false;
 
 	// Sixth to eighth: text and FIN.
-	if (length > 0 || (bits & FIN) !== 0) return text(t, c, packet.page, data, length, seq, bits);
+	if (length > 0 || (bits & FIN) !== 0) return text(t, c, packet, data, length, seq, bits);
 	return false;
 }
 
@@ -445,8 +451,8 @@ function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: n
 		c.sndWl2 = ack;
 		if (window > c.sndWndMax) c.sndWndMax = window;
 	}
-	// Any answer shows that a peer with a shut window lives (RFC 9293 3.8.6.1).
-	if ((c.retries & 0xff0000) !== 0 && oldWindow === 0) c.retries &= ~0xff0000;
+	// The probes of a shut window begin anew only when it has moved: their interval grows even while they are answered (RFC 9293 3.8.6.1).
+	if ((c.retries & 0xff0000) !== 0 && (advances || c.sndWnd > oldWindow)) c.retries &= ~0xff0000;
 	if (c.sndUna === c.sndNxt && !advances) {
 		// Nothing is out: at most the window has opened.
 		if (c.sndNext !== 0 && c.sndWnd > oldWindow) {
@@ -465,8 +471,8 @@ function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: n
 	summary.time = packet.time;
 	summary.echoed = options.timestamps && (c.flags & C_TS) !== 0;
 	summary.tsEcr = options.tsEcr;
-	// RFC 5681 2: a duplicate ACK.
-	summary.duplicate = ack === c.sndUna && length === 0 && (bits & FIN) === 0 && c.sndWnd === oldWindow && c.sndUna !== c.sndNxt;
+	// RFC 5681 2: a duplicate ACK. The answer to a probe of a shut window is none.
+	summary.duplicate = ack === c.sndUna && length === 0 && (bits & FIN) === 0 && c.sndWnd === oldWindow && c.sndWnd > 0 && c.sndUna !== c.sndNxt;
 
 	const recovery = recoveryOf(c);
 	const finOut = (c.flags & C_FINISHED) !== 0 && c.sndNext === 0 && ack === c.sndEnd && ack === c.sndNxt;
@@ -558,7 +564,7 @@ function takeSacks(t: Tcp, c: Connection, ack: number): void {
 }
 
 /** Sixth to eighth: the segment's text, and its FIN. True if the page was kept. */
-function text(t: Tcp, c: Connection, page: number, data: number, length: number, seq: number, bits: number): boolean {
+function text(t: Tcp, c: Connection, packet: IpPacket, data: number, length: number, seq: number, bits: number): boolean {
 	if (c.state !== ESTABLISHED && c.state !== FIN_WAIT_1 && c.state !== FIN_WAIT_2) {
 		// The peer's FIN has come already: what comes now is a repetition. Only TIME-WAIT cares (eighth).
 		if (c.state === TIME_WAIT && (bits & FIN) !== 0) t.setIdle(c, t.options.timeWait);
@@ -576,7 +582,10 @@ function text(t: Tcp, c: Connection, page: number, data: number, length: number,
 	const before = c.rcvNxt;
 	const headBefore = c.rcvBytes;
 	t.finArrived = false;
-	const kept = receiveData(t, c, page, data, length, seq, (bits & FIN) !== 0);
+	const fin = (bits & FIN) !== 0;
+	const first = length - packet.more;
+	const kept = receiveData(t, c, packet.page, data, first, seq, fin && packet.more === 0);
+	if (packet.more > 0) receiveMore(t, c, packet, (seq + first) | 0, fin);
 	if (c.rcvNxt !== before) {
 		if (c.rcvBytes !== headBefore) t.raise(c, E_READABLE);
 		if ((c.flags & C_ACK_NOW) === 0) acknowledgeText(t, c, length);
@@ -584,6 +593,18 @@ function text(t: Tcp, c: Connection, page: number, data: number, length: number,
 	if (t.finArrived) finArrives(t, c);
 	if ((c.flags & C_ACK_NOW) !== 0) t.queueOutput(c, 1);
 	return kept;
+}
+
+/** The further pages of a segment that the link merged: each as if it were a segment of its own. */
+function receiveMore(t: Tcp, c: Connection, packet: IpPacket, seq: number, fin: boolean): void {
+	const batch = packet.batch!;
+	let at = seq;
+	for (let i = packet.firstMore; i <= packet.lastMore; i++) {
+		const page = batch.page[i]!;
+		const length = batch.length[i]!;
+		if (receiveData(t, c, page, batch.start[i]!, length, at, fin && i === packet.lastMore)) t.pool.retain(page);
+		at = (at + length) | 0;
+	}
 }
 
 /** RFC 9293 3.8.6.3, RFC 5681 4.2: an ACK for every second full segment, at once while the connection is young, else within the delay. */

@@ -90,7 +90,9 @@ function repeatLost(t: Tcp, c: Connection, budget: number): number {
 		if ((pool.flags(page) & P_LOST) === 0) continue;
 		const span = pageSpan(t, page);
 		const flight = inFlight(c);
-		if (flight > 0 && flight + span > c.cwnd) {
+		// RFC 5681 3.2, step 3, and RFC 6582 3.2: without SACK, the first hole is repaired whatever the window.
+		const firstHole = page === c.sndHead && (c.flags & (C_SACK | C_RECOVERY)) === C_RECOVERY;
+		if (flight > 0 && flight + span > c.cwnd && !firstHole) {
 			c.flags |= C_CWND_LIMITED;
 			break;
 		}
@@ -140,8 +142,8 @@ function sendNew(t: Tcp, c: Connection, budget: number): number {
 				length = room;
 			} else break;
 		}
-		// Nagle, RFC 9293 3.7.4: a short segment waits while anything is unacknowledged.
-		if (length < c.mss && !fin && (c.flags & C_NODELAY) === 0 && c.sndNxt !== c.sndUna) break;
+		// Nagle, RFC 9293 3.7.4: a short segment at the end waits while anything is unacknowledged. (One before the end was cut for a window.)
+		if (length < c.mss && !fin && pool.next(page) === 0 && (c.flags & C_NODELAY) === 0 && c.sndNxt !== c.sndUna) break;
 		if (flight > 0 && flight + length > c.cwnd + limited) {
 			c.flags |= C_CWND_LIMITED;
 			break;

@@ -42,8 +42,11 @@ function delivered(t: Tcp, c: Connection, page: number): void {
 	if (rtt < 1) rtt = 1;
 	const end = (pool.seq(page) + pageSpan(t, page)) | 0;
 	if ((flags & P_RETRANSMITTED) !== 0) {
-		// Step 2: an ACK sooner than the path allows is for the original, and says nothing of the repeat.
+		// Step 2: an ACK sooner than the path allows, or that echoes an older timestamp, is for the original, and says nothing of the repeat.
 		if (rtt < c.minRtt) return;
+		// One tick of grace: the tick of sending is known only to within one.
+		const sentTick = (t.tick - Math.floor(((t.now - sent) | 0) / 1000) - 1) | 0;
+		if (t.ack.echoed && seqLt(t.ack.tsEcr, (sentTick + c.tsOffset) | 0)) return;
 	} else {
 		if (t.ack.firstRtt < rtt) t.ack.firstRtt = rtt;
 		if (t.ack.lastRtt < 0 || t.ack.lastRtt > rtt) t.ack.lastRtt = rtt;
@@ -100,14 +103,14 @@ function detect(t: Tcp, c: Connection, now: number, ack: AckSummary | null): num
 }
 
 /** RFC 8985 7.4.2: what the ACK says of the tail loss probe. */
-function probeAnswered(t: Tcp, c: Connection, ack: AckSummary): void {
+function probeAnswered(t: Tcp, c: Connection, ack: AckSummary, flight: number): void {
 	if (c.tlpEnd === 0 || !seqGeq(c.sndUna, c.tlpEnd)) return;
 	if ((c.flags & C_TLP_REPEATED) === 0 || ack.dsack) c.tlpEnd = 0;
 	else if (seqGt(c.sndUna, c.tlpEnd)) {
 		// The probe repaired a loss that nobody else noticed: react to it once.
 		c.tlpEnd = 0;
 		if ((c.flags & (C_RECOVERY | C_LOSS)) === 0) {
-			t.congestion.lossDetected(c, inFlight(c));
+			t.congestion.lossDetected(c, flight);
 			c.cwnd = Math.min(c.cwnd, c.ssthresh);
 		}
 	} else if (ack.duplicate && ack.sacked === 0) c.tlpEnd = 0;
@@ -116,7 +119,7 @@ function probeAnswered(t: Tcp, c: Connection, ack: AckSummary): void {
 function acknowledged(t: Tcp, c: Connection, ack: AckSummary): void {
 	const flight = inFlight(c) + ack.acked + ack.sacked;
 	const lostBefore = c.lost;
-	probeAnswered(t, c, ack);
+	probeAnswered(t, c, ack, flight);
 	if (maybeUndo(t, c, ack)) {
 		c.flags &= ~C_CWND_LIMITED;
 	}

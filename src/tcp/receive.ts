@@ -311,8 +311,9 @@ export function advertise(t: Tcp, c: Connection): number {
 
 /** Whether the application has read so much that the sender should be told (RFC 9293 3.8.6.2.2). */
 export function windowUpdateDue(t: Tcp, c: Connection): boolean {
-	const gain = c.rcvBuf - c.rcvBytes - ((c.rcvAdv - c.rcvNxt) | 0);
 	const open = (c.rcvAdv - c.rcvNxt) | 0;
+	// Not more than the header can say: without scaling, a buffer beyond 64 KiB opens nothing.
+	const gain = Math.min(c.rcvBuf - c.rcvBytes, 65535 << c.rcvScale) - open;
 	// Worth an ACK of its own when the sender may be held back: the window was nearly shut, or a quarter of the buffer is new.
 	return gain >= Math.min(c.rcvBuf >> 1, 2 * t.ownMss) && (open < 2 * t.ownMss || gain >= c.rcvBuf >> 2);
 }

@@ -97,6 +97,11 @@ export class TimerWheel {
 	/** Moves time to `tick` and calls `due` for each record whose tick has come; the record is out of the wheel by then. */
 	advance(tick: number, due: (index: number) => void): void {
 		const target = tick | 0;
+		// An empty wheel may be any time behind, also more than half a turn of the ticks.
+		if (this.count === 0) {
+			this.#now = target;
+			return;
+		}
 		while (((target - this.#now) | 0) > 0) {
 			if (this.count === 0) {
 				this.#now = target;

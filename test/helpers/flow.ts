@@ -27,10 +27,11 @@ export class Flow {
 	/** Highest relative numbers so far: where a next incarnation begins, and for checks. */
 	peerEnd = 0;
 	stackEnd = 0;
+	/** Where the peer's FIN ends. */
+	peerFin: number | undefined;
 	highestAck: number | undefined;
 	rightEdge: number | undefined;
 	stackScale = 0;
-	synWindow = true;
 	tsBase: number | undefined;
 	lastTsVal = 0;
 	autoTs = false;
@@ -50,6 +51,7 @@ export class Flow {
 	reincarnate(beyond: number): void {
 		this.peerBase = (this.peerBase + this.peerEnd + beyond) >>> 0;
 		this.peerEnd = 0;
+		this.peerFin = undefined;
 		this.stackEnd = 0;
 		this.stackBase = undefined;
 		this.highestAck = undefined;

@@ -29,10 +29,9 @@
  */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createHost, type Host, type HostOptions } from "../../src/host/host.ts";
+import { createHost, type Host, type HostOptions, type TcpListener, type TcpSocket } from "../../src/host/host.ts";
 import { SECOND, type VirtualRuntime, VirtualTime } from "../../src/sim/runtime.ts";
 import { Trace } from "../../src/sim/trace.ts";
-import type { TcpListener, TcpSocket } from "../../src/socket/socket.ts";
 import { SeededRandom } from "../../src/time/random.ts";
 import { Flow, LISTEN_PORT, pattern } from "./flow.ts";
 import { formatSegment, type OptionPattern, type Pattern, parseOptions, parseScript, parseSegment, type Step } from "./notation.ts";
@@ -76,7 +75,14 @@ class Player {
 		this.#options = options;
 		this.link = new ScriptLink(options.mtu ?? 1500);
 		this.runtime = this.time.runtime(new SeededRandom(1).fork(name));
-		this.host = createHost({ memory: 4 << 20, ...options.host, link: this.link, addresses: ["10.0.0.1/24"], runtime: this.runtime });
+		this.host = createHost({
+			memory: 4 << 20,
+			...options.host,
+			tcp: { maxConnections: 64, maxTimeWait: 64, ...options.host?.tcp },
+			link: this.link,
+			addresses: ["10.0.0.1/24"],
+			runtime: this.runtime,
+		});
 		this.#start = this.#now = this.time.now();
 	}
 
@@ -148,7 +154,8 @@ class Player {
 		for (const socket of this.#accepted) socket.abort();
 		this.time.advance(this.time.now() + 3600 * SECOND, STEPS);
 		assert.deepEqual(this.host.connections(), [], "connections left after all were aborted and an hour went by");
-		assert.equal(this.host.pool.inUse, 0, "pages left after all connections were aborted");
+		assert.equal(this.host.stats().connections.timeWait, 0, "connections left in TIME-WAIT");
+		assert.equal(this.host.shard.pool.inUse, 0, "pages left after all connections were aborted");
 		assert.equal(this.runtime.pending, 0, "timers left after all connections were aborted");
 	}
 
@@ -237,6 +244,8 @@ class Player {
 		if (relative.ack === undefined) return;
 		const edge = relative.ack + (segment.window << (relative.flags.includes("S") ? 0 : flow.stackScale));
 		assert.ok(relative.ack >= (flow.highestAck ?? 0), `acknowledgment went back from ${flow.highestAck} to ${relative.ack}`);
+		// Once the peer's FIN is in, its window means nothing any more.
+		if (flow.peerFin !== undefined && relative.ack >= flow.peerFin) return;
 		// A window is rounded down to the scale: the edge may seem to move back by less than one unit.
 		assert.ok(
 			edge + (1 << flow.stackScale) > (flow.rightEdge ?? 0),
@@ -326,6 +335,7 @@ class Player {
 			options.ts = { val: given.ts.val ?? 1000 + Math.floor((this.time.now() - this.#start) / 1000), ecr };
 		}
 		flow.peerEnd = Math.max(flow.peerEnd, from.seq + from.length);
+		if (from.flags.includes("F")) flow.peerFin = from.seq + from.length + 1;
 		const segment: Segment = {
 			src: PEER,
 			dst: STACK,
@@ -409,7 +419,6 @@ class Player {
 			readable: () => void events.push("readable"),
 			ended: () => void events.push("ended"),
 			writable: () => void events.push("writable"),
-			drained: () => void events.push("drained"),
 			closed: (error) => void events.push(`closed ${error}`),
 		};
 	}
@@ -444,7 +453,8 @@ class Player {
 	}
 
 	#info(flow: Flow, rest: string): void {
-		const info = flow.socket!.info() as unknown as Record<string, unknown>;
+		const info = flow.socket!.info() as unknown as Record<string, unknown> | null;
+		assert.ok(info !== null, "the connection is gone");
 		for (const word of rest.split(/\s+/)) {
 			const match = /^(\w+)(=|!=|<=|>=|<|>)(.+)$/.exec(word);
 			if (!match) throw new Error(`cannot read "${word}"`);

@@ -1,0 +1,390 @@
+/** Delayed ACK, silly windows, Nagle, zero windows, keep-alive: RFC 1122 4.2.3, RFC 9293 3.7.4, 3.8.4, 3.8.6. */
+import { script } from "../helpers/script.ts";
+
+const small = { host: { tcp: { receiveBuffer: 8000, maxReceiveBuffer: 8000 } } };
+
+script(
+	"RFC 9293 3.8.6.3: an ACK waits less than half a second for company",
+	`
+	established(mss 1460)
+	< P. 1:101(100) ack 1
+	no segment for 0.03
+	+0~0.02 > . 1:1(0) ack 101
+	event readable
+	read 100
+`,
+);
+
+script(
+	"RFC 9293 3.8.6.3: every second full-sized segment is acknowledged at once",
+	`
+	established(mss 1460)
+	${Array.from({ length: 20 }, (_, i) => `< . ${1 + 10 * i}:${11 + 10 * i}(10) ack 1`).join("\n\t")}
+	+0~0.05 > . 1:1(0) ack 201
+	event readable
+	read 200
+	< . 201:1661(1460) ack 1
+	& < . 1661:3121(1460) ack 1
+	> . 1:1(0) ack 3121
+	< . 3121:4581(1460) ack 1
+	no segment for 0.02
+	+0~0.03 > . 1:1(0) ack 4581
+	read 4380
+`,
+);
+
+script(
+	"RFC 5681 4.2: while a connection is young every full-sized segment is acknowledged, so that the peer's slow start is not held up",
+	`
+	established(mss 1460)
+	< . 1:1461(1460) ack 1
+	> . 1:1(0) ack 1461
+	< . 1461:2921(1460) ack 1
+	> . 1:1(0) ack 2921
+	event readable
+	read 2920
+`,
+);
+
+script(
+	"RFC 9293 3.8.6.3: data that answers takes the ACK along",
+	`
+	established(mss 1460)
+	< P. 1:101(100) ack 1
+	+0.01 read 100
+	write 50
+	> P. 1:51(50) ack 101
+	< . 101:101(0) ack 51
+	no segment for 1
+	event readable
+`,
+);
+
+script(
+	"RFC 9293 3.7.4 (Nagle): a short segment waits while anything is unacknowledged",
+	`
+	established(mss 1000)
+	write 10
+	> P. 1:11(10) ack 1
+	write 10
+	write 20
+	no segment for 0.05
+	+0.05 < . 1:1(0) ack 11
+	> P. 11:41(30) ack 1
+	< . 1:1(0) ack 41
+`,
+);
+
+script(
+	"RFC 9293 3.7.4 (Nagle): a full segment does not wait",
+	`
+	established(mss 1000)
+	write 10
+	> P. 1:11(10) ack 1
+	write 1500
+	> . 11:1011(1000) ack 1
+	no segment for 0.05
+	< . 1:1(0) ack 1011
+	> P. 1011:1511(500) ack 1
+	< . 1:1(0) ack 1511
+`,
+);
+
+script(
+	"RFC 9293 3.7.4: without Nagle a short segment goes at once",
+	`
+	established(mss 1000)
+	nodelay on
+	write 10
+	> P. 1:11(10) ack 1
+	write 10
+	> P. 11:21(10) ack 1
+	< . 1:1(0) ack 21
+`,
+);
+
+script(
+	"RFC 9293 3.7.4: turning Nagle off lets go what waits",
+	`
+	established(mss 1000)
+	write 10
+	> P. 1:11(10) ack 1
+	write 10
+	no segment for 0.05
+	nodelay on
+	> P. 11:21(10) ack 1
+	< . 1:1(0) ack 21
+`,
+);
+
+script(
+	"RFC 9293 3.7.4 (Nagle): a FIN takes the last short segment along",
+	`
+	established(mss 1000)
+	write 10
+	> P. 1:11(10) ack 1
+	write 10
+	no segment for 0.05
+	shutdown
+	> FP. 11:21(10) ack 1
+	< . 1:1(0) ack 22
+`,
+);
+
+script(
+	"design: what is written in one turn shares segments",
+	`
+	established(mss 1000)
+	write 10
+	& write 20
+	& write 30
+	& shutdown
+	> FP. 1:61(60) ack 1
+	< . 1:1(0) ack 62
+`,
+);
+
+script(
+	"RFC 9293 3.8.6.2.2: the receiver's window moves by a segment or half the buffer, not by crumbs",
+	`
+	established(mss 1460)
+	info state=ESTABLISHED
+	< . 1:1461(1460) ack 1
+	& < . 1461:2921(1460) ack 1
+	> . 1:1(0) ack 2921 win 5080
+	< . 2921:4381(1460) ack 1
+	& < . 4381:5841(1460) ack 1
+	> . 1:1(0) ack 5841 win 2160
+	event readable
+	read 100
+	no segment for 0.2
+	read 100
+	no segment for 0.2
+	< . 5841:7301(1460) ack 1
+	& < P. 7301:8001(700) ack 1
+	+0~0.05 > . 1:1(0) ack 8001 win 0
+	read 500
+	no segment for 0.2
+	read 7300
+	> . 1:1(0) ack 8001 win 8000
+`,
+	small,
+);
+
+script(
+	"RFC 9293 3.8.6: a window that has been shut opens again when the program reads",
+	`
+	established(mss 1460)
+	< . 1:1461(1460) ack 1
+	& < . 1461:2921(1460) ack 1
+	& < . 2921:4381(1460) ack 1
+	& < . 4381:5841(1460) ack 1
+	& < . 5841:7301(1460) ack 1
+	& < P. 7301:8001(700) ack 1
+	> . 1:1(0) ack 8001 win 0
+	event readable
+	no segment for 10
+	read 8000
+	> . 1:1(0) ack 8001 win 8000
+`,
+	small,
+);
+
+script(
+	"RFC 9293 3.8.6.1: a probe into a shut window is answered, and its byte not taken",
+	`
+	established(mss 1460)
+	< P. 1:1461(1460) ack 1
+	& < P. 1461:2921(1460) ack 1
+	& < P. 2921:4381(1460) ack 1
+	& < P. 4381:5841(1460) ack 1
+	& < P. 5841:7301(1460) ack 1
+	& < P. 7301:8001(700) ack 1
+	> . 1:1(0) ack 8001 win 0
+	event readable
+	+1 < . 8001:8002(1) ack 1
+	> . 1:1(0) ack 8001 win 0
+	readable 8000
+	read 8000
+	> . 1:1(0) ack 8001 win 8000
+	+1 < . 8001:8002(1) ack 1
+	+0~0.05 > . 1:1(0) ack 8002
+	read 1
+`,
+	small,
+);
+
+script(
+	"RFC 9293 3.8.6.1: a shut window is probed, with growing intervals, and never given up while it is answered",
+	`
+	established(mss 1000, rtt 0.1, win 1000)
+	write 3000
+	> . 1:1001(1000) ack 1
+	+0.1 < . 1:1(0) ack 1001 win 0
+	+0.2~1 > . 1001:1002(1) ack 1
+	< . 1:1(0) ack 1001 win 0
+	+0.4~2 > . 1001:1002(1) ack 1
+	< . 1:1(0) ack 1001 win 0
+	+0.8~4 > . 1001:1002(1) ack 1
+	< . 1:1(0) ack 1001 win 0
+	+1.6~8 > . 1001:1002(1) ack 1
+	< . 1:1(0) ack 1001 win 3000
+	> burst 1001:3001(2000)
+	< . 1:1(0) ack 3001
+	no segment for 100
+`,
+);
+
+script(
+	"RFC 9293 3.8.6.1: a probe's byte that is taken is not sent again",
+	`
+	established(mss 1000, rtt 0.1, win 1000)
+	write 3000
+	> . 1:1001(1000) ack 1
+	+0.1 < . 1:1(0) ack 1001 win 0
+	+0.2~1 > . 1001:1002(1) ack 1
+	< . 1:1(0) ack 1002 win 3000
+	> burst 1002:3001(1999)
+	< . 1:1(0) ack 3001
+`,
+);
+
+script(
+	"RFC 9293 3.8.6.1: a window that opens without a probe is used at once",
+	`
+	established(mss 1000, rtt 0.1, win 1000)
+	write 3000
+	> . 1:1001(1000) ack 1
+	+0.1 < . 1:1(0) ack 1001 win 0
+	+0.1 < . 1:1(0) ack 1001 win 2000
+	> burst 1001:3001(2000)
+	< . 1:1(0) ack 3001
+`,
+);
+
+script(
+	"RFC 9293 3.8.6.2.1: the sender waits rather than fill a crumb of window",
+	`
+	established(mss 1000, rtt 0.1, win 4000)
+	write 6000
+	> burst 1:4001(4000)
+	+0.1 < . 1:1(0) ack 4001 win 300
+	no segment for 0.1
+	+0.05 < . 1:1(0) ack 4001 win 4000
+	> burst 4001:6001(2000)
+	< . 1:1(0) ack 6001
+`,
+);
+
+script(
+	"RFC 9293 3.8.6.2.1: a receiver with a tiny window is filled at half of it",
+	`
+	established(mss 1000, rtt 0.1, win 500)
+	write 1000
+	> . 1:501(500) ack 1
+	+0.1 < . 1:1(0) ack 501 win 500
+	> P. 501:1001(500) ack 1
+	+0.1 < . 1:1(0) ack 1001 win 500
+	no segment for 1
+`,
+);
+
+script(
+	"RFC 9293 3.8.6: a window that shrinks is not overrun, and what is beyond it not given up",
+	`
+	established(mss 1000, rtt 0.1, win 4000)
+	write 6000
+	> burst 1:4001(4000)
+	+0.05 < . 1:1(0) ack 1001 win 1000
+	no segment for 0.01
+	+0.05 < . 1:1(0) ack 4001 win 2000
+	> burst 4001:6001(2000)
+	< . 1:1(0) ack 6001
+`,
+);
+
+script(
+	"RFC 9293 3.10.7.4, fifth: an older ACK does not bring an older window back",
+	`
+	established(mss 1000, rtt 0.1, win 2000)
+	write 6000
+	> burst 1:2001(2000)
+	+0.1 < . 1:1(0) ack 2001 win 1000
+	> . 2001:3001(1000) ack 1
+	< . 1:1(0) ack 1001 win 9000
+	no segment for 0.05
+	+0.05 < . 1:1(0) ack 3001 win 9000
+	> burst 3001:6001(3000)
+	< . 1:1(0) ack 6001
+`,
+);
+
+script(
+	"RFC 9293 3.8.4: keep-alive is off by default",
+	`
+	established(mss 1460)
+	no segment for 100000
+`,
+);
+
+script(
+	"RFC 9293 3.8.4: keep-alive probes an idle connection, and an answer quiets it",
+	`
+	established(mss 1460)
+	keepalive on 10
+	+10 > . 0:0(0) ack 1
+	< . 1:1(0) ack 1
+	+10 > . 0:0(0) ack 1
+	+5 < P. 1:11(10) ack 1
+	+0~0.05 > . 1:1(0) ack 11
+	event readable
+	read 10
+	+9.96~10 > . 0:0(0) ack 11
+	< . 11:11(0) ack 1
+	keepalive off
+	no segment for 1000
+`,
+);
+
+script(
+	"RFC 9293 3.8.4: after nine probes without an answer the connection is dead",
+	`
+	established(mss 1460)
+	keepalive on 10
+	+10 > . 0:0(0) ack 1
+	+75 > . 0:0(0) ack 1
+	+75 > . 0:0(0) ack 1
+	+75 > . 0:0(0) ack 1
+	+75 > . 0:0(0) ack 1
+	+75 > . 0:0(0) ack 1
+	+75 > . 0:0(0) ack 1
+	+75 > . 0:0(0) ack 1
+	+75 > . 0:0(0) ack 1
+	no segment for 74.9
+	+0.2 event closed ETIMEDOUT
+	gone
+`,
+);
+
+script(
+	"RFC 9293 3.8.4: a peer's keep-alive probe is answered",
+	`
+	established(mss 1460)
+	+100 < . 0:0(0) ack 1
+	> . 1:1(0) ack 1
+	+100 < . 0:1(1) ack 1
+	> . 1:1(0) ack 1
+	readable 0
+`,
+);
+
+script(
+	"RFC 9293 3.8.5: the urgent pointer does not disturb the stream",
+	`
+	established(mss 1460)
+	< PU. 1:11(10) ack 1 urg 5
+	+0~0.05 > . 1:1(0) ack 11
+	event readable
+	read 10
+`,
+);

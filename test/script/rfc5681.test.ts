@@ -1,0 +1,209 @@
+/** Congestion control and recovery for peers without SACK: RFC 5681, RFC 6582 (NewReno), RFC 3042. */
+import { script } from "../helpers/script.ts";
+
+const newreno = { host: { tcp: { congestion: "newreno" as const } } };
+
+script(
+	"RFC 5681 3.1: slow start: each ACK opens the window by what it acknowledges",
+	`
+	established(mss 1000, rtt 0.1)
+	write 60000
+	> burst 1:10001(10000)
+	info cwnd=10000
+	+0.1 < . 1:1(0) ack 1001
+	> burst 10001:12001(2000)
+	info cwnd=11000
+	+0.001 < . 1:1(0) ack 2001
+	> burst 12001:14001(2000)
+	info cwnd=12000
+`,
+	newreno,
+);
+
+script(
+	"RFC 5681 3.1: congestion avoidance: one segment a round trip",
+	`
+	established(mss 1000, rtt 0.1)
+	write 10000
+	> burst 1:10001(10000)
+	+0.1 < . 1:1(0) ack 1
+	< . 1:1(0) ack 1
+	< . 1:1(0) ack 1
+	> . 1:1001(1000) ack 1                  // three duplicates: recovery, with ssthresh 5000
+	+0.1 < . 1:1(0) ack 10001               // and out of it, in slow start
+	info cwnd=2000 ssthresh=5000
+	write 50000
+	> burst 10001:12001(2000)
+	+0.1 < . 1:1(0) ack 11001
+	> burst 12001:14001(2000)
+	< . 1:1(0) ack 12001
+	> burst 14001:16001(2000)
+	< . 1:1(0) ack 13001
+	> burst 16001:18001(2000)
+	info cwnd=5000
+	+0.1 < . 1:1(0) ack 14001               // congestion avoidance
+	> . 18001:19001(1000) ack 1
+	< . 1:1(0) ack 15001
+	> . 19001:20001(1000) ack 1
+	< . 1:1(0) ack 16001
+	> . 20001:21001(1000) ack 1
+	< . 1:1(0) ack 17001
+	> . 21001:22001(1000) ack 1
+	< . 1:1(0) ack 18001
+	> burst 22001:24001(2000)
+	info cwnd>=5900 cwnd<=6000
+`,
+	newreno,
+);
+
+script(
+	"RFC 3042: the first two duplicate ACKs each let a new segment out",
+	`
+	established(mss 1000, rtt 0.1)
+	write 60000
+	> burst 1:10001(10000)
+	+0.1 < . 1:1(0) ack 1
+	> . 10001:11001(1000) ack 1
+	+0.001 < . 1:1(0) ack 1
+	> . 11001:12001(1000) ack 1
+	info cwnd=10000
+`,
+	newreno,
+);
+
+script(
+	"RFC 5681 3.2: the third duplicate ACK sends the first segment again",
+	`
+	established(mss 1000, rtt 0.1)
+	write 10000
+	> burst 1:10001(10000)
+	+0.1 < . 1:1(0) ack 1
+	+0.001 < . 1:1(0) ack 1
+	no segment for 0.001
+	+0.001 < . 1:1(0) ack 1
+	> . 1:1001(1000) ack 1
+	info ssthresh=5000
+	+0.001 < . 1:1(0) ack 1
+	+0.001 < . 1:1(0) ack 1
+	no segment for 0.01
+	+0.1 < . 1:1(0) ack 10001
+	info cwnd<=5000
+	no segment for 1
+`,
+	newreno,
+);
+
+script(
+	"RFC 5681 2: what has data, or a new window, is no duplicate ACK",
+	`
+	established(mss 1000, rtt 0.1)
+	write 10000
+	> burst 1:10001(10000)
+	+0.1 < . 1:11(10) ack 1
+	< . 11:21(10) ack 1
+	< . 21:31(10) ack 1
+	< . 31:41(10) ack 1
+	+0~0.05 > . 10001:10001(0) ack 41
+	event readable
+	read 40
+	< . 41:41(0) ack 1 win 60000
+	< . 41:41(0) ack 1 win 61000
+	< . 41:41(0) ack 1 win 62000
+	< . 41:41(0) ack 1 win 63000
+	no segment for 0.05
+	info retransmits=0
+	< . 41:41(0) ack 10001
+`,
+	newreno,
+);
+
+script(
+	"RFC 6582 3.2: a partial ACK sends the next hole, and recovery goes on",
+	`
+	established(mss 1000, rtt 0.1)
+	write 10000
+	> burst 1:10001(10000)
+	+0.1 < . 1:1(0) ack 1
+	< . 1:1(0) ack 1
+	< . 1:1(0) ack 1
+	> . 1:1001(1000) ack 1
+	+0.1 < . 1:1(0) ack 3001
+	> . 3001:4001(1000) ack 1
+	+0.1 < . 1:1(0) ack 6001
+	> . 6001:7001(1000) ack 1
+	+0.1 < . 1:1(0) ack 10001
+	info ssthresh=5000
+	no segment for 5
+`,
+	newreno,
+);
+
+script(
+	"RFC 6582 3.2, step 2: duplicates of an ACK that does not cover the last recovery start no new one",
+	`
+	established(mss 1000, rtt 0.1)
+	write 3000
+	> burst 1:3001(3000)
+	+0.3 > . 1:1001(1000) ack 1
+	+0.1 < . 1:1(0) ack 3001
+	< . 1:1(0) ack 3001
+	< . 1:1(0) ack 3001
+	< . 1:1(0) ack 3001
+	no segment for 1
+	info ssthresh>=2000
+`,
+	newreno,
+);
+
+script(
+	"RFC 5681 4.1: after an idle time of more than an RTO the window is the initial one again",
+	`
+	established(mss 1000, rtt 0.1)
+	write 20000
+	> burst 1:10001(10000)
+	+0.1 < . 1:1(0) ack 5001
+	> burst 10001:20001(10000)
+	+0.1 < . 1:1(0) ack 20001
+	info cwnd>10000
+	+10 write 30000
+	> burst 20001:30001(10000)
+	info cwnd=10000
+	no segment for 0.05
+	+0.01 < . 1:1(0) ack 30001
+	> burst 30001:50001(20000)
+	< . 1:1(0) ack 50001
+`,
+	newreno,
+);
+
+script(
+	"RFC 9438: CUBIC reduces to seven tenths",
+	`
+	established(mss 1000, sackOK, rtt 0.1)
+	write 10000
+	> burst 1:10001(10000)
+	+0.1 < . 1:1(0) ack 1 <sack 1001:10001>
+	> . 1:1001(1000) ack 1
+	info ssthresh=7000
+	+0.1 < . 1:1(0) ack 10001
+	info cwnd=7000
+`,
+);
+
+script(
+	"RFC 2861, RFC 7661: a window that is not used does not grow",
+	`
+	established(mss 1000, rtt 0.1)
+	write 1000
+	> P. 1:1001(1000) ack 1
+	+0.1 < . 1:1(0) ack 1001
+	write 1000
+	> P. 1001:2001(1000) ack 1
+	+0.1 < . 1:1(0) ack 2001
+	write 1000
+	> P. 2001:3001(1000) ack 1
+	+0.1 < . 1:1(0) ack 3001
+	info cwnd=10000
+`,
+	newreno,
+);

@@ -1,0 +1,142 @@
+/** Retransmission time-out: RFC 6298, and RFC 9293 3.8.1. Peers without SACK, so that nothing but the time-out repairs. */
+import { script } from "../helpers/script.ts";
+
+script(
+	"RFC 6298 2.2: after the first measurement R, RTO = R + 4 * R/2",
+	`
+	established(mss 1460, rtt 0.1)
+	write 100
+	> P. 1:101(100) ack 1
+	+0.3 > P. 1:101(100) ack 1
+`,
+);
+
+script(
+	"RFC 6298 2.3: further measurements are smoothed with alpha 1/8 and beta 1/4",
+	`
+	established(mss 1460, rtt 0.1)
+	write 100
+	> P. 1:101(100) ack 1
+	+0.2 < . 1:1(0) ack 101
+	// RTTVAR = 3/4 * 50 + 1/4 * 100 = 62.5, SRTT = 7/8 * 100 + 1/8 * 200 = 112.5, RTO = 112.5 + 250
+	write 100
+	> P. 101:201(100) ack 1
+	+0.3625 > P. 101:201(100) ack 1
+`,
+);
+
+script(
+	"RFC 6298 2.4: the RTO has a lower bound, 200 ms by default",
+	`
+	established(mss 1460, rtt 0.001)
+	write 100
+	> P. 1:101(100) ack 1
+	+0.2 > P. 1:101(100) ack 1
+`,
+);
+
+script(
+	"RFC 6298 3 (Karn): a segment that was sent twice gives no measurement",
+	`
+	established(mss 1460, rtt 0.1)
+	write 100
+	> P. 1:101(100) ack 1
+	+0.3 > P. 1:101(100) ack 1
+	+0.5 < . 1:1(0) ack 101
+	write 100
+	> P. 101:201(100) ack 1
+	+0.3 > P. 101:201(100) ack 1
+`,
+);
+
+script(
+	"RFC 6298 5.3: an ACK of new data starts the timer anew",
+	`
+	established(mss 1000, rtt 0.1)
+	write 2000
+	> . 1:1001(1000) ack 1
+	> P. 1001:2001(1000) ack 1
+	+0.1 < . 1:1(0) ack 1001
+	// RTTVAR = 3/4 * 50 + 0, SRTT = 100: RTO = 250 ms from the ACK
+	+0.25 > P. 1001:2001(1000) ack 1
+	< . 1:1(0) ack 2001
+`,
+);
+
+script(
+	"RFC 6298 5.2: when all is acknowledged the timer is off",
+	`
+	established(mss 1460, rtt 0.1)
+	write 100
+	> P. 1:101(100) ack 1
+	+0.1 < . 1:1(0) ack 101
+	no segment for 100
+`,
+);
+
+script(
+	"RFC 6298 5.4: only the earliest segment is sent again, and the rest follows with the ACKs",
+	`
+	established(mss 1000, rtt 0.1)
+	write 4000
+	> burst 1:4001(4000)
+	+0.3 > . 1:1001(1000) ack 1
+	+0.1 < . 1:1(0) ack 1001
+	> . 1001:2001(1000) ack 1
+	> . 2001:3001(1000) ack 1
+	+0.1 < . 1:1(0) ack 3001
+	> P. 3001:4001(1000) ack 1
+	+0.1 < . 1:1(0) ack 4001
+	no segment for 10
+`,
+);
+
+script(
+	"RFC 6298 5.5: the time-out doubles with each expiry, up to 60 s",
+	`
+	established(mss 1460, rtt 0.1)
+	write 100
+	> P. 1:101(100) ack 1
+	+0.3 > P. 1:101(100) ack 1
+	+0.6 > P. 1:101(100) ack 1
+	+1.2 > P. 1:101(100) ack 1
+	+2.4 > P. 1:101(100) ack 1
+	+4.8 > P. 1:101(100) ack 1
+	+9.6 > P. 1:101(100) ack 1
+	+19.2 > P. 1:101(100) ack 1
+	+38.4 > P. 1:101(100) ack 1
+	+60 > P. 1:101(100) ack 1
+	< . 1:1(0) ack 101
+	no segment for 100
+`,
+);
+
+script(
+	"RFC 6298 5.7: when the SYN was sent again, the RTO for data is at least 3 seconds",
+	`
+	connect
+	> S 0:0(0) <*>
+	+1 > S 0:0(0) <*>
+	+0.1 < S. 0:0(0) ack 1 <mss 1460>
+	> . 1:1(0) ack 1
+	event connected
+	write 100
+	> P. 1:101(100) ack 1
+	+3 > P. 1:101(100) ack 1
+`,
+);
+
+script(
+	"RFC 5681 3.1: after a time-out the congestion window is one segment, and ssthresh half the flight",
+	`
+	established(mss 1000, rtt 0.1)
+	write 10000
+	> burst 1:10001(10000)
+	+0.3 > . 1:1001(1000) ack 1
+	info cwnd=1000 ssthresh=5000
+	+0.1 < . 1:1(0) ack 1001
+	> burst 1001:3001(2000)
+	info cwnd=2000
+`,
+	{ host: { tcp: { congestion: "newreno" } } },
+);

@@ -1,0 +1,331 @@
+/**
+ * One seeded run of the whole stack: hosts on a bad network, connections of all temperaments, and what must hold at the end.
+ *
+ * Everything about a run follows from its seed: the network, the options of the hosts, and for each connection how much is sent each way,
+ * in what pieces, how fast it is read, and how it ends: in good order, by an abort or a close at a random point, by a peer that reads
+ * nothing for a while (zero window). The programs use the event face, so that a run is fast.
+ *
+ * What must hold: every byte arrives once and in order, or both sides see an error; and when all is over and TIME-WAIT has passed, no
+ * page, no record and no timer is left on any host.
+ */
+import assert from "node:assert/strict";
+import type { Host, HostOptions } from "../../src/host/host.ts";
+import { type SegmentOptions, type SimulateResult, type Simulation, simulate } from "../../src/sim/index.ts";
+import type { SocketEvents, TcpSocket } from "../../src/socket/socket.ts";
+import type { SeededRandom } from "../../src/time/random.ts";
+
+/** What one side of a connection does. */
+interface Plan {
+	/** Bytes to send, and in what pieces. */
+	readonly send: number;
+	readonly chunk: number;
+	/** Seconds between two writes; 0: as fast as the stack takes them. */
+	readonly pace: number;
+	/** Bytes per read, and seconds between reads; 0: all at once, at once. */
+	readonly readSize: number;
+	readonly readEvery: number;
+	/** Seconds before the first read: a window that shuts. */
+	readonly readAfter: number;
+	/** Seconds after which the program ends the connection whatever its state; 0: never. */
+	readonly cutAfter: number;
+	readonly cut: "abort" | "close";
+	readonly noDelay: boolean;
+}
+
+function makePlan(random: SeededRandom, abrupt: boolean): Plan {
+	const slow = random.chance(0.3);
+	return {
+		send: random.pick([
+			0,
+			1,
+			random.below(2000),
+			random.below(20_000),
+			random.below(60_000),
+			random.chance(0.1) ? random.below(400_000) : 5000,
+		]),
+		chunk: random.pick([1 + random.below(100), 1 + random.below(3000), 1 << 20]),
+		pace: random.chance(0.3) ? random.float() * 0.05 : 0,
+		readSize: slow ? 1 + random.below(5000) : 0,
+		readEvery: slow ? 0.001 + random.float() * 0.1 : 0,
+		readAfter: random.chance(0.2) ? random.float() * 10 : 0,
+		cutAfter: abrupt && random.chance(0.5) ? random.float() ** 2 * 10 : 0,
+		cut: random.pick(["abort", "close"]),
+		noDelay: random.chance(0.3),
+	};
+}
+
+/** Byte `n` of a stream. */
+function byteAt(stream: number, n: number): number {
+	return (Math.imul(n + 1, 0x9e3779b1) >>> 24) ^ (n & 0xff) ^ stream;
+}
+
+/** One side of a connection, and all that it saw. */
+class Side implements SocketEvents {
+	readonly name: string;
+	readonly plan: Plan;
+	readonly #sim: Simulation;
+	readonly #outStream: number;
+	readonly #inStream: number;
+	socket: TcpSocket | undefined;
+	sent = 0;
+	finished = false;
+	received = 0;
+	wasEnded = false;
+	/** Ended by the program itself. */
+	cut = false;
+	/** Undefined while it lives; then the error, or null. */
+	end: string | null | undefined;
+	#reading = false;
+	#writing = false;
+	readonly #began: number;
+
+	constructor(sim: Simulation, name: string, plan: Plan, outStream: number, inStream: number) {
+		this.name = name;
+		this.plan = plan;
+		this.#sim = sim;
+		this.#outStream = outStream;
+		this.#inStream = inStream;
+		this.#began = sim.now;
+	}
+
+	/** Takes a socket: connecting, or accepted. */
+	attach(socket: TcpSocket): void {
+		this.socket = socket;
+		socket.setKeepAlive(true, 30);
+		if (this.plan.noDelay) socket.setNoDelay(true);
+		if (this.plan.cutAfter > 0) this.#sim.after(this.plan.cutAfter, () => this.#cut());
+		this.#write();
+	}
+
+	connected(): void {
+		this.#write();
+	}
+
+	readable(): void {
+		const wait = Math.max(this.plan.readEvery, this.#began + this.plan.readAfter - this.#sim.now);
+		if (wait <= 0) this.#read();
+		else if (!this.#reading) {
+			this.#reading = true;
+			this.#sim.after(wait, () => {
+				this.#reading = false;
+				if (this.#alive) this.#read();
+			});
+		}
+	}
+
+	ended(): void {
+		assert.ok(!this.wasEnded, `${this.name}: ended twice`);
+		assert.equal(this.socket!.available, 0, `${this.name}: ended with unread bytes`);
+		this.wasEnded = true;
+	}
+
+	writable(): void {
+		this.#write();
+	}
+
+	closed(error: string | null): void {
+		assert.equal(this.end, undefined, `${this.name}: closed twice`);
+		assert.ok(!this.cut, `${this.name}: an event after the program gave the socket up`);
+		this.end = error;
+	}
+
+	get #alive(): boolean {
+		return this.end === undefined && !this.cut;
+	}
+
+	#write(): void {
+		if (!this.#alive || this.finished || this.#writing || this.socket === undefined) return;
+		while (this.sent < this.plan.send) {
+			const bytes = new Uint8Array(Math.min(this.plan.chunk, this.plan.send - this.sent, 100_000));
+			for (let i = 0; i < bytes.length; i++) bytes[i] = byteAt(this.#outStream, this.sent + i);
+			const taken = this.socket.write(bytes);
+			assert.ok(taken >= 0 && taken <= bytes.length, `${this.name}: write took ${taken} of ${bytes.length}`);
+			this.sent += taken;
+			if (taken < bytes.length) return;
+			if (this.plan.pace > 0) {
+				this.#writing = true;
+				this.#sim.after(this.plan.pace, () => {
+					this.#writing = false;
+					this.#write();
+				});
+				return;
+			}
+		}
+		this.finished = true;
+		this.socket.finish();
+	}
+
+	#read(): void {
+		const socket = this.socket!;
+		for (;;) {
+			const bytes = this.plan.readSize > 0 ? socket.read(this.plan.readSize) : socket.read();
+			if (bytes === null) return;
+			for (let i = 0; i < bytes.length; i++) {
+				if (bytes[i] !== byteAt(this.#inStream, this.received + i)) assert.fail(`${this.name}: byte ${this.received + i} is wrong`);
+			}
+			this.received += bytes.length;
+			if (this.plan.readEvery > 0) {
+				if (socket.available > 0) this.readable();
+				return;
+			}
+		}
+	}
+
+	#cut(): void {
+		if (!this.#alive) return;
+		this.cut = true;
+		if (this.plan.cut === "abort") this.socket!.abort();
+		else this.socket!.close();
+	}
+
+	toString(): string {
+		const state = this.cut
+			? `cut by ${this.plan.cut}`
+			: this.end === undefined
+				? `alive in ${this.socket?.info()?.state}`
+				: `closed ${this.end}`;
+		return `${this.name}: sent ${this.sent} of ${this.plan.send}, received ${this.received}, ended ${this.wasEnded}, ${state}`;
+	}
+}
+
+interface Pair {
+	readonly client: Side;
+	/** Undefined until the connection has been accepted. */
+	server: Side | undefined;
+}
+
+/** What must hold for the two sides of a connection when all is over. */
+function checkPair({ client, server }: Pair): void {
+	const both = `${client}\n${server ?? "never accepted"}`;
+	if (server === undefined) {
+		// Never accepted: the client must know, unless it has left by itself.
+		assert.ok(client.cut || (client.end !== undefined && client.end !== null), `a connection that was never accepted\n${both}`);
+		return;
+	}
+	for (const [side, other] of [
+		[client, server],
+		[server, client],
+	] as const) {
+		assert.ok(side.cut || side.end !== undefined, `no end of a connection\n${both}`);
+		assert.ok(side.received <= other.sent, `more received than sent\n${both}`);
+		if (side.wasEnded) {
+			// An end of stream is a promise: everything that was sent is here. A peer that closed has sent what it had written.
+			assert.ok(other.finished || (other.cut && other.plan.cut === "close"), `an end of stream that nobody sent\n${both}`);
+			assert.equal(side.received, other.sent, `an end of stream before its last byte\n${both}`);
+		}
+		if (side.end === null) assert.ok(side.wasEnded && side.finished, `a good end without both ends of stream\n${both}`);
+		if (!client.cut && !server.cut && side.end !== null) {
+			assert.notEqual(other.end, null, `an error on one side only\n${both}`);
+		}
+	}
+}
+
+/** Options of a host that have been seen to matter. */
+function hostOptions(random: SeededRandom): Pick<HostOptions, "tcp"> {
+	const small = random.chance(0.3);
+	return {
+		tcp: {
+			maxConnections: 64,
+			maxTimeWait: 64,
+			congestion: random.pick(["cubic", "newreno"] as const),
+			timestamps: random.chance(0.8),
+			sack: random.chance(0.8),
+			windowScaling: random.chance(0.8),
+			timeWait: random.pick([1000, 10_000, 60_000]),
+			...(small ? { receiveBuffer: 2000 + random.below(30_000), maxReceiveBuffer: 65_536 } : {}),
+			...(random.chance(0.3) ? { sendBuffer: 2000 + random.below(30_000), maxSendBuffer: 65_536 } : {}),
+		},
+	};
+}
+
+function network(random: SeededRandom): SegmentOptions {
+	const sometimes = (probability: number, most: number) => (random.chance(probability) ? random.float() * most : 0);
+	const delay = random.pick([0, 100, 5000, 40_000, random.below(150_000)]);
+	const out = {
+		loss: random.pick([0, 0.01, 0.03, 0.1, random.float() * 0.1]),
+		delay,
+		jitter: sometimes(0.4, delay),
+		reorder: sometimes(0.4, 0.2),
+		duplicate: sometimes(0.4, 0.1),
+		corrupt: sometimes(0.3, 0.03),
+		...(random.chance(0.3) ? { rate: 500_000 + random.below(50_000_000), limit: 10 + random.below(200) } : {}),
+	};
+	const medium = random.chance(0.3) ? ("ethernet" as const) : ("ip" as const);
+	return { medium, mtu: random.pick([1500, 1500, 576, 1400]), ...(random.chance(0.5) ? { out } : { in: out }) };
+}
+
+/** Microseconds at which 32-bit counts wrap, in seconds; and milliseconds. */
+const WRAPS = [2147.483648, 4294.967296, 2147483.648];
+
+/** Runs a seed; throws with the state of the connection that broke a rule. */
+export async function runSeed(seed: number, onFrame?: Parameters<typeof simulate>[0]["onFrame"]): Promise<SimulateResult<void>> {
+	const wrap = Math.abs(seed) % 8;
+	const start = wrap < WRAPS.length ? WRAPS[wrap]! - 2 : 1;
+	const pairs: Pair[] = [];
+	const hosts: Host[] = [];
+	let world: Simulation | undefined;
+	const result = await simulate({ seed, start, seconds: 20_000, steps: 3_000_000, ...(onFrame ? { onFrame } : {}) }, (sim) => {
+		world = sim;
+		scenario(sim, pairs, hosts);
+	});
+	for (const pair of pairs) checkPair(pair);
+	for (const [name, host] of world!.hosts) {
+		assert.deepEqual(host.connections(), [], `${name}: connections left`);
+		assert.equal(host.stats().connections.timeWait, 0, `${name}: connections left in TIME-WAIT`);
+		assert.equal(host.shard.pool.inUse, 0, `${name}: pages left`);
+		assert.equal(world!.pending(name), 0, `${name}: timers left`);
+	}
+	return result;
+}
+
+function scenario(sim: Simulation, pairs: Pair[], hosts: Host[]): void {
+	const { random } = sim;
+	const wire = sim.segment(network(random));
+	const count = random.chance(0.7) ? 2 : 3;
+	for (let i = 0; i < count; i++)
+		hosts.push(sim.host(`h${i}`, { on: wire, addresses: [`10.0.0.${i + 1}/24`], memory: 6 << 20, ...hostOptions(random) }));
+	const abrupt = random.chance(0.5);
+	const expected = new Map<string, (socket: TcpSocket) => void>();
+	hosts.forEach((host, i) => {
+		const listener = host.tcpListen({ port: 80 });
+		listener.onconnection = (socket) => {
+			const accept = expected.get(`${i} ${socket.remoteAddress} ${socket.remotePort}`);
+			assert.ok(accept, `h${i}: a connection that nobody opened, from ${socket.remoteAddress}:${socket.remotePort}`);
+			accept(socket);
+		};
+		sim.after(600, () => listener.close());
+	});
+	const connections = 1 + random.below(6);
+	for (let n = 0; n < connections; n++) {
+		const from = random.below(count);
+		const to = (from + 1 + random.below(count - 1)) % count;
+		const plans = [makePlan(random, abrupt), makePlan(random, abrupt)] as const;
+		const simultaneous = random.chance(0.05);
+		sim.at(random.float() * 3, () => {
+			const client = new Side(sim, `connection ${n} client h${from}`, plans[0], 2 * n, 2 * n + 1);
+			const pair: Pair = { client, server: undefined };
+			pairs.push(pair);
+			const makeServer = () => new Side(sim, `connection ${n} server h${to}`, plans[1], 2 * n + 1, 2 * n);
+			if (simultaneous) {
+				const port = 2000 + n;
+				pair.server = makeServer();
+				client.attach(hosts[from]!.tcpConnect({ address: `10.0.0.${to + 1}`, port, localPort: port }, client));
+				pair.server.attach(hosts[to]!.tcpConnect({ address: `10.0.0.${from + 1}`, port, localPort: port }, pair.server));
+				return;
+			}
+			const socket = hosts[from]!.tcpConnect({ address: `10.0.0.${to + 1}`, port: 80 }, client);
+			expected.set(`${to} ${socket.localAddress} ${socket.localPort}`, (accepted) => {
+				assert.equal(pair.server, undefined, `connection ${n} accepted twice`);
+				pair.server = makeServer();
+				accepted.events = pair.server;
+				pair.server.attach(accepted);
+			});
+			client.attach(socket);
+		});
+	}
+	if (random.chance(0.15)) {
+		const from = random.float() * 5;
+		sim.at(from, () => wire.partition(["h0"]));
+		sim.at(from + random.float() ** 3 * 30, () => wire.heal());
+	}
+}
