@@ -6,8 +6,8 @@
 import type { Row } from "./bench.ts";
 import { number, type Stored } from "./results.ts";
 
-const WIDTH = 860;
-const LABEL = 330;
+const WIDTH = 890;
+const LABEL = 350;
 const BAR = 380;
 const LINE = 22;
 
@@ -47,7 +47,7 @@ export function chart(result: Stored): string {
 			parts.push(
 				`<rect x="${LABEL}" y="${y - 13}" width="${width.toFixed(1)}" height="16" rx="2" fill="${ours(row) ? "#2a7ab9" : "#9aa5ad"}"/>`,
 			);
-			text(LABEL + width + 6, y, number(row.value));
+			text(Math.round(LABEL + width + 6), y, number(row.value));
 		}
 		y += 6;
 	}
