@@ -11,7 +11,8 @@
  * page's. A packet to ourselves whose page somebody else holds too (a transport that may send it again) is copied first,
  * since receiver and sender would both use its descriptor.
  *
- * A frame that runs over several pages is counted and dropped for now: `IpPacket` already names only its first page.
+ * A frame that a link merged from several TCP segments runs over several pages: ip looks at the first, where all headers
+ * are, and TCP takes the rest from the batch. The other way, `outputRun` sends a segment that the link will cut.
  */
 import { MillraceError } from "../errors.ts";
 import { type Batch, FRAME_CHECKED, FRAME_MORE } from "../memory/batch.ts";
@@ -22,6 +23,7 @@ import { get16, get32 } from "../wire/bytes.ts";
 import { checksum } from "../wire/checksum.ts";
 import * as ethernet from "../wire/ethernet.ts";
 import * as ipv4 from "../wire/ipv4.ts";
+import { PROTOCOL_TCP } from "../wire/tcp.ts";
 import { Arp } from "./arp.ts";
 import { IpCounters } from "./counters.ts";
 import { LoopQueue } from "./loop-queue.ts";
@@ -92,14 +94,16 @@ export class IpLayer {
 
 	readonly #arp: Arp;
 	readonly #loop: LoopQueue;
-	/** Inside a frame that is being dropped piece by piece. */
-	#chained = false;
 
 	readonly #packet: IpPacket = {
 		version: 4,
 		page: 0,
 		start: 0,
 		length: 0,
+		more: 0,
+		batch: null,
+		firstMore: 0,
+		lastMore: 0,
 		time: 0,
 		flags: 0,
 		src0: 0,
@@ -182,21 +186,15 @@ export class IpLayer {
 	/** Receives all frames of a batch, which is empty afterwards. */
 	input(batch: Batch): void {
 		const pool = this.#pool;
-		const { counters } = this;
 		const { count } = batch;
 		for (let i = 0; i < count; i++) {
+			this.counters.received++;
 			const page = batch.page[i]!;
 			const flags = batch.flags[i]!;
-			if ((flags & FRAME_MORE) !== 0 || this.#chained) {
-				if (!this.#chained) {
-					counters.received++;
-					counters.chained++;
-				}
-				this.#chained = (flags & FRAME_MORE) !== 0;
-				pool.release(page);
+			if ((flags & FRAME_MORE) !== 0) {
+				i = this.#run(batch, i, count);
 				continue;
 			}
-			counters.received++;
 			const start = batch.start[i]!;
 			const length = batch.length[i]!;
 			const time = batch.time[i]!;
@@ -204,6 +202,38 @@ export class IpLayer {
 			if (!kept) pool.release(page);
 		}
 		batch.count = 0;
+	}
+
+	/** A frame that runs over several entries, from entry `first` on; returns its last entry. */
+	#run(batch: Batch, first: number, count: number): number {
+		const pool = this.#pool;
+		const packet = this.#packet;
+		let last = first;
+		let more = 0;
+		while ((batch.flags[last]! & FRAME_MORE) !== 0 && last + 1 < count) {
+			last++;
+			more += batch.length[last]!;
+		}
+		const page = batch.page[first]!;
+		const flags = batch.flags[first]!;
+		let kept = false;
+		// A link that merges frames has verified them; and a run is never cut by the end of a batch.
+		if ((flags & FRAME_CHECKED) === 0 || (batch.flags[last]! & FRAME_MORE) !== 0) this.counters.chained++;
+		else {
+			packet.more = more;
+			packet.batch = batch;
+			packet.firstMore = first + 1;
+			packet.lastMore = last;
+			const start = batch.start[first]!;
+			const length = batch.length[first]!;
+			const time = batch.time[first]!;
+			kept = this.#ethernet ? this.#frame(page, start, length, time, flags) : this.#datagram(page, start, length, time, flags, false);
+			packet.more = 0;
+			packet.batch = null;
+		}
+		if (!kept) pool.release(page);
+		for (let i = first + 1; i <= last; i++) pool.release(batch.page[i]!);
+		return last;
 	}
 
 	/** An Ethernet frame. True if a transport took over the page. */
@@ -262,8 +292,9 @@ export class IpLayer {
 			return false;
 		}
 		// What is behind the total length is Ethernet's padding.
-		const length = ipv4.totalLength(u8, at);
-		if (length < header || length > room) {
+		const { more } = this.#packet;
+		const length = ipv4.totalLength(u8, at) - more;
+		if (length < header || length > room || (more > 0 && length !== room)) {
 			counters.badLength++;
 			return false;
 		}
@@ -328,6 +359,11 @@ export class IpLayer {
 		packet.headerStart = at;
 		packet.broadcast = broadcast;
 		const transport = this.#transports[packet.protocol];
+		if (packet.more > 0 && packet.protocol !== PROTOCOL_TCP) {
+			// Only TCP segments are ever merged.
+			this.counters.chained++;
+			return false;
+		}
 		if (transport === undefined) {
 			this.counters.unknownProtocol++;
 			this.onUnknownProtocol?.(packet);
@@ -362,6 +398,48 @@ export class IpLayer {
 			return true;
 		}
 		return this.#route(page, at, total, dst, flags);
+	}
+
+	/** Whether `outputRun` would find its way: the flow is the last one's, and its neighbor is known. */
+	runs(dst: number): boolean {
+		return dst === this.#flow && this.#flowChanges === this.neighbors.changes && (this.#loopbackLink || !this.#isSelf(dst));
+	}
+
+	/**
+	 * Sends the beginning of a segment that the link will cut (only while `runs` says so): headers and first payload are in
+	 * the page, `more` bytes follow in the entries that the caller pushes by `append`.
+	 *
+	 * @param segment Payload bytes of each piece that the link cuts.
+	 * @param entries Number of entries, this one included.
+	 */
+	outputRun(
+		page: number,
+		start: number,
+		length: number,
+		more: number,
+		src: number,
+		dst: number,
+		protocol: number,
+		flags: number,
+		segment: number,
+		entries: number,
+	): void {
+		const at = start - ipv4.IPV4_HEADER;
+		const here = length + ipv4.IPV4_HEADER;
+		ipv4.writeIpv4Header(this.#u8, at, here + more, this.#ttl, protocol, src, dst);
+		this.counters.sent++;
+		if (!this.#ethernet) {
+			this.#out.push(page, at, here, flags | FRAME_MORE, segment, entries);
+			return;
+		}
+		const first = at - ethernet.ETHERNET_HEADER;
+		ethernet.writeEthernetHeader(this.#u8, first, this.#flowHigh, this.#flowLow, this.#macHigh, this.#macLow, ethernet.ETHERTYPE_IPV4);
+		this.#out.push(page, first, here + ethernet.ETHERNET_HEADER, flags | FRAME_MORE, segment, entries);
+	}
+
+	/** A further piece of the run that `outputRun` began. */
+	append(page: number, start: number, length: number, last: boolean): void {
+		this.#out.push(page, start, length, last ? 0 : FRAME_MORE, 0, 0);
 	}
 
 	/** Finds out where a packet goes that does not go where the last one went. */

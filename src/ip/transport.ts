@@ -5,13 +5,24 @@
  * IPv4-mapped (::ffff:a.b.c.d, RFC 4291 2.5.5.2), so its bits are word 3.
  */
 
+import type { Batch } from "../memory/batch.ts";
+
 /** A received packet, seen from above ip. One object for all packets: valid only during `Transport.input`. */
 export interface IpPacket {
 	version: 4 | 6;
-	/** The page that holds it, and the extent of the transport header and payload: absolute arena offset, bytes. */
+	/** The page that holds it, and the extent of the transport header and payload there: absolute arena offset, bytes. */
 	page: number;
 	start: number;
 	length: number;
+	/**
+	 * A packet that a link merged runs over several entries of a batch: the bytes of payload in the further entries, the
+	 * batch, and the first and last of those entries. 0 bytes: it does not. Only TCP gets such packets. Their pages stay the
+	 * batch's: who keeps one retains it.
+	 */
+	more: number;
+	batch: Batch | null;
+	firstMore: number;
+	lastMore: number;
 	/** Arrival time of the frame, microseconds, wrapping. */
 	time: number;
 	/** FRAME_CHECKED: the link has verified the transport checksum. */
@@ -57,6 +68,9 @@ export interface Transport {
 
 /** Where frames go that are ready for the link. */
 export interface Outbox {
-	/** Takes over the reference on the page; `start` and `length` are the frame's extent, `flags` as in a batch. */
-	push(page: number, start: number, length: number, flags: number): void;
+	/**
+	 * Takes over the reference on the page; `start` and `length` are the frame's extent, `flags` and `segment` as in a batch.
+	 * The first entry of a run says in `entries` how many there are, so that they go to the link together.
+	 */
+	push(page: number, start: number, length: number, flags: number, segment?: number, entries?: number): void;
 }

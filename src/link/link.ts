@@ -36,6 +36,15 @@ export interface Link {
 	/** True when frames that are sent come back to the sender: 127.0.0.0/8 then crosses this link. */
 	readonly loopback?: boolean;
 
+	/**
+	 * What the link does in the stack's place, good once `open` has returned; absent: nothing.
+	 *
+	 * `checksum`: it completes transport checksums of frames marked FRAME_PARTIAL_CHECKSUM, and marks FRAME_CHECKED what it
+	 * vouches for. `segmentation`: most payload bytes of a TCP segment given as a run of entries, to be cut into pieces of
+	 * `batch.segment` bytes; 0: none.
+	 */
+	readonly offload?: { readonly checksum: boolean; readonly segmentation: number } | undefined;
+
 	/** Called once before anything else. Throws a MillraceError if the link cannot be had. */
 	open(context: LinkContext): void;
 	/** Appends at most `batch.capacity - batch.count` frames to `batch`, each with its arrival time; returns how many. */

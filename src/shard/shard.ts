@@ -119,6 +119,8 @@ export class Shard implements Outbox {
 			failed: (error) => options.failed(error),
 		});
 		this.#open = true;
+		this.tcp.checksumOffload = link.offload?.checksum === true;
+		this.tcp.segmentation = this.tcp.checksumOffload ? (link.offload?.segmentation ?? 0) : 0;
 		this.wake();
 	}
 
@@ -181,11 +183,12 @@ export class Shard implements Outbox {
 		if (this.tcp.busy) this.wake();
 	}
 
-	/** Takes a frame from ip. */
-	push(page: number, start: number, length: number, flags: number): void {
+	/** Takes a frame from ip; the entries of a run stay in one batch. */
+	push(page: number, start: number, length: number, flags: number, segment = 0, entries = 1): void {
 		const tx = this.#tx;
-		if (tx.count === tx.capacity) this.#transmit();
+		if (tx.count + entries > tx.capacity) this.#transmit();
 		tx.push(page, start, length, 0, flags);
+		if (segment !== 0) tx.segment[tx.count - 1] = segment;
 		if (!this.#outQueued) this.#wantOut();
 	}
 
@@ -228,6 +231,7 @@ export class Shard implements Outbox {
 		this.#closed = true;
 		this.#open = false;
 		this.#alarm.clear();
+		this.ip.close();
 		this.link.close();
 		this.#rx.drop(this.#rx.count);
 		this.#tx.drop(this.#tx.count);

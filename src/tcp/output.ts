@@ -57,6 +57,9 @@ import {
 /** Segments that one connection may send in one turn; the rest goes on in the next, so that no connection holds up the others. */
 const TURN_SEGMENTS = 128;
 
+/** Pages of a run at most: 64 KB, and well within a batch. */
+const RUN_PAGES = 44;
+
 /** Sends what connection `c` has to send. True if it stopped only because its turn was over. */
 export function output(t: Tcp, c: Connection): boolean {
 	if ((c.flags & C_SEND_SYN) !== 0) {
@@ -126,6 +129,11 @@ function sendNew(t: Tcp, c: Connection, budget: number): number {
 	const limited = (c.flags & (C_SACK | C_RECOVERY | C_LOSS)) === 0 && duplicates <= 2 ? duplicates * c.mss : 0;
 	let left = budget;
 	let sent = false;
+	// With segmentation by the link, full pages in a row leave as one frame.
+	const runMax = (c.flags & C_RECOVERY) === 0 ? t.segmentation : 0;
+	let runFirst = 0;
+	let runCount = 0;
+	let runBytes = 0;
 	for (let page = c.sndNext; page !== 0 && left > 0; page = c.sndNext) {
 		let length = pool.length(page);
 		if (length > c.mss) {
@@ -154,10 +162,29 @@ function sendNew(t: Tcp, c: Connection, budget: number): number {
 		c.sndNxt = (c.sndNxt + span) | 0;
 		flight += span;
 		if ((c.flags & C_RECOVERY) !== 0) c.prrOut += span;
-		transmit(t, c, page);
 		sent = true;
 		left--;
+		if (runMax === 0) {
+			transmit(t, c, page);
+			continue;
+		}
+		if (runCount > 0 && (length === 0 || runCount === RUN_PAGES || runBytes + length > runMax)) {
+			transmitRun(t, c, runFirst, runCount, runBytes);
+			runCount = 0;
+		}
+		if (runCount === 0) {
+			runFirst = page;
+			runBytes = 0;
+		}
+		runCount++;
+		runBytes += length;
+		// All pieces of a run but the last are full.
+		if (length !== c.mss || fin) {
+			transmitRun(t, c, runFirst, runCount, runBytes);
+			runCount = 0;
+		}
 	}
+	if (runCount > 0) transmitRun(t, c, runFirst, runCount, runBytes);
 	if (sent) {
 		c.lastSent = t.now;
 		t.armRetransmit(c, true);
@@ -185,6 +212,43 @@ export function transmit(t: Tcp, c: Connection, page: number): void {
 	acknowledged(c);
 	pool.retain(page);
 	emit(t, c, page, start, header + length);
+}
+
+/** Sends `count` pages in a row as one segment that the link cuts into pieces of `mss` bytes. */
+function transmitRun(t: Tcp, c: Connection, first: number, count: number, bytes: number): void {
+	const pool = t.pool;
+	if (count === 1 || !t.lower.runs(c.remote3)) {
+		for (let page = first, n = count; n > 0; n--, page = pool.next(page)) transmit(t, c, page);
+		return;
+	}
+	let last = first;
+	for (let n = count; n > 0; n--) {
+		pool.setTime(last, t.now);
+		pool.retain(last);
+		if (n > 1) last = pool.next(last);
+	}
+	const stamps = (c.flags & C_TS) !== 0 ? TIMESTAMPS_LENGTH : 0;
+	const header = TCP_HEADER + stamps;
+	const start = pool.start(first) - header;
+	let bits = ACK;
+	if ((pool.flags(last) & P_FIN) !== 0) bits |= FIN;
+	if (pool.next(last) === 0) bits |= PSH;
+	writeTcpHeader(t.u8, start, c.localPort, c.remotePort, pool.seq(first), c.rcvNxt, header, bits, advertise(t, c));
+	if (stamps !== 0) writeTimestamps(t.u8, start + TCP_HEADER, (t.tick + c.tsOffset) | 0, c.tsRecent);
+	t.counters.bytesOut += bytes;
+	t.counters.segmentsOut += count;
+	c.segmentsOut += count;
+	acknowledged(c);
+	const { local3, remote3, mss } = c;
+	setChecksumField(t.u8, start, fold(pseudoHeader4(local3, remote3, PROTOCOL_TCP, header + bytes)));
+	const here = pool.length(first);
+	t.lower.outputRun(first, start, header + here, bytes - here, local3, remote3, PROTOCOL_TCP, FRAME_PARTIAL_CHECKSUM, mss, count);
+	for (let page = pool.next(first), n = count - 1; n > 0; n--) {
+		// The link may let go of a page while it takes the next: read the list first.
+		const next = pool.next(page);
+		t.lower.append(page, pool.start(page), pool.length(page), n === 1);
+		page = next;
+	}
 }
 
 /** What an ACK that leaves makes superfluous. */
