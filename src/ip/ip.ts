@@ -95,6 +95,9 @@ export class IpLayer {
 	readonly #arp: Arp;
 	readonly #loop: LoopQueue;
 
+	/** Inside a run that is being dropped. */
+	#cut = false;
+
 	readonly #packet: IpPacket = {
 		version: 4,
 		page: 0,
@@ -188,9 +191,15 @@ export class IpLayer {
 		const pool = this.#pool;
 		const { count } = batch;
 		for (let i = 0; i < count; i++) {
-			this.counters.received++;
 			const page = batch.page[i]!;
 			const flags = batch.flags[i]!;
+			if (this.#cut) {
+				// The rest of a run that the end of the last batch cut.
+				this.#cut = (flags & FRAME_MORE) !== 0;
+				pool.release(page);
+				continue;
+			}
+			this.counters.received++;
 			if ((flags & FRAME_MORE) !== 0) {
 				i = this.#run(batch, i, count);
 				continue;
@@ -217,8 +226,9 @@ export class IpLayer {
 		const page = batch.page[first]!;
 		const flags = batch.flags[first]!;
 		let kept = false;
-		// A link that merges frames has verified them; and a run is never cut by the end of a batch.
-		if ((flags & FRAME_CHECKED) === 0 || (batch.flags[last]! & FRAME_MORE) !== 0) this.counters.chained++;
+		// A link that merges frames has verified them, and keeps each run within one batch.
+		this.#cut = (batch.flags[last]! & FRAME_MORE) !== 0;
+		if ((flags & FRAME_CHECKED) === 0 || this.#cut) this.counters.chained++;
 		else {
 			packet.more = more;
 			packet.batch = batch;

@@ -21,7 +21,7 @@ import { CONNECTION_WORDS } from "../tcp/connection.gen.ts";
 import { Tcp, type Upper } from "../tcp/engine.ts";
 import { TCP_DEFAULTS, type TcpOptions } from "../tcp/options.ts";
 import { TIME_WAIT_WORDS } from "../tcp/time-wait.gen.ts";
-import type { Alarm, Runtime } from "../time/clock.ts";
+import type { Alarm, Random, Runtime } from "../time/clock.ts";
 import { PROTOCOL_TCP } from "../wire/tcp.ts";
 
 export interface ShardOptions {
@@ -51,6 +51,13 @@ export class ShardCounters {
 	transmitDropped = 0;
 	/** Longest time between a wake-up and its turn, microseconds: how long the application held the thread. */
 	longestGap = 0;
+}
+
+/** A locally administered unicast address (IEEE 802), for Ethernet links that leave the choice to the host. */
+function randomMac(random: Random): Uint8Array {
+	const high = random.int32();
+	const low = random.int32();
+	return Uint8Array.of(0x02, high >>> 24, high >>> 16, high >>> 8, low >>> 8, low);
 }
 
 /** Full batches in a row after which timers are looked at all the same. */
@@ -96,7 +103,7 @@ export class Shard implements Outbox {
 			runtime,
 			medium: link.medium,
 			mtu: link.mtu,
-			...(link.mac === undefined ? {} : { mac: link.mac }),
+			...(link.medium === "ethernet" ? { mac: link.mac ?? randomMac(runtime.random) } : {}),
 			loopbackLink: link.loopback === true,
 			addresses: options.addresses,
 			routes: options.routes,
