@@ -120,6 +120,11 @@ export class Host {
 	onUnlisten: ((port: number) => void) | null = null;
 	/** Called when the link is gone for good. */
 	onLinkFailed: ((error: Error) => void) | null = null;
+	/**
+	 * Called when the program has held the thread, and with it the stack, for longer than ever and for more than 200 ms: no
+	 * ACK was sent and no timer fired meanwhile. @param gap Microseconds.
+	 */
+	onLate: ((gap: number) => void) | null = null;
 	/** Clock, chance and alarms that the host runs by. */
 	readonly runtime: Runtime;
 	readonly #shard: Shard;
@@ -148,6 +153,7 @@ export class Host {
 			failed: (error) => this.onLinkFailed?.(error),
 		});
 		this.#sockets.tcp = this.#shard.tcp;
+		this.#shard.onLate = (gap) => this.onLate?.(gap);
 		this.tcp = new TcpFace(this);
 	}
 

@@ -22,7 +22,30 @@ export interface LinkContext {
 	wake(): void;
 	/** To be called once if the link can no longer work (device gone, peer closed). The stack goes on without it. */
 	failed(error: Error): void;
+	/**
+	 * Frames must be whole and complete, as on a wire: no frame that stands for several, none without its checksums. For wrappers
+	 * that treat frames as a network would, and for peers that know nothing of offloads. The link then has no `offload`.
+	 */
+	readonly plain?: boolean;
 }
+
+/** What a link saves the stack. */
+export interface LinkOffload {
+	/**
+	 * Outward, the link completes the transport checksum of frames marked FRAME_PARTIAL_CHECKSUM. Inward, it marks frames whose
+	 * checksums need no look FRAME_CHECKED; those whose transport checksum was never completed FRAME_PARTIAL_CHECKSUM as well.
+	 */
+	readonly checksum: boolean;
+	/**
+	 * Most payload bytes of one TCP frame, a run of entries, that the link sends as segments of `batch.segment` bytes; 0: none. The
+	 * frame's headers are those of its first segment, with lengths as if it were one packet, and it is marked
+	 * FRAME_PARTIAL_CHECKSUM. Inward the link may give frames of the same kind.
+	 */
+	readonly segmentation: number;
+}
+
+/** Payload of the longest TCP frame: what the length field of IPv4 can say, less the longest headers without IP options. */
+export const SEGMENTATION_MAX = 65535 - 20 - 60;
 
 export interface Link {
 	/** Short name for messages, e.g. `tap:mr0`. */
@@ -35,15 +58,8 @@ export interface Link {
 	readonly mac?: Uint8Array;
 	/** True when frames that are sent come back to the sender: 127.0.0.0/8 then crosses this link. */
 	readonly loopback?: boolean;
-
-	/**
-	 * What the link does in the stack's place, good once `open` has returned; absent: nothing.
-	 *
-	 * `checksum`: it completes transport checksums of frames marked FRAME_PARTIAL_CHECKSUM, and marks FRAME_CHECKED what it
-	 * vouches for. `segmentation`: most payload bytes of a TCP segment given as a run of entries, to be cut into pieces of
-	 * `batch.segment` bytes; 0: none.
-	 */
-	readonly offload?: { readonly checksum: boolean; readonly segmentation: number } | undefined;
+	/** What may be left to the link; valid once `open` has returned. None: frames are whole and complete both ways. */
+	readonly offload?: LinkOffload | undefined;
 
 	/** Called once before anything else. Throws a MillraceError if the link cannot be had. */
 	open(context: LinkContext): void;

@@ -51,6 +51,13 @@ function start(options: RunOptions): RunningStack {
 	else if (options.publish.length === 0) publishAll(host, gateway, opened);
 	else ready = publishOnly(gateway, options, opened);
 
+	host.onLate = (gap) => {
+		// Without connections nobody waited; one word is enough, and the longest gap stays in the figures of the host.
+		if (host.stats().connections.total === 0) return;
+		host.onLate = null;
+		say(`the program held its thread for ${Math.round(gap / 1000)} ms: meanwhile the stack could neither acknowledge nor send. Keep turns short, or move the work to a worker`);
+	};
+
 	const figures = options.stats ? showFigures(() => figuresOf(host), complain) : null;
 	atEnd({
 		close: () => {

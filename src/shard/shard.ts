@@ -49,9 +49,12 @@ export class ShardCounters {
 	framesOut = 0;
 	/** Frames that the link did not take; TCP sends them again. */
 	transmitDropped = 0;
-	/** Longest time between a wake-up and its turn, microseconds: how long the application held the thread. */
+	/** Longest time by which a turn came too late, microseconds: how long the application held the thread. */
 	longestGap = 0;
 }
+
+/** A turn that comes later than this, in microseconds, is worth a word: the shortest retransmission time-out of common stacks. */
+const LATE = 200_000;
 
 /** A locally administered unicast address (IEEE 802), for Ethernet links that leave the choice to the host. */
 function randomMac(random: Random): Uint8Array {
@@ -71,6 +74,8 @@ export class Shard implements Outbox {
 	readonly icmp: Icmp;
 	readonly link: Link;
 	readonly counters: ShardCounters = new ShardCounters();
+	/** Called when a turn came later than any before, by more than 200 ms. @param gap Microseconds. */
+	onLate: ((gap: number) => void) | null = null;
 	readonly #runtime: Runtime;
 	readonly #rx: Batch;
 	readonly #tx: Batch;
@@ -116,8 +121,13 @@ export class Shard implements Outbox {
 		this.ip.register(PROTOCOL_TCP, this.tcp);
 		this.icmp = new Icmp({ ip: this.ip, pool: this.pool, runtime });
 		this.#alarm = runtime.alarm(() => {
+			// The turn is due since then, not since the alarm was heard.
+			const due = this.#alarmAt;
 			this.#alarmAt = Number.POSITIVE_INFINITY;
-			this.wake();
+			if (!this.#inQueued) {
+				this.wake();
+				this.#wokenAt = Math.min(this.#wokenAt, due);
+			}
 		});
 		link.open({
 			pool: this.pool,
@@ -155,7 +165,10 @@ export class Shard implements Outbox {
 		if (this.#closed) return;
 		const now = this.#runtime.clock.now();
 		const gap = now - this.#wokenAt;
-		if (gap > this.counters.longestGap) this.counters.longestGap = gap;
+		if (gap > this.counters.longestGap) {
+			this.counters.longestGap = gap;
+			if (gap > LATE) this.onLate?.(gap);
+		}
 		this.counters.turns++;
 		this.tcp.setTime(now);
 		const rx = this.#rx;
