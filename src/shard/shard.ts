@@ -18,7 +18,7 @@ import { Arena } from "../memory/arena.ts";
 import { BATCH_CAPACITY, Batch } from "../memory/batch.ts";
 import { PAGE_SIZE, PagePool } from "../memory/pages.ts";
 import { CONNECTION_WORDS } from "../tcp/connection.gen.ts";
-import { Tcp, type Upper } from "../tcp/engine.ts";
+import { congestionBytes, Tcp, type Upper } from "../tcp/engine.ts";
 import { TCP_DEFAULTS, type TcpOptions } from "../tcp/options.ts";
 import { TIME_WAIT_WORDS } from "../tcp/time-wait.gen.ts";
 import type { Alarm, Random, Runtime } from "../time/clock.ts";
@@ -49,7 +49,7 @@ export class ShardCounters {
 	framesOut = 0;
 	/** Frames that the link did not take; TCP sends them again. */
 	transmitDropped = 0;
-	/** Longest time by which a turn came too late, microseconds: how long the application held the thread. */
+	/** Longest time from when a turn was due until its answers left, microseconds: how long the application held the thread. */
 	longestGap = 0;
 }
 
@@ -83,8 +83,9 @@ export class Shard implements Outbox {
 	readonly #turnIn = (): void => this.#in();
 	readonly #turnOut = (): void => this.#out();
 	#inQueued = false;
-	#outQueued = false;
-	#wokenAt = 0;
+	#outsQueued = 0;
+	#wokenAt = Number.POSITIVE_INFINITY;
+	#dueSince = Number.POSITIVE_INFINITY;
 	#patience = 0;
 	#alarmAt = Number.POSITIVE_INFINITY;
 	#open = false;
@@ -96,7 +97,7 @@ export class Shard implements Outbox {
 		this.#runtime = runtime;
 		const limits = { ...TCP_DEFAULTS, ...options.tcp };
 		const pages = Math.max(64, Math.floor(options.memory / (PAGE_SIZE + 32)));
-		const records = limits.maxConnections * CONNECTION_WORDS * 4 + limits.maxTimeWait * TIME_WAIT_WORDS * 4;
+		const records = limits.maxConnections * CONNECTION_WORDS * 4 + limits.maxTimeWait * TIME_WAIT_WORDS * 4 + congestionBytes(limits);
 		let buckets = 64;
 		while (buckets < limits.maxConnections) buckets *= 2;
 		this.arena = new Arena(pages * (PAGE_SIZE + 32) + records + buckets * 4 + 65536);
@@ -145,30 +146,25 @@ export class Shard implements Outbox {
 	wake(): void {
 		if (this.#inQueued || this.#closed) return;
 		this.#inQueued = true;
-		this.#wokenAt = this.#runtime.clock.now();
+		if (this.#wokenAt === Number.POSITIVE_INFINITY) this.#wokenAt = this.#runtime.clock.now();
 		this.#runtime.defer(this.#turnIn);
-		// The second half must follow the first: if one is queued already it runs too early, and asks for another.
-		if (!this.#outQueued) {
-			this.#outQueued = true;
-			this.#runtime.defer(this.#turnOut);
-		}
+		// Always a second half of its own: one that is queued already runs before this first half.
+		this.#outsQueued++;
+		this.#runtime.defer(this.#turnOut);
 	}
 
 	#wantOut(): void {
-		if (this.#outQueued || this.#closed) return;
-		this.#outQueued = true;
+		if (this.#outsQueued > 0 || this.#closed) return;
+		this.#outsQueued++;
 		this.#runtime.defer(this.#turnOut);
 	}
 
 	#in(): void {
 		this.#inQueued = false;
 		if (this.#closed) return;
+		this.#dueSince = Math.min(this.#dueSince, this.#wokenAt);
+		this.#wokenAt = Number.POSITIVE_INFINITY;
 		const now = this.#runtime.clock.now();
-		const gap = now - this.#wokenAt;
-		if (gap > this.counters.longestGap) {
-			this.counters.longestGap = gap;
-			if (gap > LATE) this.onLate?.(gap);
-		}
 		this.counters.turns++;
 		this.tcp.setTime(now);
 		const rx = this.#rx;
@@ -187,20 +183,30 @@ export class Shard implements Outbox {
 			this.tcp.advance();
 		}
 		this.tcp.deliver();
-		if (!this.#outQueued) this.#wantOut();
 		if (full || looped > 0 || received > 0) this.wake();
 	}
 
 	#out(): void {
-		this.#outQueued = false;
+		this.#outsQueued--;
 		if (this.#closed) return;
-		this.tcp.setTime(this.#runtime.clock.now());
+		const now = this.#runtime.clock.now();
+		this.tcp.setTime(now);
 		this.tcp.flush();
 		this.#transmit();
 		this.link.flush();
+		if (this.#dueSince !== Number.POSITIVE_INFINITY) this.#measure(now);
 		this.#arm();
 		// Something was left over (a connection's turn was up, or the ready list was long): go on in the next turn.
 		if (this.tcp.busy) this.wake();
+	}
+
+	/** How late the answers of this turn left: since it was asked for, the application's reactions included. */
+	#measure(now: number): void {
+		const gap = now - this.#dueSince;
+		this.#dueSince = Number.POSITIVE_INFINITY;
+		if (gap <= this.counters.longestGap) return;
+		this.counters.longestGap = gap;
+		if (gap > LATE) this.onLate?.(gap);
 	}
 
 	/** Takes a frame from ip; the entries of a run stay in one batch. */
@@ -209,7 +215,7 @@ export class Shard implements Outbox {
 		if (tx.count + entries > tx.capacity) this.#transmit();
 		tx.push(page, start, length, 0, flags);
 		if (segment !== 0) tx.segment[tx.count - 1] = segment;
-		if (!this.#outQueued) this.#wantOut();
+		this.#wantOut();
 	}
 
 	#transmit(): void {
