@@ -16,7 +16,9 @@ import type { IpPacket, Transport, Unreachable } from "../ip/transport.ts";
 import type { Runtime } from "../time/clock.ts";
 import { TimerWheel } from "../time/wheel.ts";
 import { TcpOptions as SegmentOptions, TIMESTAMPS_LENGTH } from "../wire/tcp.ts";
-import { type CongestionControl, SSTHRESH_UNBOUNDED } from "./congestion.ts";
+import { Bbr } from "./bbr.ts";
+import { BBR_STATE_WORDS } from "./bbr-state.gen.ts";
+import { type CongestionControl, type PathModel, SSTHRESH_UNBOUNDED } from "./congestion.ts";
 import { CONNECTION_WORDS, type Connection, connectionOffset } from "./connection.gen.ts";
 import { TcpCounters } from "./counters.ts";
 import { cubic } from "./cubic.ts";
@@ -36,6 +38,7 @@ import {
 	C_ACK_NOW,
 	C_CWND_LIMITED,
 	C_DETACHED,
+	C_FIN_PENDING,
 	C_FIN_RECEIVED,
 	C_FINISHED,
 	C_HELD,
@@ -66,6 +69,8 @@ import {
 	FIN_WAIT_2,
 	L_OUTPUT,
 	L_READY,
+	L_STARVED,
+	L_STARVED,
 	LAST_ACK,
 	P_RETRANSMITTED,
 	P_SACKED,
@@ -122,8 +127,16 @@ const DEFAULT_MSS = 536;
 const MIN_PROBE_DELAY = 10;
 /** RFC 8985 7.2: what is added while one segment is out and its ACK may be delayed, ms. */
 const WORST_ACK_DELAY = 200;
+/** Starved connections that are told of free pages in one turn at most; and how often pages are looked for meanwhile, ms. */
+const FEED_LIMIT = 16;
+const STARVED_DELAY = 10;
 /** Ready records handed over in one turn at most. */
 const DELIVER_LIMIT = 1024;
+
+/** Bytes of the arena that congestion control takes beside the connection records. */
+export function congestionBytes(options: Pick<TcpOptions, "congestion" | "maxConnections">): number {
+	return options.congestion === "bbr" ? options.maxConnections * BBR_STATE_WORDS * 4 : 0;
+}
 
 export class Tcp implements Transport {
 	readonly pool: PagePool;
@@ -131,6 +144,8 @@ export class Tcp implements Transport {
 	readonly runtime: Runtime;
 	readonly options: Readonly<TcpOptions>;
 	readonly congestion: CongestionControl;
+	/** The same, if it is one that models the path: for connections with C_MODEL. */
+	readonly model: PathModel | null;
 	readonly table: ConnectionTable;
 	readonly listeners: ListenerTable = new ListenerTable();
 	readonly counters: TcpCounters = new TcpCounters();
@@ -155,6 +170,8 @@ export class Tcp implements Transport {
 	readonly sackEdges: Int32Array = new Int32Array(10);
 	/** Set by receive.ts when the peer's FIN is in order. */
 	finArrived = false;
+	/** Bytes that the connection in hand may still send now, as far as pacing goes. */
+	paceLeft = 0;
 	/** The shift that we offer: enough for the largest receive buffer. */
 	readonly windowScale: number;
 	/** Payload of a full segment on our own link, for window updates. */
@@ -174,6 +191,10 @@ export class Tcp implements Transport {
 	readonly #control: IndexQueue;
 	readonly #acks: IndexQueue;
 	readonly #data: IndexQueue;
+	/** Connections whose application waits for pages and that have none themselves. */
+	readonly #starved: IndexQueue;
+	/** Connections that want to write, or to send a FIN, and found no page. */
+	readonly #starved: IndexQueue;
 	readonly #due = (index: number): void => this.#timerDue(index);
 	#challengeTick = 0;
 	#challenges = 0;
@@ -185,9 +206,10 @@ export class Tcp implements Transport {
 		this.lower = lower;
 		this.upper = upper;
 		this.options = { ...TCP_DEFAULTS, ...options };
-		this.congestion = this.options.congestion === "newreno" ? newReno : cubic;
 		const capacity = this.options.maxConnections;
 		this.table = new ConnectionTable(arena, capacity, this.options.maxTimeWait, runtime.random);
+		this.model = this.options.congestion === "bbr" ? new Bbr(arena, capacity, runtime.random) : null;
+		this.congestion = this.model ?? (this.options.congestion === "newreno" ? newReno : cubic);
 		this.secrets = new Secrets(runtime.random);
 		this.setTime(runtime.clock.now());
 		this.#c = this.table.cursor();
@@ -202,6 +224,8 @@ export class Tcp implements Transport {
 		this.#control = new IndexQueue(capacity);
 		this.#acks = new IndexQueue(capacity);
 		this.#data = new IndexQueue(capacity);
+		this.#starved = new IndexQueue(capacity);
+		this.#starved = new IndexQueue(capacity);
 		let scale = 0;
 		while (65535 << scale < this.options.maxReceiveBuffer && scale < 14) scale++;
 		this.windowScale = this.options.windowScaling ? scale : 0;
@@ -314,7 +338,11 @@ export class Tcp implements Transport {
 		const c = this.#c.at(index);
 		if ((c.flags & C_FINISHED) !== 0 || c.state === CLOSED || c.state > CLOSE_WAIT) return 0;
 		const taken = enqueue(this, c, bytes, offset, length);
-		if (taken < length) c.flags |= C_WANT_ROOM;
+		if (taken < length) {
+			c.flags |= C_WANT_ROOM;
+			// It is the pool that has no room: no ACK of this connection will say when there is some again.
+			if (sendRoom(this, c) > 0) this.starve(c);
+		}
 		if (taken > 0 && c.state >= ESTABLISHED) this.queueOutput(c, 2);
 		return taken;
 	}
@@ -467,13 +495,44 @@ export class Tcp implements Transport {
 		this.onWork();
 	}
 
+	/** Notes that a connection goes on when there are pages again. */
+	starve(c: Connection): void {
+		if ((c.lists & L_STARVED) !== 0) return;
+		c.lists |= L_STARVED;
+		this.#starved.push(c.index);
+	}
+
+	/** Lets starved connections go on, a few at a time: each takes pages as soon as it is told. */
+	#feed(): void {
+		for (let n = Math.min(this.#starved.length, FEED_LIMIT); n > 0 && this.pool.free >= this.reservedPages + n; n--) {
+			const c = this.#c.at(this.#starved.shift());
+			c.lists &= ~L_STARVED;
+			if (c.state === CLOSED) continue;
+			if ((c.flags & C_FIN_PENDING) !== 0) this.queueOutput(c, 0);
+			if ((c.flags & C_WANT_ROOM) !== 0) {
+				c.flags &= ~C_WANT_ROOM;
+				this.raise(c, E_WRITABLE);
+			}
+		}
+	}
+
 	/** Whether anything waits for the application or for output. */
 	get busy(): boolean {
 		return this.#ready.length + this.#control.length + this.#acks.length + this.#data.length > 0;
 	}
 
+	/** Pages came back: tell those who wait for nothing else. */
+	#feed(): void {
+		for (let n = this.#starved.length; n > 0; n--) {
+			const c = this.#c.at(this.#starved.shift());
+			c.lists &= ~L_STARVED;
+			if (c.state !== CLOSED) this.roomCame(c);
+		}
+	}
+
 	/** Hands what is ready to the application. An event is taken off only here. */
 	deliver(): void {
+		if (this.#starved.length > 0 && this.pool.free >= this.scarcePages) this.#feed();
 		for (let n = Math.min(this.#ready.length, DELIVER_LIMIT); n > 0; n--) {
 			const index = this.#ready.shift();
 			const c = this.#c.at(index);
@@ -508,6 +567,7 @@ export class Tcp implements Transport {
 
 	/** Sends what connections have to send: control first, then ACKs, then data, each as many as were queued. */
 	flush(): void {
+		if (this.#starved.length > 0) this.#feed();
 		this.#flush(this.#control);
 		this.#flush(this.#acks);
 		this.#flush(this.#data);
@@ -536,6 +596,8 @@ export class Tcp implements Transport {
 		const timeWait = this.table.expireTimeWait(this.tick);
 		let delay = this.#wheel.nextDelay();
 		if (timeWait >= 0 && (delay < 0 || timeWait < delay)) delay = timeWait;
+		// Pages may come back without a turn: the link gives some back when it has sent them, the application when it reads.
+		if (this.#starved.length > 0 && (delay < 0 || delay > STARVED_DELAY)) delay = STARVED_DELAY;
 		return delay < 0 ? Number.POSITIVE_INFINITY : (Math.floor(this.nowFull / 1000) + delay) * 1000;
 	}
 
@@ -599,6 +661,12 @@ export class Tcp implements Transport {
 		this.#file(c, c.ackAt);
 	}
 
+	/** Output goes on when the next segment is due. @param delay Microseconds. */
+	setPaceTimer(c: Connection, delay: number): void {
+		c.paceAt = Math.max(this.tick + 1, Math.ceil((this.nowFull + delay) / 1000)) | 0 || 1;
+		this.#file(c, c.paceAt);
+	}
+
 	/** @param delay Milliseconds. */
 	setIdle(c: Connection, delay: number): void {
 		c.idleAt = (this.tick + delay) | 0 || 1;
@@ -614,6 +682,10 @@ export class Tcp implements Transport {
 			this.counters.delayedAcks++;
 			this.queueOutput(c, 1);
 		}
+		if (c.paceAt !== 0 && seqLeq(c.paceAt, this.tick)) {
+			c.paceAt = 0;
+			this.queueOutput(c, 2);
+		}
 		if (c.rtxAt !== 0 && seqLeq(c.rtxAt, this.tick)) {
 			const kind = timerKind(c);
 			this.stopRetransmitTimer(c);
@@ -626,6 +698,7 @@ export class Tcp implements Transport {
 		if (c.generation !== generation || c.state === CLOSED) return;
 		if (c.rtxAt !== 0) this.#file(c, c.rtxAt);
 		if (c.ackAt !== 0) this.#file(c, c.ackAt);
+		if (c.paceAt !== 0) this.#file(c, c.paceAt);
 		if (c.idleAt !== 0) this.#file(c, c.idleAt);
 	}
 
@@ -803,7 +876,7 @@ export class Tcp implements Transport {
 		}
 		c.lastSent = 0;
 		c.cwnd = (c.flags & C_SYN_RETRANSMITTED) !== 0 && c.srtt === 0 ? c.mss : this.initialWindow(c);
-		this.congestion.start(c);
+		this.congestion.start(c, this.now);
 		if ((c.flags & C_KEEPALIVE) !== 0) this.setIdle(c, c.keepIdle);
 		if ((c.flags & C_FINISHED) !== 0) c.state = FIN_WAIT_1;
 		if (c.sndNext !== 0) this.queueOutput(c, 2);
@@ -907,6 +980,7 @@ export class Tcp implements Transport {
 		c.rtxAt = 0;
 		c.ackAt = 0;
 		c.idleAt = 0;
+		c.paceAt = 0;
 		c.state = CLOSED;
 		c.error = error;
 		if (error !== ERR_NONE) dropReceived(this, c);

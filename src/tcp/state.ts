@@ -73,6 +73,8 @@ export const C_SYN_RETRANSMITTED = 1 << 21;
 export const C_PURE_ACK = 1 << 22;
 /** RFC 8985: the TLP or reordering timer may not be used before the next RTT sample (one probe a flight). */
 export const C_TLP_SENT = 1 << 23;
+/** A model of the path sets window and rate (congestion.ts, PathModel). */
+export const C_MODEL = 1 << 27;
 
 /** What the timer `rtxAt` means, in bits 24 to 26 of the flags. */
 export const TIMER_SHIFT = 24;
@@ -93,6 +95,8 @@ export const E_ACCEPT = 1 << 5;
 /** Lists that a record can be on. */
 export const L_READY = 1 << 0;
 export const L_OUTPUT = 1 << 1;
+export const L_STARVED = 1 << 2;
+export const L_STARVED = 1 << 2;
 
 /** Flags of a page in a send segment. */
 export const P_SENT = 1;
