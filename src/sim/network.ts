@@ -79,7 +79,9 @@ export class Segment {
 		far.open({ pool: this.#pool, runtime: this.#runtime, wake: () => this.#wake(), failed() {} });
 		this.#ports.push({ name, link: far, leaving: new Batch(this.#pool), macHigh: -1, macLow: -1, group: 0 });
 		const impaired = Object.keys(impairments).length === 0 ? near : impairLink(near, impairments);
-		return new TracedLink(impaired, name, this.#ports.length, trace, onFrame);
+		const link = new TracedLink(impaired, name, this.#ports.length, trace, onFrame);
+		if (medium === "ethernet") link.mac = Uint8Array.of(2, 0, 0, 0, this.#ports.length >> 8, this.#ports.length);
+		return link;
 	}
 
 	/** Cuts the segment: hosts talk only within their group. Hosts that are in none make up one more group. */

@@ -63,6 +63,8 @@ export class VirtualRuntime implements Runtime {
 	readonly id: number;
 	/** Alarms that are set, and deferred tasks that have not run: 0 when nothing of this host will happen by itself. */
 	pending = 0;
+	/** @internal Nothing of this host runs before this time. */
+	heldUntil = 0;
 	readonly #time: VirtualTime;
 
 	constructor(time: VirtualTime, id: number, random: Random) {
@@ -78,6 +80,11 @@ export class VirtualRuntime implements Runtime {
 
 	alarm(callback: () => void): Alarm {
 		return new VirtualAlarm(this.#time, this, callback);
+	}
+
+	/** Holds up this host until `at` (microseconds), as a program does that keeps the event loop to itself; others go on. */
+	hold(at: number): void {
+		this.heldUntil = Math.max(this.heldUntil, at);
 	}
 }
 
@@ -221,13 +228,20 @@ export class VirtualTime implements Clock {
 				this.#dueHead = 0;
 			}
 			owner.pending--;
-			this.trace.step(this.#now, owner.id << 1);
-			task();
+			if (owner.heldUntil > this.#now) new VirtualAlarm(this, owner, task).set(owner.heldUntil);
+			else {
+				this.trace.step(this.#now, owner.id << 1);
+				task();
+			}
 			return;
 		}
 		const alarm = this.#heap[0]!;
 		this.cancel(alarm);
 		this.#now = alarm.at;
+		if (alarm.owner.heldUntil > this.#now) {
+			alarm.set(alarm.owner.heldUntil);
+			return;
+		}
 		this.trace.step(this.#now, (alarm.owner.id << 1) | 1);
 		alarm.callback();
 	}

@@ -104,6 +104,11 @@ export class Simulation {
 		return this.#runtimes.get(name)?.pending ?? 0;
 	}
 
+	/** Holds up a host for so many seconds, as a program does that keeps its event loop to itself: frames wait, timers are late. */
+	hold(name: string, seconds: number): void {
+		this.#runtimes.get(name)?.hold(this.#time.now() + seconds * SECOND);
+	}
+
 	/** Runs `task` when so many seconds of the run have passed. */
 	at(seconds: number, task: () => void): void {
 		this.#scenario.alarm(task).set(this.#start + seconds * SECOND);

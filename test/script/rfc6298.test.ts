@@ -50,6 +50,20 @@ script(
 );
 
 script(
+	"RFC 6298 3 (Karn): what waited for a repeated segment gives no measurement either",
+	`
+	established(mss 1000, rtt 0.1)
+	write 3000
+	> burst 1:3001(3000)
+	+0.3 > . 1:1001(1000) ack 1
+	+0.55 < . 1:1(0) ack 3001
+	write 100
+	> P. 3001:3101(100) ack 1
+	+0.3 > P. 3001:3101(100) ack 1
+`,
+);
+
+script(
 	"RFC 6298 5.3: an ACK of new data starts the timer anew",
 	`
 	established(mss 1000, rtt 0.1)

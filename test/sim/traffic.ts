@@ -34,21 +34,25 @@ interface Plan {
 
 function makePlan(random: SeededRandom, abrupt: boolean): Plan {
 	const slow = random.chance(0.3);
+	const send = random.pick([
+		0,
+		1,
+		random.below(2000),
+		random.below(20_000),
+		random.below(100_000),
+		random.below(random.chance(0.2) ? 1_000_000 : 200_000),
+	]);
+	// At most some hundred writes when there is time between them: a run has bounds.
+	const paced = random.chance(0.3);
+	const chunk = random.pick([1 + random.below(100), 1 + random.below(3000), 1 << 20]);
 	return {
-		send: random.pick([
-			0,
-			1,
-			random.below(2000),
-			random.below(20_000),
-			random.below(60_000),
-			random.chance(0.1) ? random.below(400_000) : 5000,
-		]),
-		chunk: random.pick([1 + random.below(100), 1 + random.below(3000), 1 << 20]),
-		pace: random.chance(0.3) ? random.float() * 0.05 : 0,
+		send,
+		chunk: paced ? Math.max(chunk, Math.ceil(send / 300)) : chunk,
+		pace: paced ? random.float() * 0.05 : 0,
 		readSize: slow ? 1 + random.below(5000) : 0,
 		readEvery: slow ? 0.001 + random.float() * 0.1 : 0,
-		readAfter: random.chance(0.2) ? random.float() * 10 : 0,
-		cutAfter: abrupt && random.chance(0.5) ? random.float() ** 2 * 10 : 0,
+		readAfter: random.chance(0.3) ? random.float() * 10 : 0,
+		cutAfter: abrupt && random.chance(0.5) ? random.float() ** 4 * 10 : 0,
 		cut: random.pick(["abort", "close"]),
 		noDelay: random.chance(0.3),
 	};
@@ -226,7 +230,9 @@ function hostOptions(random: SeededRandom): Pick<HostOptions, "tcp"> {
 	return {
 		tcp: {
 			maxConnections: 64,
-			maxTimeWait: 64,
+			maxTimeWait: random.pick([64, 2]),
+			// Few ports: addresses come back while the other side may still be in TIME-WAIT.
+			...(random.chance(0.3) ? { firstPort: 40_000, lastPort: 40_005 } : {}),
 			congestion: random.pick(["cubic", "newreno"] as const),
 			timestamps: random.chance(0.8),
 			sack: random.chance(0.8),
@@ -242,7 +248,7 @@ function network(random: SeededRandom): SegmentOptions {
 	const sometimes = (probability: number, most: number) => (random.chance(probability) ? random.float() * most : 0);
 	const delay = random.pick([0, 100, 5000, 40_000, random.below(150_000)]);
 	const out = {
-		loss: random.pick([0, 0.01, 0.03, 0.1, random.float() * 0.1]),
+		loss: random.pick([0, 0.01, 0.05, 0.1, random.float() * 0.1]),
 		delay,
 		jitter: sometimes(0.4, delay),
 		reorder: sometimes(0.4, 0.2),
@@ -257,8 +263,38 @@ function network(random: SeededRandom): SegmentOptions {
 /** Microseconds at which 32-bit counts wrap, in seconds; and milliseconds. */
 const WRAPS = [2147.483648, 4294.967296, 2147483.648];
 
+/** What happened in a run, for those who wonder whether anything did. */
+export interface Totals {
+	connections: number;
+	bytes: number;
+	/** Sides that ended in good order, by an error, and by the program's own abort or close. */
+	good: number;
+	errors: Record<string, number>;
+	cut: number;
+	retransmits: number;
+	windowProbes: number;
+}
+
+function totals(pairs: readonly Pair[], hosts: Iterable<Host>): Totals {
+	const sum: Totals = { connections: pairs.length, bytes: 0, good: 0, errors: {}, cut: 0, retransmits: 0, windowProbes: 0 };
+	for (const { client, server } of pairs) {
+		for (const side of server === undefined ? [client] : [client, server]) {
+			sum.bytes += side.received;
+			if (side.cut) sum.cut++;
+			else if (side.end === null) sum.good++;
+			else sum.errors[side.end!] = (sum.errors[side.end!] ?? 0) + 1;
+		}
+	}
+	for (const host of hosts) {
+		const { tcp } = host.stats();
+		sum.retransmits += tcp.retransmits!;
+		sum.windowProbes += tcp.windowProbes!;
+	}
+	return sum;
+}
+
 /** Runs a seed; throws with the state of the connection that broke a rule. */
-export async function runSeed(seed: number, onFrame?: Parameters<typeof simulate>[0]["onFrame"]): Promise<SimulateResult<void>> {
+export async function runSeed(seed: number, onFrame?: Parameters<typeof simulate>[0]["onFrame"]): Promise<SimulateResult<Totals>> {
 	const wrap = Math.abs(seed) % 8;
 	const start = wrap < WRAPS.length ? WRAPS[wrap]! - 2 : 1;
 	const pairs: Pair[] = [];
@@ -275,15 +311,16 @@ export async function runSeed(seed: number, onFrame?: Parameters<typeof simulate
 		assert.equal(host.shard.pool.inUse, 0, `${name}: pages left`);
 		assert.equal(world!.pending(name), 0, `${name}: timers left`);
 	}
-	return result;
+	return { ...result, value: totals(pairs, hosts) };
 }
 
 function scenario(sim: Simulation, pairs: Pair[], hosts: Host[]): void {
 	const { random } = sim;
 	const wire = sim.segment(network(random));
 	const count = random.chance(0.7) ? 2 : 3;
+	const memory = random.chance(0.1) ? 600_000 : 6 << 20;
 	for (let i = 0; i < count; i++)
-		hosts.push(sim.host(`h${i}`, { on: wire, addresses: [`10.0.0.${i + 1}/24`], memory: 6 << 20, ...hostOptions(random) }));
+		hosts.push(sim.host(`h${i}`, { on: wire, addresses: [`10.0.0.${i + 1}/24`], memory, ...hostOptions(random) }));
 	const abrupt = random.chance(0.5);
 	const expected = new Map<string, (socket: TcpSocket) => void>();
 	hosts.forEach((host, i) => {
@@ -295,13 +332,13 @@ function scenario(sim: Simulation, pairs: Pair[], hosts: Host[]): void {
 		};
 		sim.after(600, () => listener.close());
 	});
-	const connections = 1 + random.below(6);
+	const connections = 1 + random.below(10);
 	for (let n = 0; n < connections; n++) {
 		const from = random.below(count);
 		const to = (from + 1 + random.below(count - 1)) % count;
 		const plans = [makePlan(random, abrupt), makePlan(random, abrupt)] as const;
 		const simultaneous = random.chance(0.05);
-		sim.at(random.float() * 3, () => {
+		sim.at(random.float() * (random.chance(0.2) ? 60 : 3), () => {
 			const client = new Side(sim, `connection ${n} client h${from}`, plans[0], 2 * n, 2 * n + 1);
 			const pair: Pair = { client, server: undefined };
 			pairs.push(pair);
@@ -313,9 +350,18 @@ function scenario(sim: Simulation, pairs: Pair[], hosts: Host[]): void {
 				pair.server.attach(hosts[to]!.tcpConnect({ address: `10.0.0.${from + 1}`, port, localPort: port }, pair.server));
 				return;
 			}
-			const socket = hosts[from]!.tcpConnect({ address: `10.0.0.${to + 1}`, port: 80 }, client);
-			expected.set(`${to} ${socket.localAddress} ${socket.localPort}`, (accepted) => {
+			let socket: TcpSocket;
+			try {
+				socket = hosts[from]!.tcpConnect({ address: `10.0.0.${to + 1}`, port: 80 }, client);
+			} catch (error) {
+				assert.equal((error as { code: string }).code, "EADDRNOTAVAIL");
+				pairs.pop();
+				return;
+			}
+			const key = `${to} ${socket.localAddress} ${socket.localPort}`;
+			expected.set(key, (accepted) => {
 				assert.equal(pair.server, undefined, `connection ${n} accepted twice`);
+				expected.delete(key);
 				pair.server = makeServer();
 				accepted.events = pair.server;
 				pair.server.attach(accepted);
@@ -323,9 +369,12 @@ function scenario(sim: Simulation, pairs: Pair[], hosts: Host[]): void {
 			client.attach(socket);
 		});
 	}
+	for (let n = random.chance(0.2) ? 1 + random.below(5) : 0; n > 0; n--) {
+		sim.at(random.float() * 5, () => sim.hold(`h${random.below(count)}`, random.float() ** 2 * 3));
+	}
 	if (random.chance(0.15)) {
 		const from = random.float() * 5;
 		sim.at(from, () => wire.partition(["h0"]));
-		sim.at(from + random.float() ** 3 * 30, () => wire.heal());
+		sim.at(from + (random.chance(0.1) ? 3000 : random.float() ** 3 * 30), () => wire.heal());
 	}
 }
