@@ -1,88 +1,192 @@
 /**
  * The frames of a TAP descriptor with offloads: the kernel leaves out checksums and cutting into segments, both ways.
  *
- * Hides the virtio-net header (virtio 1.2, 5.1.6) that precedes each frame, and that a frame of up to 64 KiB lies in many
- * pages. One system call then moves what are 44 segments on a real wire, and each walks once through the kernel's stack.
+ * Hides that a frame of up to 64 KiB lies in many pages, and that such frames are taken only while they pay. One system call
+ * then moves what are 44 segments on a real wire, and each walks once through the kernel's stack.
  *
- * In: a frame is a run of entries, the first beginning at byte 62 of its page, the others filling theirs. The flags of all
- * entries and the `segment` of the first are those of the frame: FRAME_CHECKED when the kernel vouches for the transport checksum;
- * FRAME_PARTIAL_CHECKSUM with it when the checksum was never computed (so that a frame may be sent on as it is); `segment` is the
- * payload of one segment where the frame stands for several.
+ * Marks, in: FRAME_CHECKED when the kernel vouches for the transport checksum; FRAME_PARTIAL_CHECKSUM with it when the checksum was
+ * never computed (so that a frame may be sent on as it is); `segment` of a run's first entry is the payload of one segment
+ * where the frame stands for several. Out: the same marks, of a frame's first entry, are orders. A frame with `segment` must
+ * have FRAME_PARTIAL_CHECKSUM.
  *
- * Out: the same flags, of a frame's first entry, are orders. A frame with `segment` must have FRAME_PARTIAL_CHECKSUM.
+ * In, two ways. Short: one read into one page, the header (vnet.ts) in front of the frame, which begins at byte 62 as ever. Long: the
+ * kernel takes no frame apart to fit our memory, so each read must offer room for the longest; 33 pages wait for it in a row
+ * of slots, a frame takes the first ones, which are filled again, and the rest stays. If the batch has no room for the frame, it
+ * waits in the slots. Which way is tap-bulk.ts's to say; the kernel is told so by TUNSETOFFLOAD, at once for what it sends from then
+ * on. Long frames may still be queued when they are turned off, so they are read the long way until the queue was empty. A
+ * frame that does not fit a short read has been cut, so it is counted and dropped; that can happen only if pages are so
+ * short for so long that the slots have to be given up.
  *
- * The kernel takes no frame apart to fit our memory, so each read must offer room for the longest. 33 pages wait for it in a row
- * of slots; a frame takes the first ones, which are filled again, and the rest stays. If the batch has no room for the
- * frame, it waits in the slots.
+ * Out, the header lies in front of the frame's first byte where the page has room: every frame begins at least 62 bytes into its page
+ * or behind a stack's head room, which is nobody's until the next frame is built there, even if the page has several holders.
  *
- * Outward the header is a part of its own rather than bytes in front of the frame: those may belong to somebody else.
- *
- * What it costs, measured on Node 20: 0.3 to 0.4 us more for a small frame each way than without offloads (tap-queue.ts). It
- * pays for bulk, where a frame carries many segments; hence an option.
+ * Cost, measured on Node 20, kernel work included, against reading and writing without the header: see the table at the end of
+ * tap-queue.ts's header comment.
  */
-import { BATCH_CAPACITY, type Batch, FRAME_CHECKED, FRAME_MORE, FRAME_PARTIAL_CHECKSUM } from "../memory/batch.ts";
+import { BATCH_CAPACITY, type Batch, FRAME_MORE } from "../memory/batch.ts";
 import { PAGE_SIZE, type PagePool } from "../memory/pages.ts";
 import { Iovecs } from "../sys/iovec.ts";
+import { setTapOffload, type Tap, TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, trySetTapOffload } from "../sys/tun.ts";
 import { FRAME_OFFSET, FRAME_ROOM } from "./frames.ts";
-import { READY, REFUSED, STARVED, type TapCounters, TapQueue } from "./tap-queue.ts";
-
-/** struct virtio_net_hdr, little-endian: flags, gso_type, hdr_len (16), gso_size (16), csum_start (16), csum_offset (16). */
-const HEADER = 10;
-const NEEDS_CSUM = 1;
-const DATA_VALID = 2;
-const GSO_NONE = 0;
-const GSO_TCPV4 = 1;
-const GSO_TCPV6 = 4;
-const GSO_UDP_L4 = 5;
+import { BulkSense } from "./tap-bulk.ts";
+import { DRAINED, READY, REFUSED, STARVED, type TapCounters, TapQueue } from "./tap-queue.ts";
+import { describeFrame, isTcp, VNET_HEADER, vnetFlags, vnetSegment } from "./vnet.ts";
 
 /** Pages that hold the longest frame: 14 bytes of Ethernet, a VLAN tag, and an IP packet of 65535 bytes. */
 const SLOTS = 1 + Math.ceil((18 + 65535 - FRAME_ROOM) / PAGE_SIZE);
+/** Where a frame's header is read to in its page. */
+const HEADER_OFFSET = FRAME_OFFSET - VNET_HEADER;
+/** Bytes of a VLAN tag. */
+const TAG = 4;
+/** Microseconds without pages for the longest frame after which short frames must do. */
+const STARVED_MAX = 20_000;
 
-const ETHERNET = 14;
-const IPV4 = 0x0800;
-const IPV6 = 0x86dd;
-const TCP = 6;
-const UDP = 17;
+/** What the kernel may leave to the reader: nothing; checksums; and cutting. */
+const PLAIN = 0;
+const SHORT = TUN_F_CSUM;
+const LONG = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
 
 export class OffloadTapQueue extends TapQueue {
+	readonly #tap: Tap;
+	/** Long or short for good: frames of one segment may be longer than a page, or long frames are not wanted. */
+	readonly #fixed: boolean;
+	readonly #sense = new BulkSense();
+	/** A TCP frame of so many bytes is nearly as long as can be; one of more bytes than `#limit` stands for several. */
+	readonly #nearlyFull: number;
+	readonly #most: number;
+	/** Frames are read the long way. */
+	#long: boolean;
+	/** Long frames were turned off, but may still be queued. */
+	#ending = false;
+	/** Since when there were no pages for the slots, where `#starved`. */
+	#starved = false;
+	#starvedSince = 0;
 	readonly #slots = new Int32Array(SLOTS);
 	readonly #slotParts = new Iovecs(SLOTS);
 	/** Slots 0 to this, exclusive, have no page. */
 	#empty = SLOTS;
 	/** Bytes of the frame that lies in the slots; 0: none. */
 	#waiting = 0;
-	readonly #header = new Uint8Array(new ArrayBuffer(HEADER));
+	readonly #header = new Uint8Array(new ArrayBuffer(VNET_HEADER));
+	readonly #headerAddress: bigint;
 	readonly #parts = new Iovecs(1 + BATCH_CAPACITY);
 
-	constructor(fd: number, limit: number, pool: PagePool, counters: TapCounters) {
-		super(fd, limit, pool, counters);
-		this.#parts.set(0, this.libc.address(this.#header), HEADER);
+	/**
+	 * @param limit Bytes of the longest frame of one segment.
+	 * @param plain Frames come whole and complete; the only reason for this queue is then that they are longer than a page.
+	 */
+	constructor(tap: Tap, limit: number, plain: boolean, pool: PagePool, counters: TapCounters) {
+		super(tap.fd, limit, pool, counters);
+		this.#tap = tap;
+		this.#most = limit + TAG;
+		this.#nearlyFull = (limit * 3) >> 2;
+		this.#long = this.#most >= FRAME_ROOM;
+		this.#fixed = this.#long || plain;
+		this.#headerAddress = this.libc.address(this.#header);
+		setTapOffload(tap, plain ? PLAIN : this.#long ? LONG : SHORT);
 	}
 
 	receive(batch: Batch, time: number): number {
 		const before = batch.count;
 		this.state = READY;
+		if (!this.#long) {
+			this.#receiveShort(batch, time);
+			return batch.count - before;
+		}
 		while (batch.count < batch.capacity) {
-			if (this.#waiting === 0 && !this.#read()) break;
+			if (this.#waiting === 0 && !this.#read(time)) break;
 			if (!this.#deliver(batch, time)) break;
 		}
+		if (this.#ending && this.state === DRAINED) this.#shorten();
 		return batch.count - before;
 	}
 
+	#receiveShort(batch: Batch, time: number): void {
+		const { pool, counters } = this;
+		const { u8 } = pool;
+		const first = batch.count;
+		let bytes = 0;
+		for (let room = batch.capacity - first; room > 0; room--) {
+			const page = pool.alloc();
+			if (page === 0) {
+				counters.rxNoPage++;
+				this.state = STARVED;
+				break;
+			}
+			const header = pool.address(page) + HEADER_OFFSET;
+			const result = this.libc.read(this.fd, this.addresses.of(page, header), VNET_HEADER + FRAME_ROOM);
+			const length = result - VNET_HEADER;
+			if (length <= 0) {
+				this.state = this.afterRead(result);
+				pool.release(page);
+				break;
+			}
+			if (length === FRAME_ROOM) {
+				counters.rxTruncated++;
+				pool.release(page);
+				continue;
+			}
+			bytes += length;
+			batch.push(page, header + VNET_HEADER, length, time, vnetFlags(u8, header));
+		}
+		const frames = batch.count - first;
+		counters.rxFrames += frames;
+		counters.rxBytes += bytes;
+		if (frames > 0 && !this.#fixed && this.#sense.batch(frames, this.#countFull(batch, first))) this.#lengthen();
+	}
+
+	/** TCP frames of nearly full size from entry `first` on. */
+	#countFull(batch: Batch, first: number): number {
+		const { u8 } = this.pool;
+		let full = 0;
+		for (let i = first; i < batch.count; i++) {
+			if (batch.length[i]! >= this.#nearlyFull && isTcp(u8, batch.start[i]!)) full++;
+		}
+		return full;
+	}
+
+	#lengthen(): void {
+		if (!trySetTapOffload(this.#tap, LONG)) return;
+		this.counters.rxLongOn++;
+		this.#long = true;
+		this.#ending = false;
+		this.#starved = false;
+	}
+
+	/** Back to the short way. */
+	#shorten(): void {
+		this.#long = false;
+		this.#ending = false;
+		this.#giveSlots();
+	}
+
 	/** Reads a frame into the slots. */
-	#read(): boolean {
+	#read(time: number): boolean {
 		if (!this.#fill()) {
 			this.counters.rxNoPage++;
 			this.state = STARVED;
+			this.#starve(time);
 			return false;
 		}
+		this.#starved = false;
 		const bytes = this.libc.readv(this.fd, this.#slotParts.bytes, SLOTS);
-		if (bytes <= HEADER) {
+		if (bytes <= VNET_HEADER) {
 			this.state = this.afterRead(bytes);
 			return false;
 		}
-		this.#waiting = bytes - HEADER;
+		this.#waiting = bytes - VNET_HEADER;
 		return true;
+	}
+
+	/** The pages may be waiting for acknowledgements that wait here: after a while rather lose long frames than keep them waiting. */
+	#starve(time: number): void {
+		if (!this.#starved) {
+			this.#starved = true;
+			this.#starvedSince = time;
+		} else if (!this.#fixed && ((time - this.#starvedSince) | 0) > STARVED_MAX) {
+			if (!this.#ending) this.#stopLong();
+			this.#shorten();
+		}
 	}
 
 	/** Gives each slot a page. From the last empty one on, so that those without stay the first ones when pages run out. */
@@ -91,9 +195,9 @@ export class OffloadTapQueue extends TapQueue {
 			const page = this.pool.alloc();
 			if (page === 0) return false;
 			const i = --this.#empty;
-			const start = this.pool.address(page) + (i === 0 ? FRAME_OFFSET - HEADER : 0);
+			const start = this.pool.address(page) + (i === 0 ? HEADER_OFFSET : 0);
 			this.#slots[i] = page;
-			this.#slotParts.set(i, this.addresses.of(page, start), i === 0 ? FRAME_ROOM + HEADER : PAGE_SIZE);
+			this.#slotParts.set(i, this.addresses.of(page, start), i === 0 ? FRAME_ROOM + VNET_HEADER : PAGE_SIZE);
 		}
 		return true;
 	}
@@ -109,69 +213,67 @@ export class OffloadTapQueue extends TapQueue {
 		}
 		const first = batch.count;
 		if (entries > batch.capacity - first) return false;
-		const start = this.pool.address(this.#slots[0]!) + FRAME_OFFSET;
-		const header = start - HEADER;
-		const { u8 } = this.pool;
-		const vouched = u8[header]!;
-		const flags =
-			((vouched & (NEEDS_CSUM | DATA_VALID)) !== 0 ? FRAME_CHECKED : 0) | ((vouched & NEEDS_CSUM) !== 0 ? FRAME_PARTIAL_CHECKSUM : 0);
+		const { pool } = this;
+		const start = pool.address(this.#slots[0]!) + FRAME_OFFSET;
+		const flags = vnetFlags(pool.u8, start - VNET_HEADER);
 		let rest = bytes;
 		for (let i = 0; i < entries; i++) {
 			const page = this.#slots[i]!;
 			const length = Math.min(rest, i === 0 ? FRAME_ROOM : PAGE_SIZE);
 			rest -= length;
-			batch.push(page, i === 0 ? start : this.pool.address(page), length, time, rest > 0 ? flags | FRAME_MORE : flags);
+			batch.push(page, i === 0 ? start : pool.address(page), length, time, rest > 0 ? flags | FRAME_MORE : flags);
 		}
-		if (u8[header + 1] !== GSO_NONE) batch.segment[first] = u8[header + 4]! | (u8[header + 5]! << 8);
+		batch.segment[first] = vnetSegment(pool.u8, start - VNET_HEADER);
 		this.#empty = entries;
 		this.#waiting = 0;
 		this.counters.rxFrames++;
 		this.counters.rxBytes += bytes;
+		if (!this.#fixed && !this.#ending && this.#sense.frame(bytes > this.#most)) this.#stopLong();
 		return true;
+	}
+
+	#stopLong(): void {
+		if (!trySetTapOffload(this.#tap, SHORT)) return;
+		this.counters.rxLongOff++;
+		this.#ending = true;
 	}
 
 	protected send(batch: Batch, first: number, parts: number): number {
-		if (!this.#describe(batch, first)) return REFUSED;
-		for (let i = 0; i < parts; i++)
-			this.#parts.set(i + 1, this.addresses.of(batch.page[first + i]!, batch.start[first + i]!), batch.length[first + i]!);
-		const written = this.libc.writev(this.fd, this.#parts.bytes, parts + 1);
-		return written < 0 ? written : written - HEADER;
-	}
-
-	/** Writes the header for the frame that begins with entry `i`. False if it cannot be done what the frame asks for. */
-	#describe(batch: Batch, i: number): boolean {
-		const header = this.#header;
-		const segment = batch.segment[i]!;
-		if ((batch.flags[i]! & FRAME_PARTIAL_CHECKSUM) === 0) {
-			header.fill(0);
-			return segment === 0;
+		const page = batch.page[first]!;
+		const header = batch.start[first]! - VNET_HEADER;
+		let written: number;
+		if (header >= this.pool.address(page)) {
+			if (!describeFrame(batch, first, this.pool.u8, header)) return REFUSED;
+			const address = this.addresses.of(page, header);
+			const length = batch.length[first]! + VNET_HEADER;
+			if (parts === 1) written = this.libc.write(this.fd, address, length);
+			else {
+				this.#parts.set(0, address, length);
+				written = this.#writeParts(batch, first, 1, parts);
+			}
+		} else {
+			if (!describeFrame(batch, first, this.#header, 0)) return REFUSED;
+			this.#parts.set(0, this.#headerAddress, VNET_HEADER);
+			written = this.#writeParts(batch, first, 0, parts);
 		}
-		const { u8 } = this.pool;
-		const at = batch.start[i]!;
-		const length = batch.length[i]!;
-		if (length < ETHERNET + 20) return false;
-		const type = (u8[at + 12]! << 8) | u8[at + 13]!;
-		if (type !== IPV4 && type !== IPV6) return false;
-		const protocol = u8[at + (type === IPV4 ? 23 : 20)]!;
-		const transport = ETHERNET + (type === IPV4 ? (u8[at + 14]! & 15) * 4 : 40);
-		if ((protocol !== TCP && protocol !== UDP) || length < transport + (protocol === TCP ? 20 : 8)) return false;
-		const headers = transport + (protocol === TCP ? (u8[at + transport + 12]! >> 4) * 4 : 8);
-		header[0] = NEEDS_CSUM;
-		header[1] = segment === 0 ? GSO_NONE : protocol === UDP ? GSO_UDP_L4 : type === IPV4 ? GSO_TCPV4 : GSO_TCPV6;
-		header[2] = headers;
-		header[3] = headers >> 8;
-		header[4] = segment;
-		header[5] = segment >> 8;
-		header[6] = transport;
-		header[7] = 0;
-		header[8] = protocol === TCP ? 16 : 6;
-		header[9] = 0;
-		return true;
+		return written < 0 ? written : written - VNET_HEADER;
 	}
 
-	close(): void {
+	/** Writes part 0 and the entries of a frame from its `from`-th on. */
+	#writeParts(batch: Batch, first: number, from: number, parts: number): number {
+		let count = 1;
+		for (let i = first + from; i < first + parts; i++)
+			this.#parts.set(count++, this.addresses.of(batch.page[i]!, batch.start[i]!), batch.length[i]!);
+		return this.libc.writev(this.fd, this.#parts.bytes, count);
+	}
+
+	#giveSlots(): void {
 		for (let i = this.#empty; i < SLOTS; i++) this.pool.release(this.#slots[i]!);
 		this.#empty = SLOTS;
 		this.#waiting = 0;
+	}
+
+	close(): void {
+		this.#giveSlots();
 	}
 }

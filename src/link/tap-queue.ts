@@ -39,6 +39,11 @@ export class TapCounters {
 	rxNoPage = 0;
 	/** Frames lost because they were longer than a whole batch. */
 	rxTooLong = 0;
+	/** Frames lost because they were longer than the memory that was offered for them. */
+	rxTruncated = 0;
+	/** Times that frames of many segments were asked for, and that they were no longer. */
+	rxLongOn = 0;
+	rxLongOff = 0;
 	/** Times that the device took no more frames for now. */
 	txStalled = 0;
 	/** Frames lost because the kernel had no memory for them. */

@@ -18,11 +18,11 @@ import type { Batch } from "../memory/batch.ts";
 import { type InterfaceAddress, NetworkInterface, validInterfaceName } from "../sys/interface.ts";
 import { libc } from "../sys/libc.ts";
 import { Poll } from "../sys/poll.ts";
-import { IFF_VNET_HDR, openTap, setTapOffload, type Tap, TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6 } from "../sys/tun.ts";
+import { IFF_VNET_HDR, openTap, setTapOffload, type Tap } from "../sys/tun.ts";
 import type { Alarm } from "../time/clock.ts";
 import { formatIpv4, mask4, parseCidr, parseIpv4, parseMac } from "../wire/address.ts";
 import { FRAME_ROOM, frameLimit } from "./frames.ts";
-import type { Link, LinkContext } from "./link.ts";
+import { type Link, type LinkContext, type LinkOffload, SEGMENTATION_MAX } from "./link.ts";
 import { OffloadTapQueue } from "./tap-offload.ts";
 import { DRAINED, GONE, PlainTapQueue, READY, STARVED, TapCounters, type TapQueue } from "./tap-queue.ts";
 
@@ -49,11 +49,14 @@ export interface TapOptions {
 	/** Frames that the kernel queues towards the stack before it drops, 1 to 65535. Default 4096: 50 ms of full frames at 1 Gbit/s. */
 	queueLength?: number;
 	/**
-	 * Leave checksums and cutting into segments to the kernel, both ways: frames of up to 64 KiB then come as runs of entries, and
-	 * may be sent so (see tap-offload.ts). Holds 33 pages. Default false.
+	 * Leave checksums and cutting into segments to the kernel, both ways: frames of up to 64 KiB may then be sent, and come while there
+	 * are bulk data (see tap-offload.ts), for which 33 pages are held. Default false. No effect under a wrapper that needs frames
+	 * as on a wire.
 	 */
 	offload?: boolean;
 }
+
+const OFFLOAD: LinkOffload = { checksum: true, segmentation: SEGMENTATION_MAX };
 
 /** What an attached device was like, in the order in which it is put back. */
 type Undo = () => void;
@@ -61,8 +64,7 @@ type Undo = () => void;
 export class TapLink implements Link {
 	readonly medium = "ethernet";
 	readonly mac: Uint8Array;
-	/** Whether frames longer than a packet, and frames without checksums, cross this link. */
-	readonly offload: boolean;
+	readonly #offload: boolean;
 	readonly #mtuMax: number;
 	#name: string;
 	#mtu: number;
@@ -83,7 +85,7 @@ export class TapLink implements Link {
 
 	constructor(options: TapOptions = {}) {
 		const { name = "mr%d", kernelAddress = "10.77.0.1/24", mtu = 1500, mac, queueLength = 4096, offload = false } = options;
-		this.offload = offload;
+		this.#offload = offload;
 		this.#mtuMax = offload ? 65535 - ETHERNET : FRAME_ROOM - ETHERNET_TAGGED;
 		if (!validInterfaceName(name))
 			throw new MillraceError(
@@ -113,18 +115,25 @@ export class TapLink implements Link {
 		return this.#mtu;
 	}
 
+	get offload(): LinkOffload | undefined {
+		return this.#offload && this.#queue !== null && this.#context?.plain !== true ? OFFLOAD : undefined;
+	}
+
 	/** Makes the device and brings it up. Throws MillraceError: EPERM, EACCES, EBUSY, ENOENT, EINVAL, EADDRINUSE, MILLRACE_KOFFI, MILLRACE_PLATFORM. */
 	open(context: LinkContext): void {
 		if (this.#context !== null)
 			throw new MillraceError("MILLRACE_LINK", `link ${this.name} was opened before; make a new one for each host`);
-		const tap = openTap(this.#name, this.offload ? IFF_VNET_HDR : 0);
+		const tap = openTap(this.#name, this.#offload ? IFF_VNET_HDR : 0);
+		const plain = context.plain === true;
 		this.#context = context;
 		this.#tap = tap;
 		this.#name = tap.name;
 		try {
 			this.#configure(tap);
-			const Queue = this.offload ? OffloadTapQueue : PlainTapQueue;
-			this.#queue = new Queue(tap.fd, frameLimit(this), context.pool, this.#counters);
+			const limit = frameLimit(this);
+			this.#queue = this.#offload
+				? new OffloadTapQueue(tap, limit, plain, context.pool, this.#counters)
+				: new PlainTapQueue(tap.fd, limit, context.pool, this.#counters);
 			this.#retry = context.runtime.alarm(() => this.#again());
 			this.#poll = new Poll(
 				tap.fd,
@@ -220,9 +229,10 @@ export class TapLink implements Link {
 			if (address?.word !== this.#kernelAddress?.word || address?.prefix !== this.#kernelAddress?.prefix)
 				set("address", this.#kernelAddress);
 		}
-		if (this.offload) {
-			setTapOffload(tap, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6);
-			if (tap.attached) this.#undo.push(() => setTapOffload(tap, 0));
+		if (tap.attached) {
+			// Whoever had the device before may have been killed before it could put this back.
+			setTapOffload(tap, 0);
+			this.#undo.push(() => setTapOffload(tap, 0));
 		}
 		if (!before.up) set("up", true);
 	}

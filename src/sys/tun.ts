@@ -87,8 +87,13 @@ function remedy(errno: number, attached: boolean): string {
 
 /** Says which offloads the reader of the device understands: TUN_F_ flags. Needs IFF_VNET_HDR. */
 export function setTapOffload(tap: Tap, offloads: number): void {
-	if (libc().ioctlValue(tap.fd, TUNSETOFFLOAD, offloads) < 0)
+	if (!trySetTapOffload(tap, offloads))
 		throw systemError(`set the offloads of TAP device "${tap.name}"`, libc().errno(), "Open the link without offload");
+}
+
+/** The same for a device at work: false if it cannot be done. Frames that are queued stay as they are. */
+export function trySetTapOffload(tap: Tap, offloads: number): boolean {
+	return libc().ioctlValue(tap.fd, TUNSETOFFLOAD, offloads) === 0;
 }
 
 /** Whether a TAP device can be made here, and if not, why, in a few words. Makes none. */
