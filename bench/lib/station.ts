@@ -32,6 +32,7 @@ export class Station {
 			pool: this.pool,
 			runtime: this.#runtime,
 			wake: () => this.#schedule(),
+			plain: true,
 			failed: (error) => {
 				throw error;
 			},

@@ -48,6 +48,7 @@ for (const link of [a, b]) {
 		pool,
 		runtime,
 		wake: schedule,
+		plain: true,
 		failed: (error) => {
 			throw error;
 		},
