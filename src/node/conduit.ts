@@ -38,9 +38,14 @@ export interface AddressOut {
 	port?: number;
 }
 
+/** Answer of `offer`: the stack has taken all of it. */
+export const WRITTEN = 0x7fffffff;
+
+const NO_CHUNKS: readonly Uint8Array[] = [];
+
 export class Conduit implements StackEvents {
 	readonly host: StackHost;
-	readonly sink: Sink;
+	sink: Sink;
 	#socket: StackSocket | null = null;
 	#reading = false;
 	/** What `ref` and `unref` last asked for. */
@@ -58,7 +63,9 @@ export class Conduit implements StackEvents {
 
 	/** The write in flight, and how far it got; its request is null when there is none. */
 	#write: Request | null = null;
-	#chunks: readonly Uint8Array[] = [];
+	/** Who began it, and understands the request. */
+	#writer: Sink | null = null;
+	#chunks: readonly Uint8Array[] = NO_CHUNKS;
 	#chunk = 0;
 	#offset = 0;
 	/** The stack has taken the write, or it failed: it waits for the next tick. */
@@ -145,17 +152,37 @@ export class Conduit implements StackEvents {
 		return 0;
 	}
 
-	/** Begins a write. Returns an error number if it cannot. */
+	/** Begins a write that `request` hears the end of. Returns an error number if it cannot. */
 	write(request: Request, chunks: readonly Uint8Array[]): number {
 		const socket = this.#socket;
 		if (socket === null) return EBADF;
 		if (this.#dead) return this.#writeError();
 		this.#write = request;
+		this.#writer = this.sink;
 		this.#chunks = chunks;
 		this.#chunk = 0;
 		this.#offset = 0;
-		this.#push(socket);
+		if (this.#push(socket)) this.#writeEnds(0);
 		return 0;
+	}
+
+	/** Offers one chunk without a request: WRITTEN, an error number, or how much was taken when there was no room for all. */
+	offer(chunk: Uint8Array): number {
+		const socket = this.#socket;
+		if (socket === null) return EBADF;
+		if (this.#dead) return this.#writeError();
+		const taken = socket.write(chunk, 0);
+		return taken === chunk.length ? WRITTEN : taken;
+	}
+
+	/** Goes on with what `offer` did not take: from `offset` in the first chunk. */
+	writeRest(request: Request, chunks: readonly Uint8Array[], offset: number): void {
+		this.#write = request;
+		this.#writer = this.sink;
+		this.#chunks = chunks;
+		this.#chunk = 0;
+		this.#offset = offset;
+		this.#hold();
 	}
 
 	/** Bytes of the write in flight that the stack has not taken yet. */
@@ -253,7 +280,7 @@ export class Conduit implements StackEvents {
 
 	writable(): void {
 		const socket = this.#socket;
-		if (socket !== null && this.#write !== null && !this.#writeOver) this.#push(socket);
+		if (socket !== null && this.#write !== null && !this.#writeOver && this.#push(socket)) this.#writeEnds(0);
 	}
 
 	closed(error: string | null): void {
@@ -333,19 +360,22 @@ export class Conduit implements StackEvents {
 		}
 	}
 
-	/** Offers the rest of the write in flight to the stack. */
-	#push(socket: StackSocket): void {
+	/** Offers the rest of the write in flight to the stack; true when it took all. */
+	#push(socket: StackSocket): boolean {
 		const chunks = this.#chunks;
 		while (this.#chunk < chunks.length) {
 			const chunk = chunks[this.#chunk]!;
 			if (this.#offset < chunk.length) {
 				this.#offset += socket.write(chunk, this.#offset);
-				if (this.#offset < chunk.length) return this.#hold();
+				if (this.#offset < chunk.length) {
+					this.#hold();
+					return false;
+				}
 			}
 			this.#chunk++;
 			this.#offset = 0;
 		}
-		this.#writeEnds(0);
+		return true;
 	}
 
 	#writeEnds(status: number): void {
@@ -367,9 +397,9 @@ export class Conduit implements StackEvents {
 		const write = this.#write;
 		if (write === null || !this.#writeOver) return;
 		this.#write = null;
-		this.#chunks = [];
+		this.#chunks = NO_CHUNKS;
 		this.#writeOver = false;
-		this.sink.writeDone(write, this.#writeStatus);
+		this.#writer!.writeDone(write, this.#writeStatus);
 	}
 
 	#giveUp(reset: boolean, callback: (() => void) | undefined): void {

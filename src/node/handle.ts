@@ -14,7 +14,8 @@
  */
 import { type AddressOut, Conduit, type Sink } from "./conduit.ts";
 import { systemError } from "./errno.ts";
-import { JSStream, ownerSymbol, type Request, type SocketInternals, userBufferOf } from "./internals.ts";
+import { JSStream, type Request, type SocketInternals, userBufferOf } from "./internals.ts";
+import { ownable } from "./ownership.ts";
 import type { StackHost, StackSocket } from "./stack.ts";
 
 /** Bytes given to Node at a time: what libuv offers a read. */
@@ -25,6 +26,7 @@ let scratchBusy = false;
 
 export class StackHandle extends JSStream implements Sink {
 	readonly conduit: Conduit;
+	declare readonly onStack: true;
 	/** Set and read by net.js; TLS replaces it by an accessor of its own. */
 	override reading = false;
 	/** The socket; for TLS clients the `TLSSocket`. */
@@ -33,9 +35,11 @@ export class StackHandle extends JSStream implements Sink {
 	/** Bytes of writes that failed at once. */
 	#refused = 0;
 
-	constructor(host: StackHost) {
+	/** @param conduit What an earlier handle of the same connection had. */
+	constructor(host: StackHost, conduit?: Conduit) {
 		super();
-		this.conduit = new Conduit(host, this);
+		this.conduit = conduit ?? new Conduit(host, this);
+		this.conduit.sink = this;
 	}
 
 	// --- for C++
@@ -137,26 +141,4 @@ export class StackHandle extends JSStream implements Sink {
 	}
 }
 
-/**
- * `resetAndDestroy` of Node insists on a TCP handle, so sockets on the stack have one of their own. A TLS socket has none:
- * with a kernel socket, too, Node refuses.
- */
-function resetAndDestroy(this: SocketInternals): SocketInternals {
-	if (!(this._handle instanceof StackHandle)) {
-		return Object.getPrototypeOf(this).resetAndDestroy.call(this);
-	}
-	if (this.connecting) this.once("connect", () => this._reset());
-	else this._reset();
-	return this;
-}
-
-// net.js makes the sockets of a server itself. This is where it says which socket a handle belongs to.
-Object.defineProperty(StackHandle.prototype, ownerSymbol, {
-	get(this: StackHandle) {
-		return this.owner;
-	},
-	set(this: StackHandle, owner: SocketInternals) {
-		this.owner = owner;
-		if (owner._handle === this) owner.resetAndDestroy = resetAndDestroy;
-	},
-});
+ownable(StackHandle.prototype);

@@ -8,5 +8,6 @@
 export { installPatch } from "./patch.ts";
 export { createNet, type StackNet } from "./net.ts";
 export { KERNEL, type Policy, Shared, type SharedOptions, StackOnly, UNREACHABLE, type Verdict } from "./policy.ts";
+export type { HandleOptions } from "./server-handle.ts";
 export { nodeRuntime } from "./runtime.ts";
 export type { StackEvents, StackHost, StackListener, StackSocket } from "./stack.ts";

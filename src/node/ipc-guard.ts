@@ -7,7 +7,7 @@
  */
 import { ChildProcess } from "node:child_process";
 import { MillraceError } from "../errors.ts";
-import { StackHandle } from "./handle.ts";
+import { isOnStack } from "./ownership.ts";
 import { ServerHandle } from "./server-handle.ts";
 
 type Send = (this: unknown, message: unknown, handle: unknown, ...rest: unknown[]) => unknown;
@@ -15,7 +15,7 @@ type Send = (this: unknown, message: unknown, handle: unknown, ...rest: unknown[
 function guarded(send: Send): Send {
 	return function (this: unknown, message, handle, ...rest) {
 		const inner = (handle as { _handle?: unknown } | null | undefined)?._handle ?? handle;
-		if (inner instanceof StackHandle || inner instanceof ServerHandle) {
+		if (isOnStack(inner) || inner instanceof ServerHandle) {
 			throw new MillraceError(
 				"MILLRACE_NOT_TRANSFERABLE",
 				"a socket on the stack cannot be sent to another process; leave its port to the kernel with --kernel-ports",

@@ -7,6 +7,8 @@
  * neither costs a closure or an object per call.
  */
 
+import { laterInRoot } from "./runtime.ts";
+
 export interface Settles {
 	settle(): void;
 }
@@ -24,7 +26,7 @@ export function settleSoon(target: Settles): void {
 
 /** Calls `target.pumpNow()` from the event loop. Call it once until then. */
 export function pumpLater(target: Pumps): void {
-	if (pumping.push(target) === 1) setImmediate(pumpAll);
+	if (pumping.push(target) === 1) laterInRoot(pumpAll);
 }
 
 function settleAll(): void {

@@ -9,7 +9,7 @@ import cluster from "node:cluster";
 import type net from "node:net";
 import { errnoOf } from "./errno.ts";
 import { KERNEL, type Policy, UNREACHABLE } from "./policy.ts";
-import { ServerHandle } from "./server-handle.ts";
+import { type HandleOptions, ServerHandle } from "./server-handle.ts";
 import type { StackHost } from "./stack.ts";
 
 /** `net.Server.prototype._listen2`: kept under that name by Node for code that wraps it. */
@@ -35,12 +35,13 @@ export function prepareServer(
 	address: string | null,
 	port: number | null,
 	fd: number | undefined,
+	options: HandleOptions,
 ): string | null {
 	const internals = server as unknown as { _handle: object | null };
 	if (internals._handle || typeof port !== "number" || port < 0 || (typeof fd === "number" && fd >= 0) || isForWorkers(server)) return null;
 	const verdict = policy.listener(address ?? undefined, port);
 	if (verdict === KERNEL) return null;
-	internals._handle = verdict === UNREACHABLE ? new RefusingHandle(host()) : new ServerHandle(host(), verdict, port);
+	internals._handle = verdict === UNREACHABLE ? new RefusingHandle(host()) : new ServerHandle(host(), verdict, port, options);
 	return address || "0.0.0.0";
 }
 

@@ -14,6 +14,7 @@ import { guardIpc } from "./ipc-guard.ts";
 import type { SocketInternals } from "./internals.ts";
 import { type Listen2, prepareServer } from "./listen.ts";
 import { StackOnly } from "./policy.ts";
+import type { HandleOptions } from "./server-handle.ts";
 import type { StackHost } from "./stack.ts";
 
 /** `node:net`, on a host of the stack. */
@@ -31,7 +32,7 @@ export type StackNet = typeof net & {
  * @example
  * const { createServer, connect } = createNet(host);
  */
-export function createNet(host: StackHost): StackNet {
+export function createNet(host: StackHost, options: HandleOptions = {}): StackNet {
 	const policy = new StackOnly();
 	const theHost = () => host;
 	const dialer = new Dialer(theHost, policy);
@@ -49,7 +50,7 @@ export function createNet(host: StackHost): StackNet {
 	});
 
 	const listen2: Listen2 = function (address, port, addressType, backlog, fd, flags) {
-		const taken = prepareServer(this, theHost, policy, address, port, fd);
+		const taken = prepareServer(this, theHost, policy, address, port, fd, options);
 		const listen = (net.Server.prototype as unknown as { _listen2: Listen2 })._listen2;
 		if (taken === null) listen.call(this, address, port, addressType, backlog, fd, flags);
 		else listen.call(this, taken, port, net.isIPv6(taken) ? 6 : 4, backlog, fd, flags);

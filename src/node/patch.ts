@@ -10,6 +10,7 @@ import { guardIpc } from "./ipc-guard.ts";
 import type { SocketInternals } from "./internals.ts";
 import { type Listen2, prepareServer } from "./listen.ts";
 import type { Policy } from "./policy.ts";
+import type { HandleOptions } from "./server-handle.ts";
 import type { StackHost } from "./stack.ts";
 
 /**
@@ -18,7 +19,7 @@ import type { StackHost } from "./stack.ts";
  * @param host Called when the first socket needs it.
  * @returns Undoes the patch; sockets that are open stay as they are.
  */
-export function installPatch(host: () => StackHost, policy: Policy): () => void {
+export function installPatch(host: () => StackHost, policy: Policy, options: HandleOptions = {}): () => void {
 	const sockets = net.Socket.prototype;
 	const servers = net.Server.prototype as unknown as { _listen2: Listen2 };
 	const nodeConnect = sockets.connect;
@@ -30,7 +31,7 @@ export function installPatch(host: () => StackHost, policy: Policy): () => void 
 		return Reflect.apply(nodeConnect, this, args);
 	};
 	const listen: Listen2 = function (address, port, addressType, backlog, fd, flags) {
-		const taken = prepareServer(this, host, policy, address, port, fd);
+		const taken = prepareServer(this, host, policy, address, port, fd, options);
 		if (taken === null) nodeListen.call(this, address, port, addressType, backlog, fd, flags);
 		else nodeListen.call(this, taken, port, net.isIPv6(taken) ? 6 : 4, backlog, fd, flags);
 	};

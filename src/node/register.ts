@@ -16,6 +16,8 @@ import { installPatch } from "./patch.ts";
 import { Shared } from "./policy.ts";
 import { OPTIONS_VARIABLE, OWNER_VARIABLE, parseRunOptions } from "./run-options.ts";
 
+/** "0" gives every connection a JSStream. */
+const PLAIN_VARIABLE = "MILLRACE_PLAIN_HANDLES";
 const debug = debuglog("millrace");
 
 let stack: RunningStack | null = null;
@@ -49,7 +51,7 @@ function register(): void {
 		// What the user link publishes appears on 127.0.0.1 of this machine, which is where such a listener is looked for.
 		exposeLoopback: () => start().kind === "user",
 	});
-	installPatch(() => start().host, policy);
+	installPatch(() => start().host, policy, { plainHandles: process.env[PLAIN_VARIABLE] !== "0" });
 }
 
 register();

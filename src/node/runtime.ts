@@ -8,13 +8,29 @@
  *   more than a hundred reads of the buffer.
  * - `defer` is `setImmediate`: what runs now, and the promises and ticks that it queued, come first, and the process stays
  *   alive until then.
+ *
+ * Turns of the stack belong to nobody: they are deferred from the context in which this module was loaded, so that the events of one
+ * connection never run in the AsyncLocalStorage context of another's request, which happened to wake the stack.
  */
+import { AsyncResource } from "node:async_hooks";
 import { getRandomValues } from "node:crypto";
 import type { Alarm, Clock, Random, Runtime } from "../time/clock.ts";
 
 const clock: Clock = {
 	now: () => Math.floor(performance.now() * 1000),
 };
+
+const root = new AsyncResource("MILLRACE");
+
+/** `setImmediate`, in nobody's context. */
+export function laterInRoot<A extends unknown[]>(task: (...args: A) => void, ...args: A): void {
+	root.runInAsyncScope(setImmediate as (task: (...args: A) => void, ...args: A) => unknown, undefined, task, ...args);
+}
+
+/** `setTimeout`, in nobody's context. */
+function timeoutInRoot<A>(task: (argument: A) => void, delay: number, argument: A): NodeJS.Timeout {
+	return root.runInAsyncScope(setTimeout as (task: (argument: A) => void, delay: number, argument: A) => NodeJS.Timeout, undefined, task, delay, argument);
+}
 
 class SystemRandom implements Random {
 	readonly #words = new Int32Array(1024);
@@ -59,7 +75,7 @@ class TimerAlarm implements Alarm {
 		this.#armedFor = at;
 		// Rounded up, so that it never rings early; longer than 2^31 ms would ring at once.
 		const delay = Math.min(Math.max(Math.ceil((at - clock.now()) / 1000), 1), 0x7fffffff);
-		this.#timer = setTimeout(ring, delay, this);
+		this.#timer = timeoutInRoot(ring, delay, this as TimerAlarm);
 		this.#timer.unref();
 	}
 
@@ -84,7 +100,7 @@ export function nodeRuntime(): Runtime {
 	return {
 		clock,
 		random: new SystemRandom(),
-		defer: setImmediate,
+		defer: laterInRoot,
 		alarm: (callback) => new TimerAlarm(callback),
 	};
 }

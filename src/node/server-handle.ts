@@ -12,9 +12,16 @@ import { hold, release } from "./alive.ts";
 import type { AddressOut } from "./conduit.ts";
 import { EINVAL, errnoOfThrown } from "./errno.ts";
 import { StackHandle } from "./handle.ts";
-import { TCP, TCP_SERVER } from "./internals.ts";
+import { ownerSymbol, TCP, TCP_SERVER } from "./internals.ts";
 import { throwLater } from "./later.ts";
+import { PlainHandle, wantsPlainHandles } from "./plain-handle.ts";
 import type { StackHost, StackListener, StackSocket } from "./stack.ts";
+
+/** Which handles connections get. */
+export interface HandleOptions {
+	/** Plain handles where they can be had (plain-handle.ts), the default; false: always JSStreams. */
+	plainHandles?: boolean;
+}
 
 export class ServerHandle extends TCP {
 	/** Set by net.js. */
@@ -24,18 +31,22 @@ export class ServerHandle extends TCP {
 	readonly #port: number;
 	#listener: StackListener | null = null;
 	#scope: AsyncResource | null = null;
+	/** Which kind of handle its connections get. */
+	#plain: boolean;
 	#referenced = true;
 	#holding = false;
 
 	/** @param address Where to listen, "0.0.0.0" for all addresses; @param port 0 for any. */
-	constructor(host: StackHost, address: string, port: number) {
+	constructor(host: StackHost, address: string, port: number, options: HandleOptions = {}) {
 		super(TCP_SERVER);
+		this.#plain = options.plainHandles ?? true;
 		this.#host = host;
 		this.#address = address;
 		this.#port = port;
 	}
 
 	listen(backlog: number): number {
+		this.#plain &&= wantsPlainHandles((this as unknown as Record<symbol, object>)[ownerSymbol]!);
 		try {
 			const listener = this.#host.tcpListen({ address: this.#address, port: this.#port, backlog });
 			this.#listener = listener;
@@ -51,7 +62,10 @@ export class ServerHandle extends TCP {
 
 	#accept(socket: StackSocket): void {
 		try {
-			this.#scope!.runInAsyncScope(acceptNow, undefined, this, this.#host, socket);
+			// The handle is made outside of the scope: as with the kernel, what is read belongs to nobody.
+			const handle = this.#plain ? new PlainHandle(this.#host) : new StackHandle(this.#host);
+			handle.conduit.adopt(socket);
+			this.#scope!.runInAsyncScope(connectionArrived, undefined, this, handle);
 		} catch (error) {
 			throwLater(error);
 		}
@@ -96,8 +110,6 @@ export class ServerHandle extends TCP {
 	}
 }
 
-function acceptNow(server: ServerHandle, host: StackHost, socket: StackSocket): void {
-	const handle = new StackHandle(host);
-	handle.conduit.adopt(socket);
+function connectionArrived(server: ServerHandle, handle: object): void {
 	server.onconnection!(0, handle);
 }

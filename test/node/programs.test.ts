@@ -64,11 +64,12 @@ async function hashOf(stream: AsyncIterable<Uint8Array>): Promise<string> {
 	return hash.digest("hex");
 }
 
-describe("programs on sockets of the stack", { timeout: 60_000 }, () => {
+for (const plainHandles of [true, false]) describe(`programs on sockets of the stack, with ${plainHandles ? "plain handles" : "JSStreams"}`, { timeout: 60_000 }, () => {
 	before(() => {
 		restore = installPatch(
 			() => host,
 			new Shared(() => host, { loopback: true }),
+			{ plainHandles },
 		);
 		kernelSockets = countKernelSockets();
 	});
@@ -103,15 +104,16 @@ describe("programs on sockets of the stack", { timeout: 60_000 }, () => {
 		await close(server);
 	});
 
-	it("http: the parser is fed in C++", async () => {
+	it(`http: the parser is fed in ${plainHandles ? "JavaScript" : "C++"}`, async () => {
 		const server = http.createServer((request, response) => {
 			const socket = request.socket as unknown as { _handle: { _consumed?: boolean; isStreamBase: boolean } };
-			response.end(`${socket._handle.isStreamBase} ${socket._handle._consumed}`);
+			response.end(`${socket._handle.isStreamBase === true} ${socket._handle._consumed === true}`);
 		});
 		const port = await listen(server);
 		const response = await fetch(`http://127.0.0.1:${port}/`);
-		assert.equal(await response.text(), "true true");
+		const seen = await response.text();
 		await close(server);
+		assert.equal(seen, plainHandles ? "false false" : "true true");
 	});
 
 	it("http: a client that resets is a clientError or an aborted request", async () => {
@@ -217,6 +219,28 @@ describe("programs on sockets of the stack", { timeout: 60_000 }, () => {
 		raw.resetAndDestroy();
 		const [error] = await failed;
 		assert.equal(error.message, "read ECONNRESET");
+		await close(server);
+	});
+
+	it("tls: put on a connection that began in the clear, by the server", async () => {
+		const server = net.createServer((raw) => {
+			raw.once("data", (data) => {
+				assert.equal(String(data), "STARTTLS");
+				raw.write("go");
+				const secure = new tls.TLSSocket(raw, { isServer: true, ...certificate });
+				secure.on("data", (chunk) => secure.end(chunk));
+			});
+		});
+		const port = await listen(server);
+		const raw = net.connect(port, "127.0.0.1");
+		raw.write("STARTTLS");
+		await once(raw, "data");
+		const client = tls.connect({ socket: raw, ca: certificate.cert, servername: "localhost" });
+		client.write("hello");
+		const [data] = await once(client, "data");
+		assert.equal(String(data), "hello");
+		client.end();
+		await once(client, "close");
 		await close(server);
 	});
 

@@ -1,0 +1,44 @@
+/**
+ * The moment at which net.js says which socket a handle belongs to, and what sockets on the stack need to have from then on.
+ *
+ * Hides that net.js makes the sockets of a server itself, of its own class: setting the property named by `owner_symbol` is the first that a
+ * handle hears of its socket. What must be of our own is put on the socket there, as a property.
+ */
+import { ownerSymbol, type SocketInternals } from "./internals.ts";
+
+/** A handle that can tell its owner. */
+export interface Owned {
+	owner: SocketInternals | null;
+	/** Marks handles of the stack. */
+	readonly onStack: true;
+}
+
+/** Whether a handle is one of ours. */
+export function isOnStack(handle: unknown): boolean {
+	return (handle as Partial<Owned> | null | undefined)?.onStack === true;
+}
+
+/**
+ * `resetAndDestroy` of Node insists on a TCP handle, so sockets on the stack have one of their own. A TLS socket has none:
+ * with a kernel socket, too, Node refuses.
+ */
+function resetAndDestroy(this: SocketInternals): SocketInternals {
+	if (!isOnStack(this._handle)) return Object.getPrototypeOf(this).resetAndDestroy.call(this);
+	if (this.connecting) this.once("connect", () => this._reset());
+	else this._reset();
+	return this;
+}
+
+/** Makes the handles with this prototype know their socket as `owner`. */
+export function ownable(prototype: Owned): void {
+	Object.defineProperty(prototype, "onStack", { value: true });
+	Object.defineProperty(prototype, ownerSymbol, {
+		get(this: Owned) {
+			return this.owner;
+		},
+		set(this: Owned, owner: SocketInternals) {
+			this.owner = owner;
+			if (owner._handle === this) owner.resetAndDestroy = resetAndDestroy;
+		},
+	});
+}

@@ -1,0 +1,356 @@
+/**
+ * The handle of a plain `net` or `http` connection: a JavaScript object, with no C++ behind it.
+ *
+ * Hides the contract between net.js and libuv's streams, which net.js keeps with any object: `onread` with the count in
+ * `streamBaseState`, and the `write...` methods, which say by that same array how a write went. It costs half of what a
+ * JSStream costs per connection, and a write that the stack takes at once is done at once. The contract is internal to Node
+ * and has two forms:
+ *
+ * - Node 20 to 24: `writeX(request, data)` returns 0 or an error; the request hears of a write that takes longer.
+ * - Node 26: `writeX(null, data)` returns 0, an error, or a request of ours for a write that takes longer.
+ *
+ * So before the first use, `plainHandlesWork` tries a socket over a connection that is made up: a byte each way, a write that waits, a full
+ * buffer, an end, a reset. Where anything differs, and where the array cannot be had, connections get JSStreams.
+ *
+ * TLS needs a stream in C++. Servers of TLS and HTTP/2 get JSStreams from the start, and when somebody wraps a plain connection
+ * later (STARTTLS), it is given one then; see `tls-upgrade.ts`.
+ */
+import { AsyncResource } from "node:async_hooks";
+import net from "node:net";
+import tls from "node:tls";
+import { debuglog } from "node:util";
+import { type AddressOut, Conduit, type Sink, WRITTEN } from "./conduit.ts";
+import { ECONNRESET, errnoOf } from "./errno.ts";
+import type { Request, SocketInternals } from "./internals.ts";
+import { ownable } from "./ownership.ts";
+import type { StackEvents, StackHost, StackSocket } from "./stack.ts";
+import { upgradeForTls } from "./tls-upgrade.ts";
+
+interface StreamBase {
+	streamBaseState: Int32Array;
+	kReadBytesOrError: number;
+	kArrayBufferOffset: number;
+	kBytesWritten: number;
+	kLastWriteWasAsync: number;
+	/** Only where a write returns its request. */
+	kLastWriteErr?: number;
+}
+
+const debug = debuglog("millrace");
+
+/** Null where Node does not let it be had. */
+let base: StreamBase | null = null;
+let state: Int32Array;
+const EOF = errnoOf("EOF");
+/** Bytes given to Node at a time. */
+const READ_SIZE = 65536;
+
+/** A write that takes longer, as Node 26 wants it returned: a WriteWrap without C++. */
+class WriteRequest {
+	handle: unknown = null;
+	oncomplete: ((status: number) => void) | null = null;
+	callback: unknown = null;
+	async = true;
+	bytes = 0;
+	buffer: unknown = null;
+	error: unknown = undefined;
+	writeStatus: number | null = null;
+}
+
+type Encoding = "utf8" | "latin1" | "ascii" | "utf16le";
+
+export class PlainHandle implements Sink {
+	readonly conduit: Conduit;
+	declare readonly onStack: true;
+	owner: SocketInternals | null = null;
+	/** Set by net.js. */
+	reading = false;
+	onread: ((bytes: ArrayBufferLike | undefined) => unknown) | null = null;
+	bytesRead = 0;
+	bytesWritten = 0;
+	/** Whoever wrote what waits for room. */
+	#scope: AsyncResource | null = null;
+
+	constructor(host: StackHost) {
+		this.conduit = new Conduit(host, this);
+	}
+
+	// --- for net.js
+
+	readStart(): number {
+		return this.conduit.readStart();
+	}
+	readStop(): number {
+		return this.conduit.readStop();
+	}
+
+	writeBuffer(request: Request | null, chunk: Uint8Array): unknown {
+		return this.#write(request, chunk);
+	}
+	writeUtf8String(request: Request | null, text: string): unknown {
+		return this.#write(request, Buffer.from(text, "utf8"));
+	}
+	writeLatin1String(request: Request | null, text: string): unknown {
+		return this.#write(request, Buffer.from(text, "latin1"));
+	}
+	writeAsciiString(request: Request | null, text: string): unknown {
+		return this.#write(request, Buffer.from(text, "latin1"));
+	}
+	writeUcs2String(request: Request | null, text: string): unknown {
+		return this.#write(request, Buffer.from(text, "utf16le"));
+	}
+	/** @param chunks Buffers, or strings and buffers each followed by its encoding. */
+	writev(request: Request | null, chunks: unknown[], allBuffers: boolean): unknown {
+		if (allBuffers) return this.#writeAll(request, chunks as Uint8Array[]);
+		const buffers: Uint8Array[] = [];
+		for (let i = 0; i < chunks.length; i += 2) {
+			const chunk = chunks[i];
+			buffers.push(typeof chunk === "string" ? Buffer.from(chunk, chunks[i + 1] as Encoding) : (chunk as Uint8Array));
+		}
+		return this.#writeAll(request, buffers);
+	}
+
+	#write(request: Request | null, chunk: Uint8Array): unknown {
+		state[base!.kBytesWritten] = chunk.length;
+		const result = this.conduit.offer(chunk);
+		if (result === WRITTEN) {
+			this.bytesWritten += chunk.length;
+			state[base!.kLastWriteWasAsync] = 0;
+			return 0;
+		}
+		if (result < 0) return this.#failed(result);
+		this.bytesWritten += chunk.length;
+		return this.#waits(request, [chunk], result);
+	}
+
+	#writeAll(request: Request | null, chunks: Uint8Array[]): unknown {
+		let bytes = 0;
+		for (const chunk of chunks) bytes += chunk.length;
+		state[base!.kBytesWritten] = bytes;
+		for (let i = 0; i < chunks.length; i++) {
+			const result = this.conduit.offer(chunks[i]!);
+			if (result === WRITTEN) continue;
+			if (result < 0) return this.#failed(result);
+			this.bytesWritten += bytes;
+			return this.#waits(request, chunks.slice(i), result);
+		}
+		this.bytesWritten += bytes;
+		state[base!.kLastWriteWasAsync] = 0;
+		return 0;
+	}
+
+	#failed(error: number): number {
+		state[base!.kLastWriteWasAsync] = 0;
+		return error;
+	}
+
+	/** The stack has no room for the rest. */
+	#waits(given: Request | null, chunks: Uint8Array[], offset: number): unknown {
+		const request = given ?? new WriteRequest();
+		this.#scope = new AsyncResource("WRITEWRAP");
+		this.conduit.writeRest(request as Request, chunks, offset);
+		state[base!.kLastWriteWasAsync] = 1;
+		if (base!.kLastWriteErr !== undefined) state[base!.kLastWriteErr] = 0;
+		return given === null ? request : 0;
+	}
+
+	shutdown(request: Request): number {
+		return this.conduit.shutdown(request);
+	}
+	close(callback?: () => void): void {
+		this.conduit.close(callback);
+	}
+	reset(callback?: () => void): number {
+		return this.conduit.reset(callback);
+	}
+	ref(): void {
+		this.conduit.ref();
+	}
+	unref(): void {
+		this.conduit.unref();
+	}
+	hasRef(): boolean {
+		return this.conduit.referenced && !this.conduit.isClosed;
+	}
+	setNoDelay(on: boolean): number {
+		return this.conduit.setNoDelay(on);
+	}
+	setKeepAlive(on: boolean, seconds: number): number {
+		return this.conduit.setKeepAlive(on, seconds);
+	}
+	getsockname(out: AddressOut): number {
+		return this.conduit.getsockname(out);
+	}
+	getpeername(out: AddressOut): number {
+		return this.conduit.getpeername(out);
+	}
+	get writeQueueSize(): number {
+		return this.conduit.waiting;
+	}
+	get fd(): number {
+		return -1;
+	}
+
+	// --- for the conduit
+
+	deliver(socket: StackSocket): void {
+		const bytes = socket.read(READ_SIZE);
+		if (bytes === null) return;
+		this.bytesRead += bytes.length;
+		state[base!.kReadBytesOrError] = bytes.length;
+		state[base!.kArrayBufferOffset] = bytes.byteOffset;
+		this.onread!(bytes.buffer);
+	}
+
+	endOfFile(): void {
+		this.readFailed(EOF);
+	}
+
+	readFailed(errno: number): void {
+		state[base!.kReadBytesOrError] = errno;
+		state[base!.kArrayBufferOffset] = 0;
+		this.onread!(undefined);
+	}
+
+	writeDone(request: Request, status: number): void {
+		const complete = (request as unknown as WriteRequest).oncomplete;
+		const scope = this.#scope;
+		this.#scope = null;
+		if (complete !== null && scope !== null) scope.runInAsyncScope(complete, request, status);
+	}
+
+	shutdownDone(request: Request, status: number): void {
+		(request as unknown as WriteRequest).oncomplete?.(status);
+	}
+}
+
+ownable(PlainHandle.prototype);
+
+let checked: boolean | null = null;
+
+/** Whether connections of this server may have plain handles. */
+export function wantsPlainHandles(server: object): boolean {
+	// HTTP/2 drives the stream from C++; its plain server is a net.Server of a class that is not exported.
+	if (server instanceof tls.Server || server.constructor.name === "Http2Server") return false;
+	return plainHandlesWork();
+}
+
+/** Whether this Node keeps the contract; tried once. */
+export function plainHandlesWork(): boolean {
+	if (checked === null) {
+		checked = false;
+		try {
+			base = (process as unknown as { binding(name: string): StreamBase }).binding("stream_wrap");
+			state = base.streamBaseState;
+			checked = state instanceof Int32Array && keepsContract();
+		} catch {
+			// No such binding, not permitted (--permission), or net.js stumbled: then JSStreams it is.
+		}
+		if (checked) upgradeForTls(PlainHandle);
+	}
+	return checked;
+}
+
+/** A connection that is made up: it has what `bytes` holds, and room for `room` bytes. */
+class Probe implements StackSocket {
+	declare events: StackEvents;
+	readonly localAddress = "127.0.0.1";
+	readonly localPort = 1;
+	readonly remoteAddress = "127.0.0.1";
+	readonly remotePort = 2;
+	incoming = 0;
+	room = 0;
+	written = "";
+	finished = false;
+	closed = false;
+	get available(): number {
+		return this.incoming;
+	}
+	read(): Uint8Array | null {
+		const length = this.incoming;
+		this.incoming = 0;
+		return length === 0 ? null : new Uint8Array(length).fill(120);
+	}
+	readInto(): number {
+		return 0;
+	}
+	write(bytes: Uint8Array, offset = 0): number {
+		const part = bytes.subarray(offset, offset + this.room);
+		this.written += Buffer.from(part).toString("latin1");
+		this.room -= part.length;
+		return part.length;
+	}
+	finish(): void {
+		this.finished = true;
+	}
+	close(): void {
+		this.closed = true;
+	}
+	abort(): void {
+		this.closed = true;
+	}
+	setNoDelay(): void {}
+	setKeepAlive(): void {}
+}
+
+function keepsContract(): boolean {
+	const nowhere = { ref() {}, unref() {} } as unknown as StackHost;
+	const make = () => {
+		const probe = new Probe();
+		const handle = new PlainHandle(nowhere);
+		handle.conduit.adopt(probe);
+		const socket = new net.Socket({ handle, allowHalfOpen: true } as unknown as net.SocketConstructorOpts) as SocketInternals;
+		socket.on("error", () => {});
+		return { probe, handle, socket };
+	};
+	let kept = true;
+	const expect = (what: string, holds: boolean) => {
+		if (!holds) debug("this Node's contract for handles differs (%s): connections get JSStreams", what);
+		kept &&= holds;
+	};
+
+	const { probe, handle, socket } = make();
+	// Reading: a byte in, then more than the stream wants, upon which it stops reading.
+	expect("reads", handle.reading);
+	probe.incoming = 1;
+	probe.events.readable();
+	expect("byte in", socket.bytesRead === 1 && socket.read()?.toString() === "x");
+	probe.incoming = socket.readableHighWaterMark + 1;
+	probe.events.readable();
+	expect("stops", !handle.reading && socket.readableLength === socket.readableHighWaterMark + 1);
+	socket.read();
+	socket.read(0);
+	expect("starts again", handle.reading);
+	// Writing: at once, then with room for a part only.
+	probe.room = 3;
+	socket.write("ab");
+	expect("byte out", probe.written === "ab" && socket.writableLength === 0 && socket.bytesWritten === 2);
+	socket.cork();
+	socket.write("c");
+	socket.write(Buffer.from("d"));
+	socket.write("e\u00e9", "latin1");
+	socket.uncork();
+	expect("waits", probe.written === "abc" && socket.writableLength === 4);
+	probe.room = 9;
+	probe.events.writable();
+	handle.conduit.settle();
+	expect("goes on", probe.written === "abcde\u00e9" && socket.writableLength === 0);
+	// The end of the other side.
+	probe.events.ended();
+	expect("end", (socket as unknown as { _readableState: { ended: boolean } })._readableState.ended);
+	socket.destroy();
+	expect("close", probe.closed && socket.destroyed);
+
+	const second = make();
+	second.probe.room = 1;
+	second.socket.write(Buffer.from("pq"));
+	expect("part", second.probe.written === "p" && second.socket.writableLength === 2);
+	second.probe.room = 5;
+	second.probe.events.writable();
+	second.handle.conduit.settle();
+	expect("rest", second.probe.written === "pq" && second.socket.writableLength === 0);
+	second.socket.end();
+	second.probe.events.closed("ECONNRESET");
+	expect("reset", second.socket.destroyed && (second.socket.errored as NodeJS.ErrnoException | null)?.errno === ECONNRESET);
+	return kept;
+}
