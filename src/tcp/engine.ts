@@ -70,7 +70,6 @@ import {
 	L_OUTPUT,
 	L_READY,
 	L_STARVED,
-	L_STARVED,
 	LAST_ACK,
 	P_RETRANSMITTED,
 	P_SACKED,
@@ -191,8 +190,6 @@ export class Tcp implements Transport {
 	readonly #control: IndexQueue;
 	readonly #acks: IndexQueue;
 	readonly #data: IndexQueue;
-	/** Connections whose application waits for pages and that have none themselves. */
-	readonly #starved: IndexQueue;
 	/** Connections that want to write, or to send a FIN, and found no page. */
 	readonly #starved: IndexQueue;
 	readonly #due = (index: number): void => this.#timerDue(index);
@@ -224,7 +221,6 @@ export class Tcp implements Transport {
 		this.#control = new IndexQueue(capacity);
 		this.#acks = new IndexQueue(capacity);
 		this.#data = new IndexQueue(capacity);
-		this.#starved = new IndexQueue(capacity);
 		this.#starved = new IndexQueue(capacity);
 		let scale = 0;
 		while (65535 << scale < this.options.maxReceiveBuffer && scale < 14) scale++;
@@ -521,18 +517,8 @@ export class Tcp implements Transport {
 		return this.#ready.length + this.#control.length + this.#acks.length + this.#data.length > 0;
 	}
 
-	/** Pages came back: tell those who wait for nothing else. */
-	#feed(): void {
-		for (let n = this.#starved.length; n > 0; n--) {
-			const c = this.#c.at(this.#starved.shift());
-			c.lists &= ~L_STARVED;
-			if (c.state !== CLOSED) this.roomCame(c);
-		}
-	}
-
 	/** Hands what is ready to the application. An event is taken off only here. */
 	deliver(): void {
-		if (this.#starved.length > 0 && this.pool.free >= this.scarcePages) this.#feed();
 		for (let n = Math.min(this.#ready.length, DELIVER_LIMIT); n > 0; n--) {
 			const index = this.#ready.shift();
 			const c = this.#c.at(index);

@@ -96,7 +96,6 @@ export const E_ACCEPT = 1 << 5;
 export const L_READY = 1 << 0;
 export const L_OUTPUT = 1 << 1;
 export const L_STARVED = 1 << 2;
-export const L_STARVED = 1 << 2;
 
 /** Flags of a page in a send segment. */
 export const P_SENT = 1;
