@@ -28,6 +28,17 @@ function useWords(u8: Uint8Array): Int32Array {
 	return words;
 }
 
+/** Up to this length bytes are faster than finding the words below them: 11 instead of 26 ns for an IP header, even at 52. */
+const BY_BYTES = 48;
+
+function sumBytes(u8: Uint8Array, start: number, length: number): number {
+	const even = start + (length & ~1);
+	let total = 0;
+	for (let at = start; at < even; at += 2) total += (u8[at]! << 8) | u8[at + 1]!;
+	if ((length & 1) !== 0) total += u8[even]! << 8;
+	return fold(total);
+}
+
 /**
  * Adds the ones-complement sum of `length` bytes to a partial sum. An odd last byte counts as the high half of a word
  * (RFC 1071, 4.1), so only the last of several pieces may have an odd length.
@@ -37,6 +48,7 @@ function useWords(u8: Uint8Array): Int32Array {
  * @returns A partial sum: `initial` plus at most 65535.
  */
 export function sum(u8: Uint8Array, start: number, length: number, initial: number): number {
+	if (length <= BY_BYTES) return initial + sumBytes(u8, start, length);
 	const words = u8 === lastBytes ? lastWords : useWords(u8);
 	const base = u8.byteOffset;
 	const end = start + length;
