@@ -3,7 +3,8 @@
  *
  * Hides nothing of the traffic: frames are written as the inner link gives or takes them, when it does (inward: with their arrival
  * time). Put around an impairing link it shows what the host sees; inside, what the network sees. Frames that the inner link refuses
- * are not written until it takes them.
+ * are not written until it takes them. With offloads that is what a capture on a network card's host shows, too: frames that
+ * stand for several segments, and on their way out without their checksums.
  */
 import { Batch } from "../memory/batch.ts";
 import { frameEntries } from "./frames.ts";
@@ -21,7 +22,7 @@ class CaptureLink extends LinkWrapper {
 	#offered: Batch | null = null;
 
 	constructor(inner: Link, writer: CaptureWriter) {
-		super("capture", inner);
+		super("capture", inner, true);
 		this.#writer = writer;
 	}
 

@@ -63,6 +63,7 @@ export class FrameQueue {
 	readonly #length: Int32Array;
 	readonly #time: Int32Array;
 	readonly #flags: Int32Array;
+	readonly #segment: Int32Array;
 
 	/** @param capacity Entries that the queue takes, at least one batch. */
 	constructor(capacity: number) {
@@ -74,6 +75,7 @@ export class FrameQueue {
 		this.#length = new Int32Array(slots);
 		this.#time = new Int32Array(slots);
 		this.#flags = new Int32Array(slots);
+		this.#segment = new Int32Array(slots);
 	}
 
 	/** Entries that still fit. */
@@ -82,21 +84,25 @@ export class FrameQueue {
 	}
 
 	/** Appends an entry, for which there is room; takes over the reference on the page. */
-	push(page: number, start: number, length: number, time: number, flags: number): void {
+	push(page: number, start: number, length: number, time: number, flags: number, segment = 0): void {
 		const at = (this.#head + this.count++) & this.#mask;
 		this.#page[at] = page;
 		this.#start[at] = start;
 		this.#length[at] = length;
 		this.#time[at] = time;
 		this.#flags[at] = flags;
+		this.#segment[at] = segment;
 	}
 
 	/**
 	 * Appends a copy of the frame in `batch`, in pages of `pool`. The caller has made sure of `room` for `pagesFor(bytes)` entries and
 	 * of as many free pages; the references of `batch` stay the caller's.
+	 *
+	 * @param flags Marks of the copy, without FRAME_MORE.
 	 */
-	pushCopy(batch: Batch, at: number, entries: number, pool: PagePool, time: number): void {
+	pushCopy(batch: Batch, at: number, entries: number, pool: PagePool, time: number, flags = 0): void {
 		const last = at + entries - 1;
+		let segment = batch.segment[at]!;
 		let page = pool.alloc();
 		let address = pool.address(page) + FRAME_OFFSET;
 		let filled = 0;
@@ -104,7 +110,8 @@ export class FrameQueue {
 			const length = batch.length[i]!;
 			for (let done = 0; done < length; ) {
 				if (filled === FRAME_ROOM) {
-					this.push(page, address, filled, time, FRAME_MORE);
+					this.push(page, address, filled, time, flags | FRAME_MORE, segment);
+					segment = 0;
 					page = pool.alloc();
 					address = pool.address(page) + FRAME_OFFSET;
 					filled = 0;
@@ -116,7 +123,18 @@ export class FrameQueue {
 				done += part;
 			}
 		}
-		this.push(page, address, filled, time, 0);
+		this.push(page, address, filled, time, flags, segment);
+	}
+
+	/** Appends a copy of a frame given as bytes, under the same conditions. */
+	pushBytes(bytes: Uint8Array, pool: PagePool, time: number): void {
+		for (let from = 0; from < bytes.length; from += FRAME_ROOM) {
+			const page = pool.alloc();
+			const address = pool.address(page) + FRAME_OFFSET;
+			const part = bytes.subarray(from, from + FRAME_ROOM);
+			pool.u8.set(part, address);
+			this.push(page, address, part.length, time, from + FRAME_ROOM < bytes.length ? FRAME_MORE : 0);
+		}
 	}
 
 	/** Moves whole frames to `batch` while they fit; returns how many entries that were. */
@@ -129,6 +147,7 @@ export class FrameQueue {
 			for (let i = 0; i < entries; i++) {
 				const at = this.#head & this.#mask;
 				batch.push(this.#page[at]!, this.#start[at]!, this.#length[at]!, this.#time[at]!, this.#flags[at]!);
+				batch.segment[batch.count - 1] = this.#segment[at]!;
 				this.#head++;
 			}
 			this.#head &= this.#mask;

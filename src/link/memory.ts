@@ -6,13 +6,18 @@
  * acknowledged; only when both ends use one pool, and nobody else holds the page (an acknowledgement, say), the page itself
  * changes hands.
  *
+ * What crosses no wire needs no checksums and no cutting: frames that were left incomplete, and runs of up to 64 KiB that stand for
+ * several segments, cross as they are, if both ends may have such frames. If the other end must not, they are completed here.
+ * Only frames that were left incomplete are vouched for: any other may have come from anywhere.
+ *
  * As with a cable, what the other end cannot take is lost, and counted at the end that sent it: a full queue, no page, or nobody
  * there (not open yet, or closed).
  */
 import { MillraceError } from "../errors.ts";
-import { type Batch, FRAME_MORE } from "../memory/batch.ts";
+import { type Batch, FRAME_CHECKED, FRAME_MORE, FRAME_PARTIAL_CHECKSUM } from "../memory/batch.ts";
+import { FrameCompleter } from "./complete.ts";
 import { FrameQueue, frameBytes, frameEntries, frameLimit, MTU_MAX, MTU_MIN, pagesFor } from "./frames.ts";
-import type { Link, LinkContext } from "./link.ts";
+import { type Link, type LinkContext, type LinkOffload, SEGMENTATION_MAX } from "./link.ts";
 
 /** Options of `memoryLinkPair`. */
 export interface MemoryLinkOptions {
@@ -30,6 +35,8 @@ export interface MemoryLinkOptions {
 const CAPACITY = 1024;
 const CAPACITY_MAX = 2 ** 20;
 
+const OFFLOAD: LinkOffload = { checksum: true, segmentation: SEGMENTATION_MAX };
+
 /** One end of a cable; the loop-back link is an end whose other end is itself. Made by `memoryLinkPair` and `loopbackLink`. */
 export class MemoryLink implements Link {
 	readonly name: string;
@@ -37,10 +44,14 @@ export class MemoryLink implements Link {
 	readonly mtu: number;
 	readonly loopback: boolean;
 	readonly #limit: number;
+	/** Bytes of the longest run that stands for several segments. */
+	readonly #runLimit: number;
 	readonly #queue: FrameQueue;
 	/** Where frames go. Set once, right after creation. */
 	#peer: MemoryLink = this;
 	#context: LinkContext | null = null;
+	/** Makes frames whole for a peer that wants them so; made when first needed. */
+	#completer: FrameCompleter | null = null;
 	#closed = false;
 	/** Frames were queued here since the last wake. */
 	#stale = false;
@@ -52,6 +63,7 @@ export class MemoryLink implements Link {
 	#txDropNoPeer = 0;
 	#txDropFull = 0;
 	#txDropNoPage = 0;
+	#txDropIncomplete = 0;
 
 	constructor(options: { name: string; medium: "ethernet" | "ip"; mtu: number; capacity: number; loopback: boolean }) {
 		checkRange("mtu", options.mtu, MTU_MIN, MTU_MAX);
@@ -67,6 +79,7 @@ export class MemoryLink implements Link {
 		this.mtu = options.mtu;
 		this.loopback = options.loopback;
 		this.#limit = frameLimit(this);
+		this.#runLimit = frameLimit({ medium: this.medium, mtu: MTU_MAX });
 		this.#queue = new FrameQueue(options.capacity);
 	}
 
@@ -74,6 +87,11 @@ export class MemoryLink implements Link {
 	static join(a: MemoryLink, b: MemoryLink): void {
 		a.#peer = b;
 		b.#peer = a;
+	}
+
+	/** None if this end must have plain frames, or the other end is known to. */
+	get offload(): LinkOffload | undefined {
+		return this.#context === null || this.#context.plain === true || this.#peer.#context?.plain === true ? undefined : OFFLOAD;
 	}
 
 	open(context: LinkContext): void {
@@ -114,7 +132,9 @@ export class MemoryLink implements Link {
 	/** Gives one frame to the other end; true if its pages went along. */
 	#send(batch: Batch, at: number, entries: number, context: LinkContext | null, peer: MemoryLink, time: number): boolean {
 		const bytes = frameBytes(batch, at, entries);
-		if (bytes > this.#limit || bytes === 0) {
+		const marks = batch.flags[at]! & (FRAME_CHECKED | FRAME_PARTIAL_CHECKSUM);
+		const incomplete = (marks & FRAME_PARTIAL_CHECKSUM) !== 0;
+		if (bytes > (incomplete && batch.segment[at] !== 0 ? this.#runLimit : this.#limit) || bytes === 0) {
 			this.#txDropSize++;
 			return false;
 		}
@@ -122,23 +142,48 @@ export class MemoryLink implements Link {
 			this.#txDropNoPeer++;
 			return false;
 		}
+		if (incomplete && context.plain === true) {
+			this.#sendCompleted(batch, at, entries, context, peer, time);
+			return false;
+		}
 		const pool = context.pool;
 		const queue = peer.#queue;
+		const flags = incomplete ? marks | FRAME_CHECKED : marks;
 		const handOver = entries === 1 && batch.pool === pool && pool.refs(batch.page[at]!) === 1;
 		const pages = pagesFor(bytes);
 		if (queue.room < pages) {
 			this.#txDropFull++;
 			return false;
 		}
-		if (handOver) queue.push(batch.page[at]!, batch.start[at]!, bytes, time, 0);
+		if (handOver) queue.push(batch.page[at]!, batch.start[at]!, bytes, time, flags, batch.segment[at]!);
 		else if (pool.free < pages) {
 			this.#txDropNoPage++;
 			return false;
-		} else queue.pushCopy(batch, at, entries, pool, time);
+		} else queue.pushCopy(batch, at, entries, pool, time, flags);
 		this.#txFrames++;
 		this.#txBytes += bytes;
 		peer.#stale = true;
 		return handOver;
+	}
+
+	/** Gives one incomplete frame to the other end as frames that are complete. */
+	#sendCompleted(batch: Batch, at: number, entries: number, context: LinkContext, peer: MemoryLink, time: number): void {
+		this.#completer ??= new FrameCompleter(this.medium);
+		const { pool } = context;
+		const queue = peer.#queue;
+		const done = this.#completer.complete(batch, at, entries, (frame) => {
+			const pages = pagesFor(frame.length);
+			if (frame.length > this.#limit) this.#txDropSize++;
+			else if (queue.room < pages) this.#txDropFull++;
+			else if (pool.free < pages) this.#txDropNoPage++;
+			else {
+				queue.pushBytes(frame, pool, time);
+				this.#txFrames++;
+				this.#txBytes += frame.length;
+				peer.#stale = true;
+			}
+		});
+		if (!done) this.#txDropIncomplete++;
 	}
 
 	flush(): void {
@@ -169,6 +214,7 @@ export class MemoryLink implements Link {
 			txDropNoPeer: this.#txDropNoPeer,
 			txDropFull: this.#txDropFull,
 			txDropNoPage: this.#txDropNoPage,
+			txDropIncomplete: this.#txDropIncomplete,
 		};
 	}
 }

@@ -17,7 +17,7 @@ import { MillraceError } from "../errors.ts";
 import { createHost, type Host, type TcpRequest } from "../host/host.ts";
 import type { Batch } from "../memory/batch.ts";
 import type { Runtime } from "../time/clock.ts";
-import type { Link, LinkContext } from "./link.ts";
+import type { Link, LinkContext, LinkOffload } from "./link.ts";
 import { type MemoryLink, memoryLinkPair } from "./memory.ts";
 import { KernelServer, KernelSocket } from "./user-kernel.ts";
 import { Splice, type SpliceOwner } from "./user-splice.ts";
@@ -268,6 +268,10 @@ export class UserLink implements Link {
 		if (this.#gateway === null)
 			throw new MillraceError("MILLRACE_LINK_CLOSED", "the user link has a gateway only while it is open: create the host first");
 		return this.#gateway;
+	}
+
+	get offload(): LinkOffload | undefined {
+		return this.#near.offload;
 	}
 
 	open(context: LinkContext): void {

@@ -2,18 +2,22 @@
  * What a link around a link has to do anyway: be, to the host, the link that it wraps.
  *
  * Hides the forwarding of everything that a wrapper does not change, so that wrappers stack on any link and on each other. A
- * wrapper's own counters carry its kind as prefix, with a number from the second of a kind on: `impair.inLost`, `impair2.inLost`.
+ * wrapper works on frames as on a wire, whole and complete, unless it declares that it passes on whatever it gets. A wrapper's own
+ * counters carry its kind as prefix, with a number from the second of a kind on: `impair.inLost`, `impair2.inLost`.
  */
 import type { Batch } from "../memory/batch.ts";
-import type { Link, LinkContext } from "./link.ts";
+import type { Link, LinkContext, LinkOffload } from "./link.ts";
 
 export abstract class LinkWrapper implements Link {
 	protected readonly inner: Link;
 	mac?: Uint8Array;
 	readonly #kind: string;
+	readonly #transparent: boolean;
 
-	constructor(kind: string, inner: Link) {
+	/** @param transparent Frames pass as the inner link has them: with its offloads. */
+	constructor(kind: string, inner: Link, transparent = false) {
 		this.#kind = kind;
+		this.#transparent = transparent;
 		this.inner = inner;
 		this.#takeMac();
 	}
@@ -31,8 +35,12 @@ export abstract class LinkWrapper implements Link {
 		return this.inner.loopback === true;
 	}
 
+	get offload(): LinkOffload | undefined {
+		return this.#transparent ? this.inner.offload : undefined;
+	}
+
 	open(context: LinkContext): void {
-		this.inner.open(context);
+		this.inner.open(this.#transparent ? context : plain(context));
 		this.#takeMac(); // a device may know its address only now
 	}
 	abstract receive(batch: Batch): number;
@@ -65,4 +73,10 @@ export abstract class LinkWrapper implements Link {
 	#takeMac(): void {
 		if (this.inner.mac !== undefined) this.mac = this.inner.mac;
 	}
+}
+
+/** The same context for a link that is to give frames as on a wire. */
+function plain(context: LinkContext): LinkContext {
+	const { pool, runtime } = context;
+	return { pool, runtime, plain: true, wake: () => context.wake(), failed: (error) => context.failed(error) };
 }
