@@ -13,7 +13,7 @@
  */
 import { AsyncResource } from "node:async_hooks";
 import { hold, release } from "./alive.ts";
-import { ECANCELED, ECONNRESET, EBADF, EINVAL, ENOTCONN, EPIPE, errnoOf, errnoOfThrown } from "./errno.ts";
+import { EBADF, ECANCELED, ECONNRESET, EINVAL, ENOTCONN, EPIPE, errnoOf, errnoOfThrown } from "./errno.ts";
 import type { Request } from "./internals.ts";
 import { pumpLater, settleSoon, throwLater } from "./later.ts";
 import type { StackEvents, StackHost, StackSocket } from "./stack.ts";

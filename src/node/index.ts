@@ -5,9 +5,10 @@
  * - `installPatch`: sends the sockets of a whole program to a host, as the preload does; `Shared` and `StackOnly` say which.
  * - `nodeRuntime()`: clock, random numbers and timers of this process, for `createHost`.
  */
-export { installPatch } from "./patch.ts";
+
 export { createNet, type StackNet } from "./net.ts";
+export { installPatch } from "./patch.ts";
 export { KERNEL, type Policy, Shared, type SharedOptions, StackOnly, UNREACHABLE, type Verdict } from "./policy.ts";
-export type { HandleOptions } from "./server-handle.ts";
 export { nodeRuntime } from "./runtime.ts";
+export type { HandleOptions } from "./server-handle.ts";
 export type { StackEvents, StackHost, StackListener, StackSocket } from "./stack.ts";

@@ -47,7 +47,11 @@ export interface SocketInternals extends net.Socket {
 }
 
 function throughTls(): object {
-	const socket = new tls.TLSSocket(new PassThrough()) as unknown as { _handle: { _parent: object }; destroy(): void; on(event: string, f: () => void): void };
+	const socket = new tls.TLSSocket(new PassThrough()) as unknown as {
+		_handle: { _parent: object };
+		destroy(): void;
+		on(event: string, f: () => void): void;
+	};
 	const stream = socket._handle._parent;
 	socket.on("error", () => {});
 	socket.destroy();
@@ -87,7 +91,10 @@ export const reinitializeSymbol = symbolOf(net.Socket.prototype, "kReinitializeH
 
 /** Gives a socket that does not yet have a connection another handle, and closes the one it has. */
 export function reinitialize(socket: SocketInternals, handle: object): void {
-	const prototype = (socket instanceof tls.TLSSocket ? tls.TLSSocket.prototype : net.Socket.prototype) as unknown as Record<symbol, unknown>;
+	const prototype = (socket instanceof tls.TLSSocket ? tls.TLSSocket.prototype : net.Socket.prototype) as unknown as Record<
+		symbol,
+		unknown
+	>;
 	(prototype[reinitializeSymbol] as (this: unknown, handle: object) => void).call(socket, handle);
 	(handle as Record<symbol, unknown>)[ownerSymbol] = socket;
 	// Closing the old handle of a TLS socket takes `ssl` away after the new one was put there.

@@ -10,8 +10,8 @@
 import cluster from "node:cluster";
 import net from "node:net";
 import { Dialer } from "./dial.ts";
-import { guardIpc } from "./ipc-guard.ts";
 import type { SocketInternals } from "./internals.ts";
+import { guardIpc } from "./ipc-guard.ts";
 import { type Listen2, prepareServer } from "./listen.ts";
 import { StackOnly } from "./policy.ts";
 import type { HandleOptions } from "./server-handle.ts";

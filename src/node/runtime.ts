@@ -29,7 +29,13 @@ export function laterInRoot<A extends unknown[]>(task: (...args: A) => void, ...
 
 /** `setTimeout`, in nobody's context. */
 function timeoutInRoot<A>(task: (argument: A) => void, delay: number, argument: A): NodeJS.Timeout {
-	return root.runInAsyncScope(setTimeout as (task: (argument: A) => void, delay: number, argument: A) => NodeJS.Timeout, undefined, task, delay, argument);
+	return root.runInAsyncScope(
+		setTimeout as (task: (argument: A) => void, delay: number, argument: A) => NodeJS.Timeout,
+		undefined,
+		task,
+		delay,
+		argument,
+	);
 }
 
 class SystemRandom implements Random {

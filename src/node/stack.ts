@@ -48,10 +48,7 @@ export interface StackListener {
 }
 
 export interface StackHost {
-	tcpConnect(
-		options: { address: string; port: number; localAddress?: string; localPort?: number },
-		events: StackEvents,
-	): StackSocket;
+	tcpConnect(options: { address: string; port: number; localAddress?: string; localPort?: number }, events: StackEvents): StackSocket;
 	tcpListen(options: { address?: string; port: number; backlog?: number }): StackListener;
 	/** Counted: while there are more calls of `ref` than of `unref`, the process stays alive. */
 	ref(): void;

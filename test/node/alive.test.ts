@@ -14,14 +14,16 @@ const scripts: Record<string, string> = {
 	"an idle connection": "server.unref(); net.connect(port, '127.0.0.1').on('connect', () => console.log('connected'))",
 	"an idle connection, unreferenced on both sides":
 		"server.unref(); server.on('connection', (s) => s.unref()); net.connect(port, '127.0.0.1').on('connect', function () { console.log('connected'); this.unref(); })",
-	"a connection that is being made, unreferenced": "server.unref(); server.on('connection', (s) => s.unref()); net.connect(port, '127.0.0.1').unref().on('connect', () => console.log('connected'))",
+	"a connection that is being made, unreferenced":
+		"server.unref(); server.on('connection', (s) => s.unref()); net.connect(port, '127.0.0.1').unref().on('connect', () => console.log('connected'))",
 	"a paused connection":
 		"server.unref(); server.on('connection', (s) => s.unref()); net.connect({ port, host: '127.0.0.1' }).on('connect', function () { this._handle.readStop(); console.log('connected'); })",
 	"a half-open connection after the peer's end, with nothing to do":
 		"server.unref(); server.allowHalfOpen = true; server.on('connection', (s) => { s.resume(); s.on('end', () => console.log('end')); }); const c = net.connect({ port, host: '127.0.0.1' }, () => c.end()); c.unref();",
 	"a write that nobody reads":
 		"server.unref(); server.pauseOnConnect = true; const c = net.connect(port, '127.0.0.1', () => { c.unref(); c.write(Buffer.alloc(20e6)); console.log('written'); })",
-	"a connection that ended": "server.on('connection', (s) => s.end('bye')); net.connect(port, '127.0.0.1').resume().on('close', () => { console.log('closed'); server.close(); })",
+	"a connection that ended":
+		"server.on('connection', (s) => s.end('bye')); net.connect(port, '127.0.0.1').resume().on('close', () => { console.log('closed'); server.close(); })",
 	"a socket that was never connected": "server.close(); new net.Socket()",
 	"a timeout on an unreferenced connection":
 		"server.unref(); server.on('connection', (s) => s.unref()); const c = net.connect(port, '127.0.0.1', () => { c.unref(); c.setTimeout(50, () => console.log('timeout')); })",

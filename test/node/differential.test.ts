@@ -6,18 +6,19 @@ import { createNet } from "../../src/node/net.ts";
 import { loopbackHost } from "./loopback-host.ts";
 import { later, scenarios, Watch } from "./scenarios.ts";
 
-for (const plainHandles of [true, false]) describe(`net on a host behaves as net on the kernel, with ${plainHandles ? "plain handles" : "JSStreams"}`, () => {
-	for (const [name, scenario] of Object.entries(scenarios)) {
-		it(name, { timeout: 20_000 }, async () => {
-			const expected = new Watch();
-			await scenario(net, expected);
-			await later(10);
-			const host = loopbackHost();
-			const actual = new Watch();
-			await scenario(createNet(host, { plainHandles }), actual);
-			await later(10);
-			assert.deepEqual(actual.log, expected.log);
-			assert.equal(host.holders(), 0, "nothing keeps the process alive");
-		});
-	}
-});
+for (const plainHandles of [true, false])
+	describe(`net on a host behaves as net on the kernel, with ${plainHandles ? "plain handles" : "JSStreams"}`, () => {
+		for (const [name, scenario] of Object.entries(scenarios)) {
+			it(name, { timeout: 20_000 }, async () => {
+				const expected = new Watch();
+				await scenario(net, expected);
+				await later(10);
+				const host = loopbackHost();
+				const actual = new Watch();
+				await scenario(createNet(host, { plainHandles }), actual);
+				await later(10);
+				assert.deepEqual(actual.log, expected.log);
+				assert.equal(host.holders(), 0, "nothing keeps the process alive");
+			});
+		}
+	});

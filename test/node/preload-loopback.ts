@@ -4,7 +4,4 @@ import { Shared } from "../../src/node/policy.ts";
 import { loopbackHost } from "./loopback-host.ts";
 
 const host = loopbackHost();
-installPatch(
-	() => host,
-	new Shared(() => host, { loopback: true }),
-);
+installPatch(() => host, new Shared(() => host, { loopback: true }));

@@ -82,7 +82,10 @@ describe("millrace/register", { concurrency: 2 }, () => {
 				for (const handle of [server, socket]) try { child.send("x", handle); } catch (error) { console.log(error.code); }
 				child.kill(); socket.destroy(); server.close(); fs.unlinkSync("/tmp/millrace-child-${process.pid}.cjs");
 			}).listen(0, () => net.connect(server.address().port).on("error", () => {}));`;
-		assert.deepEqual((await run(["--import", register.href], source)).split("\n"), ["MILLRACE_NOT_TRANSFERABLE", "MILLRACE_NOT_TRANSFERABLE"]);
+		assert.deepEqual((await run(["--import", register.href], source)).split("\n"), [
+			"MILLRACE_NOT_TRANSFERABLE",
+			"MILLRACE_NOT_TRANSFERABLE",
+		]);
 	});
 
 	it("a bad option is one line and exit code 2, before the program runs", async () => {

@@ -13,12 +13,17 @@ export type Log = Record<string, string[]>;
 export class Watch {
 	readonly log: Log = {};
 
+	#lines(label: string): string[] {
+		this.log[label] ??= [];
+		return this.log[label];
+	}
+
 	note(label: string, text: string): void {
-		(this.log[label] ??= []).push(text);
+		this.#lines(label).push(text);
 	}
 
 	#data(label: string, bytes: number): void {
-		const lines = (this.log[label] ??= []);
+		const lines = this.#lines(label);
 		const last = lines.at(-1);
 		const before = last?.startsWith("data ") ? Number(last.slice(5)) : null;
 		if (before === null) lines.push(`data ${bytes}`);
@@ -29,7 +34,9 @@ export class Watch {
 		for (const event of ["connect", "ready", "end", "finish", "timeout", "drain", "connectionAttempt", "connectionAttemptFailed"]) {
 			socket.on(event, () => this.note(label, `${event} ${socket.readyState}${socket.pending ? " pending" : ""}`));
 		}
-		socket.on("lookup", (error, _address, family) => this.note(label, `lookup ${(error as NodeJS.ErrnoException | null)?.code ?? ""} ${family}`));
+		socket.on("lookup", (error, _address, family) =>
+			this.note(label, `lookup ${(error as NodeJS.ErrnoException | null)?.code ?? ""} ${family}`),
+		);
 		socket.on("error", (error) => this.note(label, describe(error)));
 		socket.on("close", (hadError) => {
 			this.note(label, `close ${hadError} ${socket.readyState} read ${socket.bytesRead} written ${socket.bytesWritten}`);
@@ -50,7 +57,13 @@ export class Watch {
 
 /** Everything that an error says, without port numbers that were chosen at random. */
 export function describe(error: unknown): string {
-	const e = error as NodeJS.ErrnoException & { address?: string; port?: number; localAddress?: string; localPort?: number; errors?: unknown[] };
+	const e = error as NodeJS.ErrnoException & {
+		address?: string;
+		port?: number;
+		localAddress?: string;
+		localPort?: number;
+		errors?: unknown[];
+	};
 	const keys = Object.keys(e).filter((key) => key !== "errors");
 	const fields = keys.map((key) => `${key}=${blur(String((e as unknown as Record<string, unknown>)[key]))}`);
 	const inner = e.errors === undefined ? "" : ` [${e.errors.map(describe).join("; ")}]`;
@@ -61,7 +74,8 @@ function blur(text: string): string {
 	return text.replace(/\b[1-9][0-9]{4}\b/g, "PORT");
 }
 
-export const once = (target: NodeJS.EventEmitter, event: string) => new Promise<unknown[]>((resolve) => target.once(event, (...args) => resolve(args)));
+export const once = (target: NodeJS.EventEmitter, event: string) =>
+	new Promise<unknown[]>((resolve) => target.once(event, (...args) => resolve(args)));
 export const later = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
 const shut = async (server: net.Server) => {
 	server.close();
@@ -159,7 +173,7 @@ export const scenarios: Record<string, Scenario> = {
 		peer.destroy();
 		await closed(client, peer);
 	},
-	"resetAndDestroy": async (net, w) => {
+	resetAndDestroy: async (net, w) => {
 		const { client, peer } = await pair(w, net);
 		client.resetAndDestroy();
 		await closed(client, peer);
@@ -238,7 +252,7 @@ export const scenarios: Record<string, Scenario> = {
 		client.destroySoon();
 		await closed(client, peer);
 	},
-	"refused": async (net, w) => {
+	refused: async (net, w) => {
 		const server = net.createServer();
 		const port = await listen(server);
 		await shut(server);
@@ -260,7 +274,10 @@ export const scenarios: Record<string, Scenario> = {
 		await closed(client, peer);
 	},
 	"by name": async (net, w) => {
-		const server = w.server("listener", net.createServer((socket) => socket.end("hello")));
+		const server = w.server(
+			"listener",
+			net.createServer((socket) => socket.end("hello")),
+		);
 		const port = await listen(server);
 		const lookup = (_name: string, options: { all?: boolean }, callback: (...args: unknown[]) => void) =>
 			process.nextTick(() => (options.all ? callback(null, [{ address: "127.0.0.1", family: 4 }]) : callback(null, "127.0.0.1", 4)));
@@ -269,14 +286,21 @@ export const scenarios: Record<string, Scenario> = {
 		await shut(server);
 	},
 	"by name, several addresses of which the second answers": async (net, w) => {
-		const server = w.server("listener", net.createServer((socket) => socket.end("hello")));
+		const server = w.server(
+			"listener",
+			net.createServer((socket) => socket.end("hello")),
+		);
 		const port = await listen(server, 0, "127.0.0.2");
 		const addresses = [
 			{ address: "127.0.0.3", family: 4 },
 			{ address: "127.0.0.2", family: 4 },
 		];
-		const lookup = (_name: string, _options: unknown, callback: (...args: unknown[]) => void) => process.nextTick(callback, null, addresses);
-		const client = w.socket("client", net.connect({ port, host: "example.test", lookup: lookup as net.LookupFunction, autoSelectFamily: true }));
+		const lookup = (_name: string, _options: unknown, callback: (...args: unknown[]) => void) =>
+			process.nextTick(callback, null, addresses);
+		const client = w.socket(
+			"client",
+			net.connect({ port, host: "example.test", lookup: lookup as net.LookupFunction, autoSelectFamily: true }),
+		);
 		await closed(client);
 		w.note("client", `attempted ${client.autoSelectFamilyAttemptedAddresses?.length} ${typeof client.resetAndDestroy}`);
 		await shut(server);
@@ -289,8 +313,12 @@ export const scenarios: Record<string, Scenario> = {
 			{ address: "127.0.0.3", family: 4 },
 			{ address: "127.0.0.2", family: 4 },
 		];
-		const lookup = (_name: string, _options: unknown, callback: (...args: unknown[]) => void) => process.nextTick(callback, null, addresses);
-		const client = w.socket("client", net.connect({ port, host: "example.test", lookup: lookup as net.LookupFunction, autoSelectFamily: true }));
+		const lookup = (_name: string, _options: unknown, callback: (...args: unknown[]) => void) =>
+			process.nextTick(callback, null, addresses);
+		const client = w.socket(
+			"client",
+			net.connect({ port, host: "example.test", lookup: lookup as net.LookupFunction, autoSelectFamily: true }),
+		);
 		await closed(client);
 	},
 	"a name that does not resolve": async (net, w) => {
@@ -310,7 +338,10 @@ export const scenarios: Record<string, Scenario> = {
 		await shut(server);
 	},
 	"write and end before the connection": async (net, w) => {
-		const server = w.server("listener", net.createServer((socket) => w.socket("server", socket)));
+		const server = w.server(
+			"listener",
+			net.createServer((socket) => w.socket("server", socket)),
+		);
 		const port = await listen(server);
 		const client = w.socket("client", new net.Socket());
 		client.connect(port, "127.0.0.1");
@@ -374,7 +405,7 @@ export const scenarios: Record<string, Scenario> = {
 		peer.resume();
 		await closed(client, peer);
 	},
-	"pauseOnConnect": async (net, w) => {
+	pauseOnConnect: async (net, w) => {
 		const server = net.createServer({ pauseOnConnect: true });
 		const port = await listen(server);
 		const accepted = once(server, "connection");
@@ -388,7 +419,7 @@ export const scenarios: Record<string, Scenario> = {
 		await closed(client, peer);
 		await shut(server);
 	},
-	"timeout": async (net, w) => {
+	timeout: async (net, w) => {
 		const { client, peer } = await pair(w, net);
 		client.setTimeout(30, () => w.note("client", "called back"));
 		await once(client, "timeout");
@@ -407,8 +438,13 @@ export const scenarios: Record<string, Scenario> = {
 		await closed(client, peer);
 		await later(5);
 	},
-	"options": async (net, w) => {
-		const { client, peer } = await pair(w, net, { noDelay: true, keepAlive: true, keepAliveInitialDelay: 5000 }, { noDelay: true, keepAlive: true });
+	options: async (net, w) => {
+		const { client, peer } = await pair(
+			w,
+			net,
+			{ noDelay: true, keepAlive: true, keepAliveInitialDelay: 5000 },
+			{ noDelay: true, keepAlive: true },
+		);
 		w.note("client", `${client.setNoDelay() === client} ${client.setKeepAlive(true, 1000) === client} ${client.ref() === client}`);
 		w.note("server", `${peer.setNoDelay(false) === peer} ${JSON.stringify(Object.keys(peer.address()))}`);
 		client.end();
@@ -503,7 +539,7 @@ export const scenarios: Record<string, Scenario> = {
 		server.close((error) => w.note("listener", `again ${error ? describe(error) : ""}`));
 		await later(5);
 	},
-	"maxConnections": async (net, w) => {
+	maxConnections: async (net, w) => {
 		const server = w.server("listener", net.createServer());
 		server.maxConnections = 1;
 		const port = await listen(server);
@@ -545,7 +581,15 @@ export const scenarios: Record<string, Scenario> = {
 		await shut(server);
 	},
 	"bad arguments": async (net, w) => {
-		for (const args of [[], [{}], [{ port: -1 }], [{ port: "x" }], [{ port: 70000 }], [{ port: 1, localAddress: "x" }], [{ port: 1, host: "127.0.0.1", localPort: "x" }]]) {
+		for (const args of [
+			[],
+			[{}],
+			[{ port: -1 }],
+			[{ port: "x" }],
+			[{ port: 70000 }],
+			[{ port: 1, localAddress: "x" }],
+			[{ port: 1, host: "127.0.0.1", localPort: "x" }],
+		]) {
 			const socket = new net.Socket();
 			socket.on("error", (error) => w.note("connect", `late ${describe(error)}`));
 			try {
@@ -561,10 +605,8 @@ export const scenarios: Record<string, Scenario> = {
 		const server = storage.run("listen", () => net.createServer());
 		server.on("connection", (socket) => {
 			w.note("server", `connection ${storage.getStore()}`);
-			// Kernel sockets of a server have no context, ours that of the server; nobody else's in any case.
-			const foreign = () => storage.getStore() === "connect" || storage.getStore() === "write";
-			socket.on("data", () => w.note("server", `data ${foreign()}`));
-			socket.on("end", () => w.note("server", `end ${foreign()}`));
+			socket.on("data", () => w.note("server", `data ${storage.getStore()}`));
+			socket.on("end", () => w.note("server", `end ${storage.getStore()}`));
 		});
 		const port = await storage.run("listen", () => listen(server));
 		const client = storage.run("connect", () => net.connect(port, "127.0.0.1"));
