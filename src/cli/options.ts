@@ -67,7 +67,7 @@ export const OPTIONS: readonly OptionSpec[] = [
 	{ name: "corrupt", path: "impair.corrupt", value: "PERCENT", otherwise: SOME, help: `frames with a wrong bit; ${SOME} without a figure` },
 	{ name: "seed", path: "impair.seed", value: "NUMBER", help: "start of the random sequence of the above" },
 	{ name: "capture", path: "capture", value: "FILE", help: "write what crosses the link, pcapng" },
-	{ name: "congestion", path: "congestion", value: "NAME", help: "cubic (default) or newreno" },
+	{ name: "congestion", path: "congestion", value: "NAME", help: "cubic (default), newreno or bbr" },
 	{ name: "memory", path: "memory", value: "SIZE", help: "memory for frames and connections, such as 256mb" },
 	{ name: "stats", path: "stats", help: "a line of figures every second, on stderr" },
 	{ name: "quiet", path: "quiet", help: "do not say which link was taken" },

@@ -34,7 +34,7 @@ export interface HostOptions {
 	/** Bytes for frames and streams; default 256 MiB. Real memory is used as far as it is needed, and when it is used up, windows close. */
 	memory?: number;
 	/** Congestion control; default "cubic". */
-	congestion?: "cubic" | "newreno";
+	congestion?: "cubic" | "newreno" | "bbr";
 	/** Takes packets to any address as its own: for gateways. */
 	acceptAny?: boolean;
 	/** Limits and timers of TCP, see TcpOptions. */

@@ -91,7 +91,7 @@ export interface RunOptions {
 	mtu: number | null;
 	/** Bytes of the arena; null: the stack's default. */
 	memory: number | null;
-	congestion: "cubic" | "newreno" | null;
+	congestion: "cubic" | "newreno" | "bbr" | null;
 	/** Nothing is written but errors and what was asked for. */
 	quiet: boolean;
 }
@@ -245,8 +245,8 @@ const readMemory: Read<number> = (value, complain) =>
 const readPath: Read<string> = (value, complain) =>
 	typeof value === "string" && value !== "" && !value.includes("\0") ? value : complain("a file name");
 
-const readCongestion: Read<"cubic" | "newreno"> = (value, complain) =>
-	value === "cubic" || value === "newreno" ? value : complain("cubic or newreno");
+const readCongestion: Read<"cubic" | "newreno" | "bbr"> = (value, complain) =>
+	value === "cubic" || value === "newreno" || value === "bbr" ? value : complain("cubic, newreno or bbr");
 
 const readLink: Read<LinkChoice> = (value, complain, path, label) => {
 	const wanted = "tap, tap:NAME, user or loopback";

@@ -2,14 +2,21 @@
  * Congestion control: how much may fly. Loss recovery (recovery.ts) says what is lost; neither touches the other's state.
  *
  * An algorithm is an object without state of its own: all it knows of a connection is in the record (`cwnd`, `ssthresh`,
- * `cc0` to `cc4`), so that a connection can move between shards and an algorithm costs nothing per connection.
+ * `cc0` to `cc4`), so that a connection can move between shards and an algorithm costs nothing per connection. One that needs
+ * more (BBR) has a table of its own with a record per connection.
  */
 import type { Connection } from "./connection.gen.ts";
+import type { Tcp } from "./engine.ts";
+import type { AckSummary } from "./recovery.ts";
 
 export interface CongestionControl {
 	readonly name: string;
-	/** The connection is established: `cwnd` is the initial window, `ssthresh` unbounded. */
-	start(c: Connection): void;
+	/**
+	 * The connection is established: `cwnd` is the initial window, `ssthresh` unbounded.
+	 *
+	 * @param now Microseconds, wrapping.
+	 */
+	start(c: Connection, now: number): void;
 	/**
 	 * Data was acknowledged outside recovery while the window was the limit.
 	 *
@@ -29,6 +36,26 @@ export interface CongestionControl {
 	timedOut(c: Connection, flight: number): void;
 	/** The last reduction was in error; `cwnd` and `ssthresh` are as before it. */
 	undone?(c: Connection): void;
+}
+
+/**
+ * Congestion control by a model of the path. It hears of every page that leaves and arrives, and sets `cwnd` and `paceRate` itself,
+ * in recovery as well: proportional rate reduction and the windows that follow from `ssthresh` are not for its connections. These
+ * are the ones on which its `start` has set C_MODEL; all of them have SACK.
+ */
+export interface PathModel extends CongestionControl {
+	/** A page is about to leave; the first bytes of the page are the model's to write. */
+	sent(t: Tcp, c: Connection, page: number): void;
+	/** A page was acknowledged or SACKed for the first time. */
+	delivered(t: Tcp, c: Connection, page: number): void;
+	/**
+	 * All of an ACK was taken in, and recovery was entered or left.
+	 *
+	 * @param lost Bytes that this ACK showed to be lost.
+	 */
+	acknowledgedAll(t: Tcp, c: Connection, ack: AckSummary, lost: number): void;
+	/** There is nothing more to send, though the window has room. */
+	appLimited(c: Connection): void;
 }
 
 /** RFC 5681 3.1 with appropriate byte counting (RFC 3465, L = 2): slow start; returns the bytes that are left over above `ssthresh`. */

@@ -15,7 +15,10 @@ import { C_LOSS, C_RECOVERY, P_RETRANSMITTED } from "./state.ts";
 const DUP_THRESH = 3;
 
 function delivered(t: Tcp, c: Connection, page: number): void {
-	if ((t.pool.flags(page) & P_RETRANSMITTED) !== 0) return;
+	if ((t.pool.flags(page) & P_RETRANSMITTED) !== 0) {
+		t.ack.repeated = true;
+		return;
+	}
 	const rtt = (t.ack.time - t.pool.time(page)) | 0;
 	if (t.ack.firstRtt < rtt) t.ack.firstRtt = rtt < 1 ? 1 : rtt;
 	t.ack.lastRtt = rtt < 1 ? 1 : rtt;

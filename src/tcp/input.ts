@@ -12,6 +12,7 @@ import { ACK, acknowledgment, destinationPort, FIN, flags as flagsOf, headerLeng
 import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
 import { checksumRight, sendStrayReset, sendTimeWaitAck, timerKind } from "./output.ts";
+import { paceByWindow } from "./pacing.ts";
 import { receiveData } from "./receive.ts";
 import { recoveryOf } from "./recovery.ts";
 import { sampleRtt } from "./rto.ts";
@@ -24,6 +25,7 @@ import {
 	C_FIN_RECEIVED,
 	C_FINISHED,
 	C_HELD,
+	C_MODEL,
 	C_PASSIVE,
 	C_SACK,
 	C_SCALE,
@@ -303,7 +305,8 @@ function synchronizedArrives(
 		}
 		if (c.state === SYN_RECEIVED && (bits & SYN) !== 0 && seq === c.irs) {
 			// The SYN again: our SYN-ACK got lost. (RFC 9293 asks for an ACK, which would not open the peer; all stacks repeat the SYN-ACK.)
-			if ((bits & ACK) !== 0 && ack === c.sndNxt) return acknowledgeSyn(t, c, packet, ack);
+			if ((bits & ACK) !== 0 && ack === c.sndNxt && (c.flags & C_HELD) === 0) return acknowledgeSyn(t, c, packet, ack);
+			t.counters.duplicateSegments++;
 			if ((c.flags & C_HELD) === 0) {
 				c.flags |= C_SEND_SYN;
 				t.queueOutput(c, 0);
@@ -351,7 +354,8 @@ function synchronizedArrives(
 		return false;
 	}
 	if (c.state === SYN_RECEIVED) {
-		if (seqLeq(ack, c.sndUna) || seqGt(ack, c.sndNxt)) {
+		// A SYN-ACK that is held back has not been sent: nobody can have seen its number.
+		if (seqLeq(ack, c.sndUna) || seqGt(ack, c.sndNxt) || (c.flags & C_HELD) !== 0) {
 			t.counters.badAck++;
 			sendStrayReset(t, c.local3, c.localPort, c.remote3, c.remotePort, seq, ack, true, 0);
 			return false;
@@ -468,6 +472,7 @@ function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: n
 	summary.dsack = false;
 	summary.firstRtt = -1;
 	summary.lastRtt = -1;
+	summary.repeated = false;
 	summary.time = packet.time;
 	summary.echoed = options.timestamps && (c.flags & C_TS) !== 0;
 	summary.tsEcr = options.tsEcr;
@@ -477,13 +482,14 @@ function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: n
 	const recovery = recoveryOf(c);
 	const finOut = (c.flags & C_FINISHED) !== 0 && c.sndNext === 0 && ack === c.sndEnd && ack === c.sndNxt;
 	if (advances) {
+		const sacked = c.sacked;
 		acknowledge(t, c, ack, recovery.delivered);
-		summary.acked = (ack - summary.priorUna) | 0;
+		summary.acked = ((ack - summary.priorUna) | 0) - (sacked - c.sacked);
 		c.retries &= ~0xff;
 		if (finOut) c.flags |= C_FIN_ACKED;
 	}
 	if (options.sackCount > 0 && (c.flags & C_SACK) !== 0) takeSacks(t, c, ack);
-	if (summary.firstRtt > 0) {
+	if (summary.firstRtt > 0 && !summary.repeated) {
 		sampleRtt(c, summary.firstRtt, t.options);
 		if (summary.lastRtt < c.minRtt) c.minRtt = summary.lastRtt;
 		t.congestion.sampled?.(c, summary.lastRtt);
@@ -491,6 +497,7 @@ function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: n
 	}
 	if (advances && timerKind(c) !== TIMER_REORDER) t.stopRetransmitTimer(c);
 	recovery.acknowledged(t, c, summary);
+	if (t.options.pacing && (c.flags & C_MODEL) === 0) paceByWindow(c);
 
 	if (c.sndWnd > 0 && oldWindow === 0 && c.sndUna !== c.sndNxt) {
 		// The window opens again: what was sent into the shut one was dropped there.

@@ -40,7 +40,9 @@ export interface TcpOptions {
 	/** How long FIN-WAIT-2 lasts after the application has given the connection up, in ms (RFC 9293 3.6 leaves it open; 60 s is Linux's). */
 	finWait2: number;
 	/** Congestion control. */
-	congestion: "cubic" | "newreno";
+	congestion: "cubic" | "newreno" | "bbr";
+	/** Spread segments over the round-trip time also where congestion control does not ask for it (BBR always does). */
+	pacing: boolean;
 	/** Offer timestamps, SACK, window scaling. */
 	timestamps: boolean;
 	sack: boolean;
@@ -74,6 +76,7 @@ export const TCP_DEFAULTS: Readonly<TcpOptions> = {
 	keepAliveProbes: 9,
 	finWait2: 60_000,
 	congestion: "cubic",
+	pacing: false,
 	timestamps: true,
 	sack: true,
 	windowScaling: true,

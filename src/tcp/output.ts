@@ -27,6 +27,7 @@ import {
 } from "../wire/tcp.ts";
 import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
+import { paceBudget, paceDelay, paceSpent, UNPACED } from "./pacing.ts";
 import { advertise, writeSackBlocks } from "./receive.ts";
 import { enqueueFin, inFlight, ownPage, pageSpan, splitPage } from "./sendqueue.ts";
 import {
@@ -35,6 +36,7 @@ import {
 	C_FIN_PENDING,
 	C_HELD,
 	C_LOSS,
+	C_MODEL,
 	C_NODELAY,
 	C_PURE_ACK,
 	C_RECOVERY,
@@ -74,14 +76,29 @@ export function output(t: Tcp, c: Connection): boolean {
 	if ((c.flags & (C_PURE_ACK | C_ACK_NOW)) === (C_PURE_ACK | C_ACK_NOW)) sendAck(t, c);
 	c.flags &= ~C_CWND_LIMITED;
 	let budget = TURN_SEGMENTS;
-	if (c.lost > 0) budget = repeatLost(t, c, budget);
-	if (c.sndNext !== 0 && c.lost === 0) budget = sendNew(t, c, budget);
+	if (c.lost > 0 || c.sndNext !== 0) {
+		const paceable = c.paceRate === 0 ? UNPACED : paceBudget(t, c);
+		t.paceLeft = paceable;
+		if (c.lost > 0) budget = repeatLost(t, c, budget);
+		if (c.sndNext !== 0 && c.lost === 0) budget = sendNew(t, c, budget);
+		if (c.paceRate !== 0) paced(t, c, paceable);
+	}
+	if ((c.flags & C_MODEL) !== 0 && c.lost === 0 && ((c.sndEnd - c.sndNxt) | 0) < c.mss && inFlight(c) < c.cwnd) t.model!.appLimited(c);
 	if ((c.flags & C_ACK_NOW) !== 0) sendAck(t, c);
-	if (c.sndUna === c.sndNxt && c.sndNext !== 0 && c.rtxAt === 0) {
+	if (c.sndUna === c.sndNxt && c.sndNext !== 0 && c.rtxAt === 0 && c.paceAt === 0) {
 		// Nothing in flight, so no ACK will come by itself: probe the window (RFC 9293 3.8.6.1).
 		t.setRetransmitTimer(c, TIMER_PERSIST, t.persistDelay(c));
 	}
 	return budget === 0;
+}
+
+/** Notes what has left since the budget was `before`; if pacing has stopped output, the timer brings it back. */
+function paced(t: Tcp, c: Connection, before: number): void {
+	if (t.paceLeft < before) paceSpent(c, before - t.paceLeft);
+	if (t.paceLeft > 0 || (c.flags & C_CWND_LIMITED) !== 0 || (c.sndNext === 0 && c.lost === 0)) return;
+	t.setPaceTimer(c, paceDelay(t, c));
+	// The window is in use all the same, so it may grow (not that of a model, which knows by itself).
+	if (2 * inFlight(c) >= c.cwnd) c.flags |= C_CWND_LIMITED;
 }
 
 function repeatLost(t: Tcp, c: Connection, budget: number): number {
@@ -91,6 +108,7 @@ function repeatLost(t: Tcp, c: Connection, budget: number): number {
 	let sent = false;
 	for (let page = c.sndHead; page !== 0 && page !== c.sndNext && c.lost > 0 && left > 0; before = page, page = pool.next(page)) {
 		if ((pool.flags(page) & P_LOST) === 0) continue;
+		if (t.paceLeft <= 0) break;
 		const span = pageSpan(t, page);
 		const flight = inFlight(c);
 		// RFC 5681 3.2, step 3, and RFC 6582 3.2: without SACK, the first hole is repaired whatever the window.
@@ -108,7 +126,11 @@ function repeatLost(t: Tcp, c: Connection, budget: number): number {
 		c.lost -= now;
 		c.retransmits++;
 		t.counters.retransmits++;
-		if (c.undoCwnd !== 0 && c.undoTs === 0) c.undoTs = (t.tick + c.tsOffset) | 0 || 1;
+		t.paceLeft -= now;
+		if (c.undoCwnd !== 0 && c.undoTs === 0) {
+			c.undoTs = (t.tick + c.tsOffset) | 0 || 1;
+			c.undoEnd = (pool.seq(page) + now) | 0;
+		}
 		if ((c.flags & C_RECOVERY) !== 0) c.prrOut += now;
 		transmit(t, c, page);
 		sent = true;
@@ -122,7 +144,7 @@ function sendNew(t: Tcp, c: Connection, budget: number): number {
 	const pool = t.pool;
 	const idle = c.sndUna === c.sndNxt;
 	// RFC 5681 4.1: after an idle time of more than an RTO the old window says nothing of the path.
-	if (idle && c.lastSent !== 0 && (t.now - c.lastSent) >>> 0 > c.rto) c.cwnd = Math.min(c.cwnd, t.initialWindow(c));
+	if (idle && (c.flags & C_MODEL) === 0 && c.lastSent !== 0 && (t.now - c.lastSent) >>> 0 > c.rto) c.cwnd = Math.min(c.cwnd, t.initialWindow(c));
 	let flight = inFlight(c);
 	// RFC 3042: the first two duplicate ACKs each let one new segment out.
 	const duplicates = (c.retries >> 8) & 0xff;
@@ -156,7 +178,9 @@ function sendNew(t: Tcp, c: Connection, budget: number): number {
 			c.flags |= C_CWND_LIMITED;
 			break;
 		}
+		if (t.paceLeft <= 0) break;
 		const span = pageSpan(t, page);
+		t.paceLeft -= span;
 		pool.setFlags(page, pool.flags(page) | P_SENT);
 		c.sndNext = pool.next(page);
 		c.sndNxt = (c.sndNxt + span) | 0;
@@ -200,6 +224,7 @@ export function transmit(t: Tcp, c: Connection, page: number): void {
 	const length = pool.length(page);
 	const flags = pool.flags(page);
 	pool.setTime(page, t.now);
+	if ((c.flags & C_MODEL) !== 0) t.model!.sent(t, c, page);
 	const stamps = (c.flags & C_TS) !== 0 ? TIMESTAMPS_LENGTH : 0;
 	const header = TCP_HEADER + stamps;
 	const start = pool.start(page) - header;
@@ -224,6 +249,7 @@ function transmitRun(t: Tcp, c: Connection, first: number, count: number, bytes:
 	let last = first;
 	for (let n = count; n > 0; n--) {
 		pool.setTime(last, t.now);
+		if ((c.flags & C_MODEL) !== 0) t.model!.sent(t, c, last);
 		pool.retain(last);
 		if (n > 1) last = pool.next(last);
 	}

@@ -21,7 +21,7 @@ import {
 } from "./recovery.ts";
 import { inFlight, markLost, pageSpan } from "./sendqueue.ts";
 import { seqGeq, seqGt, seqLt } from "./seq.ts";
-import { C_CWND_LIMITED, C_LOSS, C_RECOVERY, C_REORDERED, C_TLP_REPEATED, P_LOST, P_RETRANSMITTED, P_SACKED, TIMER_REORDER } from "./state.ts";
+import { C_CWND_LIMITED, C_LOSS, C_MODEL, C_RECOVERY, C_REORDERED, C_TLP_REPEATED, P_LOST, P_RETRANSMITTED, P_SACKED, TIMER_REORDER } from "./state.ts";
 
 /** RFC 8985 6.2 step 4: segments SACKed that stand for reordering seen, when it comes to a window of nothing. */
 const DUP_THRESH = 3;
@@ -38,10 +38,12 @@ function delivered(t: Tcp, c: Connection, page: number): void {
 	const pool = t.pool;
 	const flags = pool.flags(page);
 	const sent = pool.time(page);
+	if ((c.flags & C_MODEL) !== 0) t.model!.delivered(t, c, page);
 	let rtt = (t.ack.time - sent) | 0;
 	if (rtt < 1) rtt = 1;
 	const end = (pool.seq(page) + pageSpan(t, page)) | 0;
 	if ((flags & P_RETRANSMITTED) !== 0) {
+		t.ack.repeated = true;
 		// Step 2: an ACK sooner than the path allows, or that echoes an older timestamp, is for the original, and says nothing of the repeat.
 		if (rtt < c.minRtt) return;
 		// One tick of grace: the tick of sending is known only to within one.
@@ -111,7 +113,7 @@ function probeAnswered(t: Tcp, c: Connection, ack: AckSummary, flight: number): 
 		c.tlpEnd = 0;
 		if ((c.flags & (C_RECOVERY | C_LOSS)) === 0) {
 			t.congestion.lossDetected(c, flight);
-			c.cwnd = Math.min(c.cwnd, c.ssthresh);
+			if ((c.flags & C_MODEL) === 0) c.cwnd = Math.min(c.cwnd, c.ssthresh);
 		}
 	} else if (ack.duplicate && ack.sacked === 0) c.tlpEnd = 0;
 }
@@ -125,22 +127,23 @@ function acknowledged(t: Tcp, c: Connection, ack: AckSummary): void {
 	}
 	if ((c.flags & (C_RECOVERY | C_LOSS)) !== 0 && recovered(c)) {
 		if ((c.flags & C_RECOVERY) !== 0) {
-			c.cwnd = c.ssthresh;
+			if ((c.flags & C_MODEL) === 0) c.cwnd = c.ssthresh;
 			const persist = (c.rackWindow >> 8) & 0xff;
 			if (persist > 0) c.rackWindow = persist === 1 ? 1 : (c.rackWindow & 0xff) | ((persist - 1) << 8);
 		}
 		leaveRecovery(c);
 	}
 	const timeout = detect(t, c, ack.time, ack);
-	const newlyLost = c.lost > lostBefore;
+	const newlyLost = c.lost - lostBefore;
 	if ((c.flags & (C_RECOVERY | C_LOSS)) === 0) {
 		if (c.lost > 0) {
 			enterRecovery(t, c, flight);
 			proportionalRate(c, ack.acked + ack.sacked, false);
 		} else t.grow(c, ack);
 	} else if ((c.flags & C_RECOVERY) !== 0) {
-		proportionalRate(c, ack.acked + ack.sacked, ack.acked > 0 && !newlyLost);
+		proportionalRate(c, ack.acked + ack.sacked, ack.acked > 0 && newlyLost <= 0);
 	} else t.grow(c, ack);
+	if ((c.flags & C_MODEL) !== 0) t.model!.acknowledgedAll(t, c, ack, Math.max(newlyLost, 0));
 	if (timeout > 0) t.setRetransmitTimer(c, TIMER_REORDER, Math.ceil(timeout / 1000));
 }
 

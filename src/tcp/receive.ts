@@ -50,14 +50,19 @@ export function receiveData(t: Tcp, c: Connection, page: number, start: number, 
 	if (at === c.rcvNxt) return inOrder(t, c, page, from, left, last);
 	t.counters.outOfOrder++;
 	c.flags |= C_ACK_NOW | C_PURE_ACK;
+	const kept = insert(t, c, page, from, left, at, last);
 	c.oooLast = at;
-	return insert(t, c, page, from, left, at, last);
+	return kept;
 }
 
 function inOrder(t: Tcp, c: Connection, page: number, start: number, length: number, fin: boolean): boolean {
 	const kept = length > 0 && append(t, c, page, start, length);
 	c.rcvNxt = (c.rcvNxt + length) | 0;
-	if (fin) t.finArrived = true;
+	if (fin) {
+		t.finArrived = true;
+		// The stream ends here, whatever a peer sent beyond it.
+		dropEarly(t, c);
+	}
 	if (c.oooHead !== 0) {
 		// RFC 5681 4.2: a segment that fills a hole is acknowledged at once.
 		c.flags |= C_ACK_NOW;
@@ -101,12 +106,16 @@ function advance(t: Tcp, c: Connection): void {
 			kept = append(t, c, page, pool.start(page) + skip, length);
 			c.rcvNxt = (c.rcvNxt + length) | 0;
 		}
-		if (fin && length >= 0) t.finArrived = true;
 		if (!kept) pool.release(page);
 		page = next;
+		if (fin && length >= 0) {
+			t.finArrived = true;
+			break;
+		}
 	}
 	c.oooHead = page;
 	if (page === 0) c.oooTail = 0;
+	else if (t.finArrived) dropEarly(t, c);
 }
 
 /** Puts a page into the early list. Bytes that are there already are cut off; a page that adds nothing is not kept. */
@@ -166,6 +175,8 @@ function insert(t: Tcp, c: Connection, page: number, start: number, length: numb
 		break;
 	}
 	if (left <= 0 && !fin) return false;
+	// What does not go on where the last one ended is in another block.
+	if (before === 0 || pool.seq(before) !== c.oooLast || ((pool.seq(before) + pool.length(before)) | 0) !== at) c.oooBefore = c.oooLast;
 	pool.setStart(page, from);
 	pool.setLength(page, Math.max(left, 0));
 	pool.setSeq(page, at);
@@ -183,7 +194,10 @@ function duplicate(c: Connection, start: number, end: number): void {
 	c.dsackEnd = end;
 }
 
-/** Writes the SACK option, the duplicate range first (RFC 2883), then the newest block (RFC 2018 4); returns its length. */
+/**
+ * Writes the SACK option; returns its length. First the duplicate range (RFC 2883), then the block that changed last, then those
+ * that were reported before it (RFC 2018 4): so a block that is news reaches the sender even when the ACK that told of it is lost.
+ */
 export function writeSackBlocks(t: Tcp, c: Connection, at: number, most: number): number {
 	if ((c.flags & C_SACK) === 0) return 0;
 	const edges = t.sackEdges;
@@ -194,56 +208,42 @@ export function writeSackBlocks(t: Tcp, c: Connection, at: number, most: number)
 		c.dsackStart = c.dsackEnd;
 		count = 1;
 	}
-	if (c.oooHead !== 0) {
-		const pool = t.pool;
-		const first = count;
-		let run = 0;
-		let runStart = 0;
-		let runEnd = 0;
-		let newest = -1;
-		// Runs are found in order; the newest takes the first place, the others follow as they come.
-		if (first < most) count++;
-		for (let page = c.oooHead; page !== 0 || run !== 0; ) {
-			if (page !== 0) {
-				const seq = pool.seq(page);
-				const end = (seq + pool.length(page)) | 0;
-				if (run === 0) {
-					run = 1;
-					runStart = seq;
-					runEnd = end;
-					page = pool.next(page);
-					continue;
-				}
-				if (seqLeq(seq, runEnd)) {
-					runEnd = seqMax(runEnd, end);
-					page = pool.next(page);
-					continue;
-				}
-			}
-			const holdsNewest = newest < 0 && seqLeq(runStart, c.oooLast) && seqLt(c.oooLast, runEnd);
-			if (runStart !== runEnd) {
-				if (holdsNewest && first < most) {
-					newest = first;
-					edges[2 * first] = runStart;
-					edges[2 * first + 1] = runEnd;
-				} else if (count < most) {
-					edges[2 * count] = runStart;
-					edges[2 * count + 1] = runEnd;
-					count++;
-				}
-			}
-			run = 0;
-		}
-		if (newest < 0 && first < most) {
-			// The newest block has been merged away or was only a FIN: close the gap that was kept for it.
-			count--;
-			for (let i = first; i < count; i++) {
-				edges[2 * i] = edges[2 * i + 2]!;
-				edges[2 * i + 1] = edges[2 * i + 3]!;
-			}
+	if (c.oooHead === 0) return writeSack(t.u8, at, edges, count);
+	const pool = t.pool;
+	const blocks = t.sackBlocks;
+	blocks.fill(0);
+	for (let page = c.oooHead; page !== 0; ) {
+		const start = pool.seq(page);
+		let end = start;
+		for (; page !== 0 && seqLeq(pool.seq(page), end); page = pool.next(page)) end = seqMax(end, (pool.seq(page) + pool.length(page)) | 0);
+		// Nothing but a FIN makes no block.
+		if (start === end) continue;
+		if (seqLeq(start, c.oooLast) && seqLt(c.oooLast, end)) setBlock(blocks, NEWEST, start, end);
+		else if (seqLeq(start, c.oooBefore) && seqLt(c.oooBefore, end)) setBlock(blocks, BEFORE, start, end);
+		else {
+			// The higher, the newer, most of the time.
+			setBlock(blocks, LOWER, blocks[2 * HIGHEST]!, blocks[2 * HIGHEST + 1]!);
+			setBlock(blocks, HIGHEST, start, end);
 		}
 	}
+	for (let i = 0; i < BLOCKS && count < most; i++) {
+		if (blocks[2 * i] === blocks[2 * i + 1]) continue;
+		setBlock(edges, count, blocks[2 * i]!, blocks[2 * i + 1]!);
+		count++;
+	}
 	return writeSack(t.u8, at, edges, count);
+}
+
+/** Places of blocks before they are put in a row. */
+const NEWEST = 0;
+const BEFORE = 1;
+const HIGHEST = 2;
+const LOWER = 3;
+const BLOCKS = 4;
+
+function setBlock(edges: Int32Array, i: number, start: number, end: number): void {
+	edges[2 * i] = start;
+	edges[2 * i + 1] = end;
 }
 
 /** Copies up to `length` bytes out of the receive segment; returns how many. */

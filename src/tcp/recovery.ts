@@ -14,13 +14,13 @@ import type { Tcp } from "./engine.ts";
 import { rackRecovery } from "./rack.ts";
 import { forgetSacks, inFlight, markAllLost, unmarkLost } from "./sendqueue.ts";
 import { seqGeq, seqLt } from "./seq.ts";
-import { C_LOSS, C_RECOVERY, C_SACK, C_TS } from "./state.ts";
+import { C_LOSS, C_MODEL, C_RECOVERY, C_SACK, C_TS } from "./state.ts";
 
 /** What one ACK said; one object per engine, filled by input.ts. */
 export class AckSummary {
 	/** `sndUna` before it. */
 	priorUna = 0;
-	/** Bytes acknowledged for the first time, cumulatively. */
+	/** Bytes acknowledged cumulatively that were not SACKed before. */
 	acked = 0;
 	/** Bytes SACKed for the first time. */
 	sacked = 0;
@@ -31,6 +31,8 @@ export class AckSummary {
 	/** Round-trip times in microseconds of the first and the last page acknowledged that were sent once; -1: none. */
 	firstRtt = -1;
 	lastRtt = -1;
+	/** It covers something that was sent more than once: what was sent once below it waited for that, and gives no sample (Karn). */
+	repeated = false;
 	/** Arrival time. */
 	time = 0;
 	/** Echoed timestamp, if `echoed`. */
@@ -68,6 +70,7 @@ export function enterRecovery(t: Tcp, c: Connection, flight: number): void {
 
 /** RFC 6937 3: sets `cwnd` so that what may leave now follows what has been delivered. `progress`: una advanced and nothing new is lost. */
 export function proportionalRate(c: Connection, delivered: number, progress: boolean): void {
+	if ((c.flags & C_MODEL) !== 0) return;
 	c.prrDelivered += delivered;
 	const pipe = inFlight(c);
 	let send: number;
@@ -118,7 +121,8 @@ export function retransmissionTimeout(t: Tcp, c: Connection): void {
  */
 export function maybeUndo(t: Tcp, c: Connection, ack: AckSummary): boolean {
 	if (c.undoCwnd === 0 || c.undoTs === 0 || !ack.echoed || (c.flags & C_TS) === 0) return false;
-	if (ack.acked === 0) return false;
+	// Holes before the one that was repeated may have been filled by other repeats: only an ACK of that segment tells.
+	if (ack.acked === 0 || seqLt(c.sndUna, c.undoEnd)) return false;
 	const spurious = seqLt(ack.tsEcr, c.undoTs);
 	const window = c.undoCwnd;
 	// Only the first ACK after the retransmission tells originals from repeats.

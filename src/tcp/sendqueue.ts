@@ -11,6 +11,7 @@
 import { HEADROOM, PAGE_SIZE } from "../memory/pages.ts";
 import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
+import { carryNote } from "./rate.ts";
 import { seqLeq, seqLt } from "./seq.ts";
 import { C_FIN_PENDING, P_FIN, P_LOST, P_SACKED, P_SENT } from "./state.ts";
 
@@ -85,6 +86,7 @@ export function enqueueFin(t: Tcp, c: Connection): void {
 		if (page === 0) {
 			t.counters.noPage++;
 			c.flags |= C_FIN_PENDING;
+			t.starve(c);
 			return;
 		}
 		pool.setStart(page, pool.address(page) + HEADROOM);
@@ -112,6 +114,7 @@ export function splitPage(t: Tcp, c: Connection, page: number, bytes: number): b
 	pool.setSeq(rest, (pool.seq(page) + bytes) | 0);
 	pool.setTime(rest, pool.time(page));
 	pool.setFlags(rest, flags);
+	carryNote(pool, page, rest);
 	pool.setNext(rest, pool.next(page));
 	pool.setNext(page, rest);
 	pool.setLength(page, bytes);
@@ -136,6 +139,7 @@ export function ownPage(t: Tcp, c: Connection, page: number, before: number): nu
 	pool.setSeq(copy, pool.seq(page));
 	pool.setTime(copy, pool.time(page));
 	pool.setFlags(copy, pool.flags(page));
+	carryNote(pool, page, copy);
 	pool.setNext(copy, pool.next(page));
 	if (before === 0) c.sndHead = copy;
 	else pool.setNext(before, copy);

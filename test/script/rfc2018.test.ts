@@ -27,7 +27,7 @@ script(
 );
 
 script(
-	"RFC 2018 4: the first block is the one with the segment that came last",
+	"RFC 2018 4: the first block is the one with the segment that came last, the others follow by age, then come those reported before it",
 	`
 	established(mss 1460, sackOK)
 	< . 11:21(10) ack 1
@@ -35,7 +35,7 @@ script(
 	< . 31:41(10) ack 1
 	> . 1:1(0) ack 1 <sack 31:41 11:21>
 	< . 51:61(10) ack 1
-	> . 1:1(0) ack 1 <sack 51:61 11:21 31:41>
+	> . 1:1(0) ack 1 <sack 51:61 31:41 11:21>
 	< . 41:51(10) ack 1
 	> . 1:1(0) ack 1 <sack 31:61 11:21>
 	< . 21:31(10) ack 1
@@ -56,19 +56,19 @@ script(
 	< . 31:41(10) ack 1
 	> . 1:1(0) ack 1 <sack 31:41 11:21>
 	< . 51:61(10) ack 1
-	> . 1:1(0) ack 1 <sack 51:61 11:21 31:41>
+	> . 1:1(0) ack 1 <sack 51:61 31:41 11:21>
 	< . 71:81(10) ack 1
-	> . 1:1(0) ack 1 <sack 71:81 11:21 31:41 51:61>
+	> . 1:1(0) ack 1 <sack 71:81 51:61 31:41 11:21>
 	< . 91:101(10) ack 1
-	> . 1:1(0) ack 1 <sack 91:101 11:21 31:41 51:61>
+	> . 1:1(0) ack 1 <sack 91:101 71:81 51:61 31:41>
 	b < . 11:21(10) ack 1
 	b > . 1:1(0) ack 1 <TS,sack 11:21>
 	b < . 31:41(10) ack 1
 	b > . 1:1(0) ack 1 <TS,sack 31:41 11:21>
 	b < . 51:61(10) ack 1
-	b > . 1:1(0) ack 1 <TS,sack 51:61 11:21 31:41>
+	b > . 1:1(0) ack 1 <TS,sack 51:61 31:41 11:21>
 	b < . 71:81(10) ack 1
-	b > . 1:1(0) ack 1 <TS,sack 71:81 11:21 31:41>
+	b > . 1:1(0) ack 1 <TS,sack 71:81 51:61 31:41>
 `,
 );
 
