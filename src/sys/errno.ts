@@ -10,12 +10,18 @@ export const EPERM = 1;
 export const ENOENT = 2;
 export const EIO = 5;
 export const ENXIO = 6;
+export const E2BIG = 7;
 export const EAGAIN = 11;
 export const EACCES = 13;
 export const EBUSY = 16;
+export const EEXIST = 17;
 export const ENODEV = 19;
 export const EINVAL = 22;
+export const ENOSYS = 38;
 export const EBADFD = 77;
+export const EOPNOTSUPP = 95;
+export const EADDRINUSE = 98;
+export const ENETDOWN = 100;
 export const ENOBUFS = 105;
 
 /** The name of an error number, e.g. "EBUSY"; "E77" for one without a name. */

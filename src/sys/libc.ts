@@ -28,6 +28,17 @@ export interface Libc {
 	readv(fd: number, iovecs: Memory, count: number): number;
 	writev(fd: number, iovecs: Memory, count: number): number;
 	socket(domain: number, type: number, protocol: number): number;
+	bind(fd: number, address: Memory, length: number): number;
+	/** sendto without an address: what remains is send(2). */
+	send(fd: number, memory: Memory | null, length: number, flags: number): number;
+	recv(fd: number, memory: Memory | null, length: number, flags: number): number;
+	setsockopt(fd: number, level: number, option: number, value: Memory, length: number): number;
+	/** `length` is a socklen_t of 4 bytes, in and out. */
+	getsockopt(fd: number, level: number, option: number, value: Memory, length: Memory): number;
+	/** The address, or -1. An address where to map is a BigInt. */
+	mmap(address: bigint, length: number, protection: number, flags: number, fd: number, offset: number): number;
+	/** A system call that the C library has no function for, of three arguments. */
+	syscall3(number: number, first: number, memory: Memory, third: number): number;
 	/** An ioctl whose argument is a struct. */
 	ioctl(fd: number, request: number, argument: Memory): number;
 	/** An ioctl whose argument is a number. */
@@ -95,6 +106,13 @@ function load(): Libc {
 		readv: library.func("readv", "int", ["int", "void *", "int"]),
 		writev: library.func("writev", "int", ["int", "void *", "int"]),
 		socket: library.func("socket", "int", ["int", "int", "int"]),
+		bind: library.func("bind", "int", ["int", "void *", "int"]),
+		send: library.func("send", "int", ["int", "void *", "ulong", "int"]),
+		recv: library.func("recv", "int", ["int", "void *", "ulong", "int"]),
+		setsockopt: library.func("setsockopt", "int", ["int", "int", "int", "void *", "int"]),
+		getsockopt: library.func("getsockopt", "int", ["int", "int", "int", "void *", "void *"]),
+		mmap: library.func("mmap", "int64_t", ["void *", "ulong", "int", "int", "int", "int64_t"]),
+		syscall3: library.func("syscall", "int", ["long", "int", "void *", "uint"]),
 		ioctl: library.func("ioctl", "int", ["int", "ulong", "void *"]),
 		ioctlValue: library.func("ioctl", "int", ["int", "ulong", "ulong"]),
 		strerror: library.func("strerror", "const char *", ["int"]),

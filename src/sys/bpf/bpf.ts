@@ -1,0 +1,179 @@
+/**
+ * bpf(2): maps, programs and links, by file descriptor.
+ *
+ * Hides the system call: its number on each architecture, union bpf_attr, the verifier's log. Everything made here lives as
+ * long as its descriptor: when the process ends, in whatever way, the kernel closes it, and an interface that a program was
+ * linked to is as it was before.
+ *
+ * Where the kernel refuses a program the log says which instruction and why; its end becomes part of the error.
+ */
+import { MillraceError } from "../../errors.ts";
+import { E2BIG, EACCES, EBUSY, EEXIST, EINVAL, ENOSYS, EOPNOTSUPP, EPERM, errnoName, systemError } from "../errno.ts";
+import { libc } from "../libc.ts";
+
+const MAP_CREATE = 0;
+const MAP_UPDATE_ELEM = 2;
+const PROG_LOAD = 5;
+const PROG_TEST_RUN = 10;
+const LINK_CREATE = 28;
+
+/** Kinds of maps. */
+export const MAP_HASH = 1;
+export const MAP_ARRAY = 2;
+export const MAP_XSK = 17;
+
+const PROGRAM_XDP = 6;
+const ATTACH_XDP = 37;
+
+/** How an XDP program runs: before the kernel makes a packet of its own of the frame, or after; 0: as the driver can. */
+export const XDP_GENERIC = 1 << 1;
+export const XDP_NATIVE = 1 << 2;
+
+/** What an XDP program answers. */
+export const XDP_ABORTED = 0;
+export const XDP_DROP = 1;
+export const XDP_PASS = 2;
+export const XDP_REDIRECT = 4;
+
+/** Functions of the kernel that a program may call. */
+export const MAP_LOOKUP = 1;
+export const REDIRECT_MAP = 51;
+
+/** Offsets in struct xdp_md, each a word: where the frame begins, where it ends, the interface's queue it came by. */
+export const XDP_DATA = 0;
+export const XDP_DATA_END = 4;
+export const XDP_QUEUE = 16;
+
+/** Numbers of the system call; the architectures not listed share one. */
+const SYSCALL: Partial<Record<NodeJS.Architecture, number>> = { x64: 321, ia32: 357, arm: 386, ppc64: 361, s390x: 351 };
+const SYSCALL_GENERIC = 280;
+
+/** Bytes of union bpf_attr that are given: zeros behind what a kernel knows are no offence. */
+const ATTRIBUTES = 128;
+const LOG = 64 * 1024;
+
+const PRIVILEGE = "Run as root, or give the process CAP_BPF and CAP_NET_ADMIN (before Linux 5.8: CAP_SYS_ADMIN)";
+
+/** The attributes of one call. Memory that they point to is kept alive with them. */
+class Attributes {
+	readonly bytes = new Uint8Array(ATTRIBUTES);
+	readonly #view = new DataView(this.bytes.buffer);
+	readonly #kept: Uint8Array[] = [];
+
+	word(at: number, value: number): this {
+		this.#view.setUint32(at, value >>> 0, true);
+		return this;
+	}
+
+	pointer(at: number, memory: Uint8Array): this {
+		this.#kept.push(memory);
+		this.#view.setBigUint64(at, libc().address(memory), true);
+		return this;
+	}
+
+	read(at: number): number {
+		return this.#view.getUint32(at, true);
+	}
+
+	/** A descriptor or 0, or -1. */
+	call(command: number): number {
+		return libc().syscall3(SYSCALL[process.arch] ?? SYSCALL_GENERIC, command, this.bytes, ATTRIBUTES);
+	}
+}
+
+/** Memory that stays where it is while the kernel looks at it; small arrays may lie on the JavaScript heap, and move. */
+function fixed(bytes: ArrayLike<number> | number): Uint8Array {
+	const length = typeof bytes === "number" ? bytes : bytes.length;
+	const memory = new Uint8Array(new ArrayBuffer(Math.max(length, 1)));
+	if (typeof bytes !== "number") memory.set(bytes);
+	return memory;
+}
+
+function remedy(errno: number): string {
+	if (errno === EPERM || errno === EACCES) return PRIVILEGE;
+	if (errno === ENOSYS) return "This kernel has no BPF";
+	return "This needs Linux 5.9 or later";
+}
+
+/** Makes a map of `entries` values; `key` and `value` are bytes. Returns its descriptor. */
+export function createMap(type: number, key: number, value: number, entries: number): number {
+	const fd = new Attributes().word(0, type).word(4, key).word(8, value).word(12, entries).call(MAP_CREATE);
+	if (fd < 0) {
+		const errno = libc().errno();
+		throw systemError("make a BPF map", errno, remedy(errno));
+	}
+	return fd;
+}
+
+/** Sets an entry of a map whose keys and values are words. */
+export function setWord(map: number, key: number, value: number): void {
+	const words = fixed(8);
+	const view = new DataView(words.buffer);
+	view.setUint32(0, key, true);
+	view.setUint32(4, value, true);
+	const done = new Attributes().word(0, map).pointer(8, words).pointer(16, words.subarray(4)).call(MAP_UPDATE_ELEM);
+	if (done < 0) {
+		const errno = libc().errno();
+		throw systemError(`set entry ${key} of a BPF map`, errno, remedy(errno));
+	}
+}
+
+/** Loads an XDP program. Returns its descriptor. */
+export function loadXdp(program: Uint8Array, name: string): number {
+	const load = (log: Uint8Array | null): number => {
+		const attributes = new Attributes()
+			.word(0, PROGRAM_XDP)
+			.word(4, program.length >> 3)
+			.pointer(8, fixed(program))
+			.pointer(16, fixed([...new TextEncoder().encode("Apache-2.0"), 0]));
+		for (let i = 0; i < Math.min(name.length, 15); i++) attributes.bytes[48 + i] = name.charCodeAt(i);
+		if (log !== null) attributes.word(24, 1).word(28, log.length).pointer(32, log);
+		return attributes.call(PROG_LOAD);
+	};
+	const fd = load(null);
+	if (fd >= 0) return fd;
+	const errno = libc().errno();
+	if (errno === EPERM) throw systemError("load an XDP program", errno, PRIVILEGE);
+	const log = fixed(LOG);
+	const again = load(log);
+	if (again >= 0) return again;
+	const text = new TextDecoder().decode(log.subarray(0, log.indexOf(0))).trim();
+	const end = text.split("\n").slice(-4).join(" | ");
+	throw new MillraceError(
+		errnoName(errno),
+		`cannot load an XDP program: ${libc().strerror(errno).toLowerCase()}${end === "" ? "" : ` (the verifier: ${end})`}. ${errno === E2BIG ? "It is too long for this kernel" : remedy(errno)}`,
+		{ errno },
+	);
+}
+
+/**
+ * Attaches an XDP program to an interface for as long as the returned descriptor is open.
+ *
+ * @param mode XDP_NATIVE, XDP_GENERIC, or 0 for what the driver can.
+ * @param name The interface's name, for the error.
+ */
+export function attachXdp(program: number, interfaceIndex: number, mode: number, name: string): number {
+	const fd = new Attributes().word(0, program).word(4, interfaceIndex).word(8, ATTACH_XDP).word(12, mode).call(LINK_CREATE);
+	if (fd >= 0) return fd;
+	const errno = libc().errno();
+	const what = `attach an XDP program to interface "${name}"${mode === XDP_NATIVE ? " in its driver" : ""}`;
+	if (errno === EBUSY || errno === EEXIST)
+		throw systemError(what, errno, `Another program (also another Millrace) has its XDP program there: see ip link show ${name}`);
+	if (mode === XDP_NATIVE && (errno === EOPNOTSUPP || errno === EINVAL))
+		throw systemError(what, errno, "Its driver has no XDP (as it is set up): use the generic mode");
+	throw systemError(what, errno, remedy(errno));
+}
+
+/** Runs a program on a frame in the kernel, without any interface: what it answers. For tests. */
+export function testRunXdp(program: number, frame: Uint8Array): number {
+	const out = fixed(frame.length + 512);
+	const attributes = new Attributes()
+		.word(0, program)
+		.word(8, frame.length)
+		.word(12, out.length)
+		.pointer(16, fixed(frame))
+		.pointer(24, out)
+		.word(32, 1);
+	if (attributes.call(PROG_TEST_RUN) < 0) throw systemError("run a BPF program", libc().errno(), PRIVILEGE);
+	return attributes.read(4);
+}
