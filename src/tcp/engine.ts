@@ -10,9 +10,10 @@
  * Invariants: a record is on the ready list at most once and on the output lists at most once (bits in `lists`); it is freed
  * only after E_CLOSED has been handed over or when nobody wants it (C_DETACHED), and then holds no page and no timer.
  */
+
+import type { IpPacket, Transport, Unreachable } from "../ip/transport.ts";
 import type { Arena } from "../memory/arena.ts";
 import { PAGE_SIZE, type PagePool } from "../memory/pages.ts";
-import type { IpPacket, Transport, Unreachable } from "../ip/transport.ts";
 import type { Runtime } from "../time/clock.ts";
 import { TimerWheel } from "../time/wheel.ts";
 import { TcpOptions as SegmentOptions, TIMESTAMPS_LENGTH } from "../wire/tcp.ts";
@@ -321,7 +322,8 @@ export class Tcp implements Transport {
 		for (let index = 0; index < this.table.touched; index++) {
 			const c = this.#c.at(index);
 			if (c.listener !== listener.id || c.state === CLOSED || (c.flags & C_PASSIVE) === 0) continue;
-			if (c.state === SYN_RECEIVED || (c.events & E_ACCEPT) !== 0) {
+			// A held one that the application was told of goes on, as those do that it was handed.
+			if ((c.events & E_ACCEPT) !== 0 || (c.state === SYN_RECEIVED && !listener.held)) {
 				sendReset(this, c);
 				c.flags |= C_DETACHED;
 				this.finished(c, ERR_NONE);
@@ -425,7 +427,13 @@ export class Tcp implements Transport {
 
 	#abort(c: Connection): void {
 		this.refreshTime();
-		if (c.state === SYN_RECEIVED || (c.state >= ESTABLISHED && c.state <= FIN_WAIT_2) || c.state === CLOSE_WAIT || c.state === LAST_ACK || c.state === CLOSING) {
+		if (
+			c.state === SYN_RECEIVED ||
+			(c.state >= ESTABLISHED && c.state <= FIN_WAIT_2) ||
+			c.state === CLOSE_WAIT ||
+			c.state === LAST_ACK ||
+			c.state === CLOSING
+		) {
 			sendReset(this, c);
 			this.onWork();
 		}
@@ -621,7 +629,14 @@ export class Tcp implements Transport {
 		if (c.rtxAt !== 0 && (kind === TIMER_REORDER || (kind === TIMER_RTO && fresh))) return;
 		const backoff = c.retries & 0xff;
 		const rto = backedOff(c, backoff, this.options);
-		if ((c.flags & C_SACK) !== 0 && (c.flags & (C_RECOVERY | C_LOSS)) === 0 && c.tlpEnd === 0 && c.sacked === 0 && backoff === 0 && c.sndWnd > 0) {
+		if (
+			(c.flags & C_SACK) !== 0 &&
+			(c.flags & (C_RECOVERY | C_LOSS)) === 0 &&
+			c.tlpEnd === 0 &&
+			c.sacked === 0 &&
+			backoff === 0 &&
+			c.sndWnd > 0
+		) {
 			let delay = c.srtt !== 0 ? Math.max(Math.ceil((2 * c.srtt) / 1000), MIN_PROBE_DELAY) : 1000;
 			if (inFlight(c) <= c.mss) delay += WORST_ACK_DELAY;
 			// RFC 8985 7.2: where the RTO would come first, the probe takes its place.
@@ -958,7 +973,8 @@ export class Tcp implements Transport {
 				else if ((c.events & E_ACCEPT) !== 0 && !listener.held) listener.pending--;
 			}
 			// Nobody was ever told of it: there is nobody to tell of its end.
-			if ((c.state === SYN_RECEIVED && listener?.held !== true) || ((c.events & E_ACCEPT) !== 0 && error !== ERR_NONE)) c.flags |= C_DETACHED;
+			if ((c.state === SYN_RECEIVED && listener?.held === false) || ((c.events & E_ACCEPT) !== 0 && error !== ERR_NONE))
+				c.flags |= C_DETACHED;
 		}
 		if (error === ERR_TIMEOUT) this.counters.timedOut++;
 		this.table.remove(c.index);

@@ -8,7 +8,21 @@
  * Read first: RFC 9293 3.10.7.1 to 3.10.7.4, RFC 5961 3 to 5, RFC 7323 4.3 and 5, RFC 6191.
  */
 import type { IpPacket, Unreachable } from "../ip/transport.ts";
-import { ACK, acknowledgment, destinationPort, FIN, flags as flagsOf, headerLength, parseTcpOptions, RST, SYN, sequence, sourcePort, TCP_HEADER, window as windowOf } from "../wire/tcp.ts";
+import {
+	ACK,
+	acknowledgment,
+	destinationPort,
+	FIN,
+	flags as flagsOf,
+	headerLength,
+	parseTcpOptions,
+	RST,
+	SYN,
+	sequence,
+	sourcePort,
+	TCP_HEADER,
+	window as windowOf,
+} from "../wire/tcp.ts";
 import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
 import { checksumRight, sendStrayReset, sendTimeWaitAck, timerKind } from "./output.ts";
@@ -226,7 +240,16 @@ function takeSyn(t: Tcp, c: Connection, packet: IpPacket, seq: number): void {
 }
 
 /** RFC 9293 3.10.7.3: SYN-SENT. */
-function synSentArrives(t: Tcp, c: Connection, packet: IpPacket, bits: number, seq: number, ack: number, data: number, length: number): boolean {
+function synSentArrives(
+	t: Tcp,
+	c: Connection,
+	packet: IpPacket,
+	bits: number,
+	seq: number,
+	ack: number,
+	data: number,
+	length: number,
+): boolean {
 	// First, the ACK bit.
 	if ((bits & ACK) !== 0 && (seqLeq(ack, c.iss) || seqGt(ack, c.sndNxt))) {
 		t.counters.badAck++;
@@ -326,7 +349,8 @@ function synchronizedArrives(
 	}
 
 	// RFC 7323 4.3: the timestamp to echo is that of the segment that covers the last ACK sent.
-	if ((c.flags & C_TS) !== 0 && options.timestamps && seqLeq(seq, c.lastAckSent) && seqGeq(options.tsVal, c.tsRecent)) c.tsRecent = options.tsVal;
+	if ((c.flags & C_TS) !== 0 && options.timestamps && seqLeq(seq, c.lastAckSent) && seqGeq(options.tsVal, c.tsRecent))
+		c.tsRecent = options.tsVal;
 
 	// Second, the RST bit.
 	if ((bits & RST) !== 0) {
@@ -421,16 +445,16 @@ function acknowledgeSyn(t: Tcp, c: Connection, packet: IpPacket, ack: number): b
 	c.sndUna = (c.iss + 1) | 0;
 	if (c.rcvAdv === c.rcvNxt) c.rcvAdv = (c.rcvNxt + Math.min(c.rcvBuf, 65535)) | 0;
 	t.established(c);
-	if ((c.flags & C_PASSIVE) !== 0) {
-		if (listener !== undefined) {
-			listener.halfOpen--;
-			if (listener.held) t.raise(c, E_CONNECTED);
-			else {
-				listener.pending++;
-				t.raise(c, E_ACCEPT);
-			}
-		} else t.raise(c, E_ACCEPT);
-	} else t.raise(c, E_CONNECTED);
+	if (listener !== undefined) {
+		listener.halfOpen--;
+		if (!listener.held) {
+			listener.pending++;
+			t.raise(c, E_ACCEPT);
+			return false;
+		}
+	}
+	// Somebody waits to hear: an active open, or a request that was accepted, whether its listener is still there or not.
+	t.raise(c, E_CONNECTED);
 	return false;
 }
 
@@ -477,7 +501,8 @@ function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: n
 	summary.echoed = options.timestamps && (c.flags & C_TS) !== 0;
 	summary.tsEcr = options.tsEcr;
 	// RFC 5681 2: a duplicate ACK. The answer to a probe of a shut window is none.
-	summary.duplicate = ack === c.sndUna && length === 0 && (bits & FIN) === 0 && c.sndWnd === oldWindow && c.sndWnd > 0 && c.sndUna !== c.sndNxt;
+	summary.duplicate =
+		ack === c.sndUna && length === 0 && (bits & FIN) === 0 && c.sndWnd === oldWindow && c.sndWnd > 0 && c.sndUna !== c.sndNxt;
 
 	const recovery = recoveryOf(c);
 	const finOut = (c.flags & C_FINISHED) !== 0 && c.sndNext === 0 && ack === c.sndEnd && ack === c.sndNxt;
@@ -575,6 +600,7 @@ function text(t: Tcp, c: Connection, packet: IpPacket, data: number, length: num
 	if (c.state !== ESTABLISHED && c.state !== FIN_WAIT_1 && c.state !== FIN_WAIT_2) {
 		// The peer's FIN has come already: what comes now is a repetition. Only TIME-WAIT cares (eighth).
 		if (c.state === TIME_WAIT && (bits & FIN) !== 0) t.setIdle(c, t.options.timeWait);
+		t.counters.duplicateSegments++;
 		c.flags |= C_ACK_NOW;
 		t.queueOutput(c, 1);
 		return false;
@@ -662,7 +688,10 @@ function timeWaitArrives(
 		return false;
 	}
 	if ((bits & (SYN | ACK)) === SYN) {
-		const newer = stamps && options.timestamps ? seqGt(options.tsVal, tw.tsRecent) || (options.tsVal === tw.tsRecent && seqGt(seq, tw.rcvNxt)) : seqGt(seq, tw.rcvNxt);
+		const newer =
+			stamps && options.timestamps
+				? seqGt(options.tsVal, tw.tsRecent) || (options.tsVal === tw.tsRecent && seqGt(seq, tw.rcvNxt))
+				: seqGt(seq, tw.rcvNxt);
 		if (newer && t.listeners.find(packet.dst0, packet.dst1, packet.dst2, packet.dst3, localPort) !== null) return true;
 	}
 	t.counters.duplicateSegments++;
@@ -672,7 +701,18 @@ function timeWaitArrives(
 	}
 	if (length === 0 && (bits & (FIN | SYN)) === 0 && !(seqLt(seq, tw.rcvNxt) || seqGt(ack, tw.sndNxt))) return false;
 	if (length === 0 && (bits & (FIN | SYN)) === 0 && !t.challengeAllowed()) return false;
-	sendTimeWaitAck(t, packet.dst3, localPort, packet.src3, remotePort, tw.sndNxt, tw.rcvNxt, (t.tick + tw.tsOffset) | 0, tw.tsRecent, stamps);
+	sendTimeWaitAck(
+		t,
+		packet.dst3,
+		localPort,
+		packet.src3,
+		remotePort,
+		tw.sndNxt,
+		tw.rcvNxt,
+		(t.tick + tw.tsOffset) | 0,
+		tw.tsRecent,
+		stamps,
+	);
 	return false;
 }
 
@@ -697,11 +737,12 @@ export function unreachableArrives(t: Tcp, error: Unreachable): void {
 		t.counters.unreachableIgnored++;
 		return;
 	}
-	if (error.reason === "too-big" && error.mtu >= 296 && c.state >= ESTABLISHED) {
+	if (error.reason === "too-big" && error.mtu >= 296 && error.mtu < t.lower.mtuTo(c.remote3) && c.state >= ESTABLISHED) {
 		// RFC 1191 6.4: smaller segments from now on; what is out and too large goes again, cut.
 		const before = c.mss;
 		t.updateMss(c, error.mtu - 40);
-		if (c.mss < before) {
+		if (c.mss > before) c.mss = before;
+		else if (c.mss < before) {
 			const pool = t.pool;
 			let big = false;
 			for (let page = c.sndHead; page !== 0 && page !== c.sndNext; page = pool.next(page)) if (pool.length(page) > c.mss) big = true;
