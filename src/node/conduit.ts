@@ -341,8 +341,11 @@ export class Conduit implements StackEvents {
 		while (this.#reading) {
 			const socket = this.#socket;
 			if (socket === null) return;
-			if (socket.available > 0) {
+			const before = socket.available;
+			if (before > 0) {
 				sink.deliver(socket);
+				// Nothing taken and nothing closed: never loop on it.
+				if (socket.available === before && this.#socket === socket) return;
 				continue;
 			}
 			if (this.#ended) {

@@ -267,12 +267,14 @@ class Probe implements StackSocket {
 		return this.incoming;
 	}
 	read(): Uint8Array | null {
-		const length = this.incoming;
-		this.incoming = 0;
-		return length === 0 ? null : new Uint8Array(length).fill(120);
+		const bytes = new Uint8Array(this.incoming);
+		return this.readInto(bytes, 0, bytes.length) === 0 ? null : bytes;
 	}
-	readInto(): number {
-		return 0;
+	readInto(target: Uint8Array, offset: number, length: number): number {
+		const taken = Math.min(length, this.incoming);
+		target.fill(120, offset, offset + taken);
+		this.incoming -= taken;
+		return taken;
 	}
 	write(bytes: Uint8Array, offset = 0): number {
 		const part = bytes.subarray(offset, offset + this.room);
