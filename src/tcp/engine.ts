@@ -413,7 +413,12 @@ export class Tcp implements Transport {
 			return;
 		}
 		this.#finish(c);
-		if (c.state === FIN_WAIT_2) this.setIdle(c, this.options.finWait2);
+		if (c.state === FIN_WAIT_2) {
+			this.refreshTime();
+			this.setIdle(c, this.options.finWait2);
+			// Nothing is sent: the turn is only for the alarm.
+			this.onWork();
+		}
 	}
 
 	/** ABORT: RST, and nothing is kept (RFC 9293 3.10.5). No event comes. */
@@ -463,10 +468,14 @@ export class Tcp implements Transport {
 			c.flags &= ~C_KEEPALIVE;
 			return;
 		}
+		this.refreshTime();
 		c.flags |= C_KEEPALIVE;
 		c.keepIdle = Math.max(1, idle);
 		c.lastHeard = this.tick;
-		if (c.state >= ESTABLISHED && c.state !== TIME_WAIT) this.setIdle(c, c.keepIdle);
+		if (c.state >= ESTABLISHED && c.state !== TIME_WAIT) {
+			this.setIdle(c, c.keepIdle);
+			this.onWork();
+		}
 	}
 
 	/** Bytes that `write` would take now. */
@@ -505,6 +514,7 @@ export class Tcp implements Transport {
 		if ((c.lists & L_STARVED) !== 0) return;
 		c.lists |= L_STARVED;
 		this.#starved.push(c.index);
+		this.onWork();
 	}
 
 	/** Lets starved connections go on, a few at a time: each takes pages as soon as it is told. */

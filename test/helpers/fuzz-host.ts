@@ -356,6 +356,7 @@ export class FuzzHost {
 	check(): void {
 		this.invariants.check(!this.tcp.busy);
 		const held = this.invariants.pages;
+		if (this.tcp.nextDeadline() < this.#time.next) assert.fail("a deadline, and no alarm that wakes the host for it");
 		const { inUse } = this.host.shard.pool;
 		// Pages that the slow link keeps are partly the connections' own.
 		if (inUse < held || inUse > held + this.link.kept.length) assert.fail(`${inUse} pages in use, ${held} of them with connections`);

@@ -227,7 +227,11 @@ for (const [kind, options] of hosts) {
 						throw error;
 					}
 				}),
-				{ numRuns: Math.ceil(runs / frames / hosts.length), ...(seed === undefined ? {} : { seed: Number(seed) }) },
+				{
+					includeErrorInReport: true,
+					numRuns: Math.ceil(runs / frames / hosts.length),
+					...(seed === undefined ? {} : { seed: Number(seed) }),
+				},
 			);
 			total += host.frames;
 		});
