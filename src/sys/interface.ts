@@ -26,6 +26,7 @@ const SIOCGIFTXQLEN = 0x8942;
 const SIOCSIFTXQLEN = 0x8943;
 
 const IFF_UP = 1;
+const ARPHRD_ETHER = 1;
 
 /** Where the union of struct ifreq begins, and where in it a sockaddr has its bytes. */
 const UNION = 16;
@@ -126,9 +127,23 @@ export class NetworkInterface {
 	}
 	set mac(bytes: Uint8Array) {
 		this.#begin();
-		this.#view.setUint16(UNION, 1, true); // ARPHRD_ETHER
+		this.#view.setUint16(UNION, ARPHRD_ETHER, true);
 		this.#request.set(bytes, SOCKADDR_DATA);
 		this.#do(SIOCSIFHWADDR, "set the hardware address");
+	}
+
+	/** Whether frames on it begin with an Ethernet header. */
+	get ethernet(): boolean {
+		this.#begin();
+		this.#do(SIOCGIFHWADDR, "read the hardware address");
+		return this.#view.getUint16(UNION, true) === ARPHRD_ETHER;
+	}
+
+	/** Makes a request whose argument is memory at `address`: -1 if it failed. */
+	query(request: number, address: bigint): number {
+		this.#begin();
+		this.#view.setBigUint64(UNION, address, true);
+		return this.#try(request);
 	}
 
 	/** Frames that the kernel queues towards the device. */

@@ -1,0 +1,93 @@
+/**
+ * What the kernel says of its interfaces, routes and ports, by files of /proc and /sys.
+ *
+ * Hides the formats of those files. Everything here is read once, when a link is set up; nothing is kept.
+ */
+import { readdirSync, readFileSync } from "node:fs";
+import { networkInterfaces } from "node:os";
+import { NetworkInterface } from "./interface.ts";
+import { libc } from "./libc.ts";
+
+/** A route of the kernel's main table; addresses as words, most significant byte first. */
+export interface KernelRoute {
+	readonly interface: string;
+	readonly network: number;
+	/** Bits of the prefix. */
+	readonly prefix: number;
+	/** 0: on the link. */
+	readonly gateway: number;
+	readonly metric: number;
+}
+
+const RTF_UP = 1;
+
+/** The kernel's IPv4 routes, the preferred ones first among those of one prefix. */
+export function kernelRoutes(): KernelRoute[] {
+	const routes: KernelRoute[] = [];
+	for (const line of readFileSync("/proc/net/route", "latin1").split("\n").slice(1)) {
+		const [name, network, gateway, flags, , , metric, mask] = line.split("\t").map((field) => field.trim());
+		if (name === undefined || mask === undefined || (Number.parseInt(flags!, 16) & RTF_UP) === 0) continue;
+		routes.push({
+			interface: name,
+			network: fromHex(network!),
+			prefix: Math.clz32(~fromHex(mask)),
+			gateway: fromHex(gateway!),
+			metric: Number(metric),
+		});
+	}
+	return routes.sort((a, b) => b.prefix - a.prefix || a.metric - b.metric);
+}
+
+/** An address as these files write it: the word in memory order. */
+function fromHex(text: string): number {
+	const word = Number.parseInt(text, 16);
+	return ((word & 0xff) << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24);
+}
+
+/** IPv4 addresses of an interface that is up, with prefix length: "10.0.0.1/24". */
+export function interfaceAddresses(name: string): string[] {
+	return (networkInterfaces()[name] ?? []).flatMap(({ family, cidr }) => (family === "IPv4" && cidr !== null ? [cidr] : []));
+}
+
+/** Numbers of the receive queues of an interface. */
+export function receiveQueues(name: string): number[] {
+	const queues = readdirSync(`/sys/class/net/${name}/queues`).flatMap((entry) => /^rx-(\d+)$/.exec(entry)?.[1] ?? []);
+	return queues.map(Number).sort((a, b) => a - b);
+}
+
+const SIOCETHTOOL = 0x8946;
+const ETHTOOL_GDRVINFO = 3;
+
+/** Name of an interface's driver, such as "veth"; "" if it does not say. */
+export function driverOf(name: string): string {
+	const device = new NetworkInterface(name);
+	try {
+		const info = new Uint8Array(new ArrayBuffer(196)); // struct ethtool_drvinfo
+		info[0] = ETHTOOL_GDRVINFO;
+		if (device.query(SIOCETHTOOL, libc().address(info)) < 0) return "";
+		return String.fromCharCode(...info.subarray(4, info.indexOf(0, 4)));
+	} finally {
+		device.close();
+	}
+}
+
+/** First and last of the ports that the kernel chooses from for connections of its own. */
+export function kernelPortRange(): [number, number] {
+	const [first = 32768, last = 60999] = readFileSync("/proc/sys/net/ipv4/ip_local_port_range", "latin1").trim().split(/\s+/).map(Number);
+	return [first, last];
+}
+
+/** Ports of the kernel's TCP that are in use, listening or connected, over IPv4 and IPv6. */
+export function kernelTcpPorts(): Set<number> {
+	const ports = new Set<number>();
+	for (const file of ["/proc/net/tcp", "/proc/net/tcp6"]) {
+		let text = "";
+		try {
+			text = readFileSync(file, "latin1");
+		} catch {
+			continue; // a kernel without IPv6
+		}
+		for (const match of text.matchAll(/^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) /gm)) ports.add(Number.parseInt(match[1]!, 16));
+	}
+	return ports;
+}
