@@ -36,8 +36,7 @@ export function sendRoom(t: Tcp, c: Connection): number {
 export function enqueue(t: Tcp, c: Connection, bytes: Uint8Array, offset: number, length: number): number {
 	const pool = t.pool;
 	let left = Math.min(length, sendRoom(t, c));
-	// The last pages of the pool are kept for what comes in and for control segments: without them nothing would ever be freed.
-	if (left <= 0 || pool.free < t.reservedPages) return 0;
+	if (left <= 0) return 0;
 	const most = Math.min(c.mss, PAGE_SIZE - HEADROOM);
 	let from = offset;
 	while (left > 0) {
@@ -47,7 +46,8 @@ export function enqueue(t: Tcp, c: Connection, bytes: Uint8Array, offset: number
 			room = Math.min(most - pool.length(page), pool.address(page) + PAGE_SIZE - pool.start(page) - pool.length(page));
 		}
 		if (room <= 0) {
-			page = pool.alloc();
+			// The last pages of the pool are kept for what comes in and for control segments: without them nothing would ever be freed.
+			page = pool.free > t.reservedPages ? pool.alloc() : 0;
 			if (page === 0) {
 				t.counters.noPage++;
 				break;

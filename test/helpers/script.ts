@@ -19,7 +19,7 @@
  *   icmp port|host|net  the last segment sent was unreachable
  *   incarnation N     what comes now on these ports is another connection; the peer's ISN is N beyond what the last one reached
  *
- * Sequence numbers are relative: both sides begin at 0, the first byte is 1. The peer's true ISN is just before the wrap. Timestamps
+ * Sequence numbers are relative: both sides begin at 0, the first byte is 1. The true ISNs are just before 2^32 or 2^31. Timestamps
  * are relative to the stack's first TSval, in milliseconds; after `established(TS)` they are added and expected by themselves
  * where no options are written. Bytes follow a pattern that is checked on both sides of the stack.
  *
@@ -65,6 +65,7 @@ class Player {
 	readonly #flows = new Map<string, Flow>();
 	readonly #accepted: TcpSocket[] = [];
 	readonly #start: number;
+	readonly #isn: number;
 	#listener: TcpListener | undefined;
 	/** Time of the line before, microseconds. */
 	#now: number;
@@ -74,7 +75,10 @@ class Player {
 	constructor(name: string, options: ScriptOptions) {
 		this.#options = options;
 		this.link = new ScriptLink(options.mtu ?? 1500);
-		this.runtime = this.time.runtime(new SeededRandom(1).fork(name));
+		const random = new SeededRandom(1).fork(name);
+		// Sequence numbers wrap at 2^32, and their signs at 2^31: both within the first bytes.
+		this.#isn = random.chance(0.5) ? 0xfffffffc : 0x7ffffffc;
+		this.runtime = this.time.runtime(random.fork("host"));
 		this.host = createHost({
 			memory: 4 << 20,
 			...options.host,
@@ -83,6 +87,7 @@ class Player {
 			addresses: ["10.0.0.1/24"],
 			runtime: this.runtime,
 		});
+		this.host.shard.tcp.secrets.initialSequence = () => (this.#isn - 3 + Math.floor((this.time.now() - this.#start) / 4)) | 0;
 		this.#start = this.#now = this.time.now();
 	}
 
@@ -189,7 +194,7 @@ class Player {
 	#flow(name: string): Flow {
 		let flow = this.#flows.get(name);
 		if (flow === undefined) {
-			flow = new Flow(name, 40000 + name.charCodeAt(0), this.#options.isn ?? 0xfffffe00);
+			flow = new Flow(name, 40000 + name.charCodeAt(0), this.#options.isn ?? this.#isn);
 			this.#flows.set(name, flow);
 		}
 		return flow;
