@@ -194,10 +194,13 @@ export class PlainHandle implements Sink {
 	// --- for the conduit
 
 	deliver(socket: StackSocket): void {
-		const bytes = socket.read(READ_SIZE);
-		if (bytes === null) return;
-		this.bytesRead += bytes.length;
-		state[base!.kReadBytesOrError] = bytes.length;
+		const length = Math.min(socket.available, READ_SIZE);
+		// An ArrayBuffer of its own, as the kernel's sockets give: programs rely on `chunk.buffer`. Not zeroed, since all of it is written.
+		const bytes = Buffer.allocUnsafeSlow(length);
+		const taken = socket.readInto(bytes, 0, length);
+		if (taken === 0) return;
+		this.bytesRead += taken;
+		state[base!.kReadBytesOrError] = taken;
 		state[base!.kArrayBufferOffset] = bytes.byteOffset;
 		this.onread!(bytes.buffer);
 	}

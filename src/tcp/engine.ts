@@ -559,10 +559,18 @@ export class Tcp implements Transport {
 				this.upper.accept(listener, index);
 				if (c.at(index).generation !== generation || (c.flags & C_DETACHED) !== 0) continue;
 			}
-			if (events !== 0) this.upper.events(index, events);
-			if ((events & E_CLOSED) !== 0) {
-				c.at(index);
-				if (c.generation !== generation) continue;
+			if ((events & E_CLOSED) !== 0) this.#deliverLast(index, events, generation);
+			else if (events !== 0) this.upper.events(index, events);
+		}
+	}
+
+	/** Hands over the end of a connection; the record goes, even if the application throws. */
+	#deliverLast(index: number, events: number, generation: number): void {
+		try {
+			this.upper.events(index, events);
+		} finally {
+			const c = this.#c.at(index);
+			if (c.generation === generation) {
 				c.flags |= C_DETACHED;
 				if (c.state === CLOSED) this.#free(c);
 				else if (c.state === TIME_WAIT) this.#toTimeWait(c);
@@ -996,8 +1004,8 @@ export class Tcp implements Transport {
 		c.paceAt = 0;
 		c.state = CLOSED;
 		c.error = error;
-		if (error !== ERR_NONE) dropReceived(this, c);
-		else dropEarly(this, c);
+		// What came before a reset can still be read, until the application has been told.
+		dropEarly(this, c);
 		if ((c.flags & C_DETACHED) !== 0) {
 			this.#free(c);
 			return;
