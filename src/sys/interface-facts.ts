@@ -1,9 +1,10 @@
 /**
- * What the kernel says of its interfaces, routes and ports, by files of /proc and /sys.
+ * What the kernel says of its interfaces, routes and ports, by files of /proc and by
+ * asking drivers.
  *
- * Hides the formats of those files. Everything here is read once, when a link is set up; nothing is kept.
+ * Hides the formats of those files and requests. Everything here is read once, when a link is set up; nothing is kept.
  */
-import { readdirSync, readFileSync } from "node:fs";
+import { readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
 import { NetworkInterface } from "./interface.ts";
 import { libc } from "./libc.ts";
@@ -49,26 +50,39 @@ export function interfaceAddresses(name: string): string[] {
 	return (networkInterfaces()[name] ?? []).flatMap(({ family, cidr }) => (family === "IPv4" && cidr !== null ? [cidr] : []));
 }
 
-/** Numbers of the receive queues of an interface. */
-export function receiveQueues(name: string): number[] {
-	const queues = readdirSync(`/sys/class/net/${name}/queues`).flatMap((entry) => /^rx-(\d+)$/.exec(entry)?.[1] ?? []);
-	return queues.map(Number).sort((a, b) => a - b);
+/** The interface of this machine that has an IPv4 address, or null. */
+export function interfaceWith(address: string): string | null {
+	const found = Object.entries(networkInterfaces()).find(([, entries]) => entries?.some((entry) => entry.address === address));
+	return found?.[0] ?? null;
 }
 
 const SIOCETHTOOL = 0x8946;
-const ETHTOOL_GDRVINFO = 3;
+const ETHTOOL_GDRVINFO = 0x03;
+const ETHTOOL_GCHANNELS = 0x3c;
 
-/** Name of an interface's driver, such as "veth"; "" if it does not say. */
-export function driverOf(name: string): string {
+/** Asks a driver; the answer lies in `argument`, whose first word is the question. False if it does not answer. */
+function askDriver(name: string, argument: Uint8Array): boolean {
 	const device = new NetworkInterface(name);
 	try {
-		const info = new Uint8Array(new ArrayBuffer(196)); // struct ethtool_drvinfo
-		info[0] = ETHTOOL_GDRVINFO;
-		if (device.query(SIOCETHTOOL, libc().address(info)) < 0) return "";
-		return String.fromCharCode(...info.subarray(4, info.indexOf(0, 4)));
+		return device.query(SIOCETHTOOL, libc().address(argument)) >= 0;
 	} finally {
 		device.close();
 	}
+}
+
+/** How many receive queues an interface has; 1 if its driver knows nothing of queues. (Not read from /sys: that may be another namespace's.) */
+export function receiveQueues(name: string): number {
+	const channels = new Uint32Array(new ArrayBuffer(128)); // struct ethtool_channels
+	channels[0] = ETHTOOL_GCHANNELS;
+	// Queues for receiving alone, and those for both.
+	return askDriver(name, new Uint8Array(channels.buffer)) ? Math.max(1, channels[5]! + channels[8]!) : 1;
+}
+
+/** Name of an interface's driver, such as "veth"; "" if it does not say. */
+export function driverOf(name: string): string {
+	const info = new Uint8Array(new ArrayBuffer(196)); // struct ethtool_drvinfo
+	info[0] = ETHTOOL_GDRVINFO;
+	return askDriver(name, info) ? String.fromCharCode(...info.subarray(4, info.indexOf(0, 4))) : "";
 }
 
 /** First and last of the ports that the kernel chooses from for connections of its own. */

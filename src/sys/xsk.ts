@@ -43,6 +43,18 @@ const OPTIONS_ZEROCOPY = 1;
 
 const MSG_DONTWAIT = 0x40;
 
+/**
+ * When a socket is closed, or its process killed, the kernel gives its queue up a little later, in a thread of its own: a program that is
+ * started again at once must wait for that. How long to wait, and between tries, in ms.
+ */
+const BUSY_MAX = 500;
+const BUSY_STEP = 5;
+
+/** Waits without the event loop: only while a link is being opened. */
+function pause(milliseconds: number): void {
+	Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, milliseconds);
+}
+
 /** Bytes that the kernel leaves free in front of a frame, besides the head room that is asked for. */
 export const XDP_HEADROOM = 256;
 
@@ -238,9 +250,9 @@ export class Xsk {
 		}
 	}
 
-	/** Makes the kernel send what is in the transmit ring; returns its error number, 0 if all is well. */
-	kickTransmit(): number {
-		return libc().send(this.fd, null, 0, MSG_DONTWAIT) < 0 ? libc().errno() : 0;
+	/** Makes the kernel send what is in the transmit ring; how far it came is seen there. */
+	kickTransmit(): void {
+		libc().send(this.fd, null, 0, MSG_DONTWAIT);
 	}
 
 	/** Makes the kernel look for places in the fill ring. */
@@ -304,7 +316,10 @@ export class Xsk {
 		view.setUint32(4, interfaceIndex, true);
 		view.setUint32(8, queue, true);
 		view.setUint32(12, shared ? umem.fd : 0, true);
-		if (libc().bind(this.fd, bytes, bytes.length) < 0) throw this.#error("bind");
+		for (let waited = 0; libc().bind(this.fd, bytes, bytes.length) < 0; waited += BUSY_STEP) {
+			if (libc().errno() !== EBUSY || waited >= BUSY_MAX) throw this.#error("bind");
+			pause(BUSY_STEP);
+		}
 	}
 
 	#error(what: string): Error {

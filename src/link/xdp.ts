@@ -1,0 +1,518 @@
+/**
+ * Link to a network interface of this machine, past its kernel: AF_XDP.
+ *
+ * Hides how frames of an interface are divided between kernel and stack, and how they get here without a system call each: an XDP
+ * program (xdp-program.ts) on the interface, one AF_XDP socket for each of its receive queues (xdp-queue.ts), whose memory is the
+ * stack's own pages. Two ways to divide:
+ *
+ * - **Own address** (`addresses`): the stack is a station of its own beside the kernel, with IPv4 addresses that the kernel does
+ *   not have. It uses the interface's hardware address unless it is given one. It speaks ARP for its addresses itself.
+ * - **Ports** (`ports`): the stack takes those TCP ports of the machine's own addresses, and a range that the kernel does not use
+ *   for connections that it opens. All else stays with the kernel, which goes on answering ARP and ping. `hostOptions` has the
+ *   machine's addresses and routes for `createHost`.
+ *
+ * The program is linked to the interface by a descriptor: when the process ends, however it ends, the kernel has everything back at
+ * once. The ports are held by bound kernel sockets meanwhile, so that no other program can have them by mistake, and a port that a
+ * program has is refused.
+ *
+ * Neighbors with `ports`: ARP is the kernel's there, and a frame cannot go both ways. The stack asks for itself (in the machine's
+ * name) when it needs a neighbor; the answer goes to the kernel, and a packet socket gives us a copy of it. Nothing else of ARP
+ * reaches the stack, so nobody is answered twice.
+ *
+ * What it cannot do: the kernel of this machine and the stack do not see each other on the same interface, for nothing that leaves
+ * by it comes back. A program on this machine that connects to a taken port is refused by the kernel.
+ *
+ * Waiting and arrival times are as in tap.ts, except that looking for frames costs no system call and so is not saved.
+ */
+import { MillraceError } from "../errors.ts";
+import type { Batch } from "../memory/batch.ts";
+import { PAGE_SIZE, type PagePool } from "../memory/pages.ts";
+import { attachXdp, createMap, loadXdp, MAP_ARRAY, MAP_XSK, setWord, XDP_GENERIC, XDP_NATIVE, XDP_PASS } from "../sys/bpf/bpf.ts";
+import { NetworkInterface } from "../sys/interface.ts";
+import {
+	driverOf,
+	interfaceAddresses,
+	interfaceWith,
+	type KernelRoute,
+	kernelPortRange,
+	kernelRoutes,
+	kernelTcpPorts,
+	receiveQueues,
+} from "../sys/interface-facts.ts";
+import { libc } from "../sys/libc.ts";
+import { bindPacketSocket, listenToMac, openPacketSocket } from "../sys/packet-socket.ts";
+import { Poll } from "../sys/poll.ts";
+import { holdPort } from "../sys/ports.ts";
+import { XDP_HEADROOM, Xsk } from "../sys/xsk.ts";
+import type { Alarm } from "../time/clock.ts";
+import { formatIpv4, mask4, parseCidr, parseMac } from "../wire/address.ts";
+import { frameLimit } from "./frames.ts";
+import type { Link, LinkContext, LinkOffload } from "./link.ts";
+import { ADDRESSES_MAX, PORT_WORDS, xdpProgram } from "./xdp-program.ts";
+import { DRAINED, STARVED, XdpCounters, XdpQueue } from "./xdp-queue.ts";
+
+/** How long to wait before trying again when no page was free or the device took no frame, in microseconds. */
+const RETRY = 1000;
+/** Head room that puts the IP header behind 14 bytes of Ethernet on a word boundary. */
+const HEADROOM = 2;
+/** Largest IP packet of which the whole frame, with a VLAN tag, fits a page behind the head room. */
+const MTU_MAX = PAGE_SIZE - XDP_HEADROOM - HEADROOM - 18;
+/** Ports above those that Linux chooses from for connections of its own. */
+const OUTGOING: readonly [number, number] = [61000, 65535];
+const ETHERTYPE_ARP = 0x0806;
+const ARP_OPERATION = 20;
+const ARP_REPLY = 2;
+/** Drivers of devices that give frames of this machine's kernels without their checksums. */
+const VIRTUAL = new Set(["veth", "virtio_net", "tun", "bridge", "macvlan"]);
+/** Frames may then come marked; none are completed by the link on their way out. */
+const MARKED: LinkOffload = { checksum: false, segmentation: 0 };
+
+export interface XdpOptions {
+	/** Name of the interface, such as "eth0". It must be up. */
+	interface: string;
+	/** Own address: IPv4 addresses with prefix length that the kernel does not have, such as ["192.168.1.50/24"]. */
+	addresses?: readonly string[];
+	/** Own address: hardware address of the stack's own. Default: the interface's, which every network lets through. */
+	mac?: string | Uint8Array;
+	/** Ports: TCP ports of the machine's addresses that the stack takes. May be empty: then it only opens connections. */
+	ports?: readonly number[];
+	/** Ports: first and last port of connections that the stack opens. Default 61000 to 65535, which Linux leaves alone. */
+	outgoingPorts?: readonly [number, number];
+	/** Receive queues of the interface whose frames the stack takes. Default all. Frames on the others go to the kernel. */
+	queues?: readonly number[];
+	/** Where the XDP program runs: in the driver ("native"), in the kernel behind it ("generic", slower, works with every driver). Default "auto": native if the driver can. */
+	mode?: "auto" | "native" | "generic";
+	/** Whether the driver moves frames straight from and to the pages. Default "auto": if it can. */
+	zeroCopy?: "auto" | "always" | "never";
+	/** Frames of each ring, a power of two from 64 to 32768. Default 2048. */
+	ringSize?: number;
+}
+
+/** What `createHost` is to be told to fit the link. */
+export interface XdpHostOptions {
+	readonly addresses: readonly string[];
+	readonly routes: readonly { readonly to: string; readonly via?: string }[];
+	readonly tcp: { readonly firstPort?: number; readonly lastPort?: number };
+}
+
+export class XdpLink implements Link {
+	readonly name: string;
+	readonly medium = "ethernet";
+	readonly mtu: number;
+	readonly mac: Uint8Array;
+	/** Addresses, routes and ports that go with the link. */
+	readonly hostOptions: XdpHostOptions;
+	readonly #options: Readonly<XdpOptions>;
+	readonly #interface: string;
+	/** The stack's hardware address is not the interface's. */
+	readonly #ownMac: boolean;
+	readonly #ports: readonly number[] | null;
+	readonly #outgoing: readonly [number, number];
+	readonly #partial: boolean;
+	readonly #counters = new XdpCounters();
+	/** Descriptors to be closed: program, link, maps, ports. */
+	readonly #descriptors: number[] = [];
+	#queues: XdpQueue[] = [];
+	#polls: Poll[] = [];
+	#arp = -1;
+	#arpReadable = false;
+	readonly #arpFrame = new Uint8Array(new ArrayBuffer(128));
+	/** The queue to look at first. */
+	#next = 0;
+	#context: LinkContext | null = null;
+	#retry: Alarm | null = null;
+	#native = false;
+	#noticed = 0;
+	#noticedValid = false;
+	#failed = false;
+
+	constructor(options: XdpOptions) {
+		const { interface: name, addresses, ports, mac, ringSize = 2048, outgoingPorts = OUTGOING } = options;
+		this.#options = options;
+		this.#interface = name;
+		this.name = `xdp:${name}`;
+		if ((addresses === undefined) === (ports === undefined))
+			throw bad("an XDP link needs either addresses (of its own) or ports (of the machine's addresses)");
+		if (!(ringSize >= 64 && ringSize <= 32768 && (ringSize & (ringSize - 1)) === 0))
+			throw bad(`bad ringSize: ${ringSize}. Give a power of two from 64 to 32768`);
+		for (const port of [...(ports ?? []), ...outgoingPorts]) {
+			if (!Number.isInteger(port) || port < 1 || port > 65535) throw bad(`bad port: ${port}. Give whole numbers from 1 to 65535`);
+		}
+		this.#ports = ports ?? null;
+		this.#outgoing = outgoingPorts;
+
+		const device = new NetworkInterface(name);
+		try {
+			if (device.index === 0) throw new MillraceError("ENODEV", `there is no interface "${name}". See ip link for those there are`);
+			if (!device.ethernet) throw new MillraceError("MILLRACE_OPTION", `interface "${name}" is no Ethernet. Use another, or --link tap`);
+			const own = device.mac;
+			this.mac = mac === undefined ? own : typeof mac === "string" ? parseMac(mac) : mac.slice();
+			if (this.mac.length !== 6 || (this.mac[0]! & 1) !== 0)
+				throw bad("bad mac: give six bytes of a single station, such as 02:00:00:00:00:01");
+			this.#ownMac = !own.every((byte, i) => byte === this.mac[i]);
+			if (this.#ownMac && ports !== undefined) throw bad("mac does not go with ports: the machine has the interface's hardware address");
+			this.mtu = Math.min(device.mtu, MTU_MAX);
+		} finally {
+			device.close();
+		}
+		this.#partial = VIRTUAL.has(driverOf(name));
+		this.hostOptions = addresses !== undefined ? ownAddresses(name, addresses) : machineAddresses(name, outgoingPorts);
+		if (this.hostOptions.addresses.length > ADDRESSES_MAX)
+			throw bad(`${this.hostOptions.addresses.length} addresses are more than an XDP link takes: ${ADDRESSES_MAX}`);
+	}
+
+	get offload(): LinkOffload | undefined {
+		return this.#partial && this.#queues.length > 0 && this.#context?.plain !== true ? MARKED : undefined;
+	}
+
+	/** How frames cross, for people: "native, zero-copy". Valid once the link is open. */
+	get how(): string {
+		const copy = this.#queues.every(({ socket }) => socket.zeroCopy) ? "zero-copy" : "copy mode";
+		const queues = this.#queues.length === 1 ? "1 queue" : `${this.#queues.length} queues`;
+		return `${this.#native ? "native" : "generic"} XDP, ${copy}, ${queues}`;
+	}
+
+	/** Divides the interface's frames. Throws MillraceError: EPERM, ENODEV, ENETDOWN, EBUSY, EADDRINUSE, MILLRACE_KOFFI, MILLRACE_PLATFORM. */
+	open(context: LinkContext): void {
+		if (this.#context !== null)
+			throw new MillraceError("MILLRACE_LINK", `link ${this.name} was opened before; make a new one for each host`);
+		this.#context = context;
+		try {
+			this.#open(context);
+		} catch (error) {
+			this.close();
+			throw error;
+		}
+	}
+
+	receive(batch: Batch): number {
+		const queues = this.#queues;
+		const count = queues.length;
+		if (count === 0) return 0;
+		const time = this.#noticedValid ? this.#noticed : this.#context!.runtime.clock.now() | 0;
+		this.#noticedValid = false;
+		let frames = this.#arpReadable ? this.#receiveArp(batch, time) : 0;
+		const first = this.#next;
+		for (let i = 0; i < count; i++) {
+			const at = first + i < count ? first + i : first + i - count;
+			const queue = queues[at]!;
+			frames += queue.receive(batch, time);
+			queue.reap();
+			if (queue.state === STARVED) this.#starve();
+			// The one that had to leave some is first the next time.
+			if (queue.state !== DRAINED) this.#next = at;
+		}
+		return frames;
+	}
+
+	transmit(batch: Batch): number {
+		const queue = this.#queues[0];
+		if (queue === undefined || batch.count === 0) return 0;
+		this.#noticedValid = false;
+		const taken = queue.transmit(batch);
+		if (batch.count === 0) return taken;
+		// The ring is full: let the kernel take some, and try the rest once.
+		if (!queue.kick()) this.#retrySoon();
+		return taken + queue.transmit(batch);
+	}
+
+	flush(): void {
+		if (this.#queues.length > 0 && !this.#queues[0]!.kick()) this.#retrySoon();
+	}
+
+	ref(): void {
+		this.#polls[0]?.ref();
+	}
+
+	unref(): void {
+		this.#polls[0]?.unref();
+	}
+
+	close(): void {
+		for (const poll of this.#polls.splice(0)) poll.close();
+		this.#retry?.clear();
+		this.#retry = null;
+		// First the program, so that no frame is redirected to nobody; then sockets that share another's memory before that.
+		for (const fd of this.#descriptors.splice(0).reverse()) libc().close(fd);
+		for (const queue of this.#queues.splice(0).reverse()) queue.close();
+		if (this.#arp >= 0) libc().close(this.#arp);
+		this.#arp = -1;
+	}
+
+	counters(): Readonly<Record<string, number>> {
+		let rxDropped = 0;
+		let rxRingFull = 0;
+		let rxFillEmpty = 0;
+		for (const { socket } of this.#queues) {
+			const { dropped, receiveRingFull, fillRingEmpty } = socket.statistics();
+			rxDropped += dropped;
+			rxRingFull += receiveRingFull;
+			rxFillEmpty += fillRingEmpty;
+		}
+		return { ...this.#counters, rxDropped, rxRingFull, rxFillEmpty };
+	}
+
+	#open({ pool, runtime, plain }: LinkContext): void {
+		const { mode = "auto", zeroCopy = "auto", ringSize = 2048 } = this.#options;
+		const name = this.#interface;
+		const device = new NetworkInterface(name);
+		const index = device.index;
+		const up = index !== 0 && device.up;
+		device.close();
+		if (index === 0) throw new MillraceError("ENODEV", `there is no interface "${name}". See ip link for those there are`);
+		if (!up) throw new MillraceError("ENETDOWN", `interface "${name}" is down. Bring it up: ip link set ${name} up`);
+		const all = receiveQueues(name);
+		const queues = this.#options.queues ?? Array.from({ length: all }, (_, i) => i);
+		for (const queue of queues) {
+			if (!(queue >= 0 && queue < all)) throw bad(`interface "${name}" has no receive queue ${queue}. It has 0 to ${all - 1}`);
+		}
+
+		const ports = this.#ports === null ? undefined : this.#takePorts(this.#ports);
+		if (this.#ownMac || ports !== undefined) {
+			this.#arp = openPacketSocket();
+			if (this.#ownMac) listenToMac(this.#arp, index, this.mac);
+			else bindPacketSocket(this.#arp, index, ETHERTYPE_ARP);
+		}
+
+		const sockets = this.#keep(createMap(MAP_XSK, 4, 4, all));
+		const program = this.#keep(
+			loadXdp(
+				xdpProgram({
+					sockets,
+					addresses: this.hostOptions.addresses.map((text) => parseCidr(text).words[3]!),
+					mac: this.#ownMac ? this.mac : undefined,
+					ports,
+				}),
+				"millrace",
+			),
+		);
+		this.#attach(program, index, mode);
+		for (const queue of queues) {
+			const socket = new Xsk({
+				interfaceIndex: index,
+				interfaceName: name,
+				queue,
+				zeroCopy: this.#native ? zeroCopy : "never",
+				ringSize,
+				umem: this.#queues[0]?.socket ?? umemOf(pool),
+			});
+			this.#queues.push(
+				new XdpQueue({
+					socket,
+					pool,
+					counters: this.#counters,
+					lend: Math.min(ringSize, Math.max(8, Math.floor((pool.capacity >> 3) / queues.length))),
+					limit: frameLimit(this),
+					partial: !this.#partial ? "none" : plain === true ? "complete" : "mark",
+				}),
+			);
+		}
+		this.#retry = runtime.alarm(() => this.#again());
+		this.#polls = this.#queues.map(
+			({ socket }) =>
+				new Poll(
+					socket.fd,
+					() => this.#notice(),
+					() => this.#fail(),
+				),
+		);
+		if (ports !== undefined) {
+			this.#polls.push(
+				new Poll(
+					this.#arp,
+					() => {
+						this.#arpReadable = true;
+						this.#notice();
+					},
+					() => {},
+				),
+			);
+		}
+		// From here on frames come.
+		for (const [i, { socket }] of this.#queues.entries()) setWord(sockets, queues[i]!, socket.fd);
+	}
+
+	#attach(program: number, index: number, mode: "auto" | "native" | "generic"): void {
+		if (mode !== "generic") {
+			try {
+				this.#keep(attachXdp(program, index, XDP_NATIVE, this.#interface));
+				this.#native = true;
+				return;
+			} catch (error) {
+				if (mode === "native" || TAKEN.has((error as MillraceError).code)) throw error;
+			}
+		}
+		this.#keep(attachXdp(program, index, XDP_GENERIC, this.#interface));
+	}
+
+	/** Takes the ports from the kernel; what the program needs to know of them. */
+	#takePorts(ports: readonly number[]): { map: number; first: number; last: number } {
+		const [first, last] = this.#outgoing;
+		if (first <= last) refuseSharedRange(first, last);
+		const bits = new Int32Array(PORT_WORDS);
+		for (const port of new Set(ports)) {
+			this.#keep(holdPort(port));
+			bits[port >> 5]! |= 1 << (port & 31);
+		}
+		const map = this.#keep(createMap(MAP_ARRAY, 4, 4, PORT_WORDS));
+		for (let i = 0; i < PORT_WORDS; i++) if (bits[i] !== 0) setWord(map, i, bits[i]!);
+		return { map, first, last };
+	}
+
+	#keep(fd: number): number {
+		this.#descriptors.push(fd);
+		return fd;
+	}
+
+	/** Answers to ARP, for the machine and so for the stack. */
+	#receiveArp(batch: Batch, time: number): number {
+		const frame = this.#arpFrame;
+		let frames = 0;
+		while (batch.count < batch.capacity) {
+			const length = libc().read(this.#arp, frame, frame.length);
+			if (length < 0) {
+				this.#arpReadable = false;
+				break;
+			}
+			if (length < ARP_OPERATION + 2 || frame[ARP_OPERATION + 1] !== ARP_REPLY) continue;
+			if (!batch.add(frame.subarray(0, length), time)) break;
+			this.#counters.rxFrames++;
+			this.#counters.rxBytes += length;
+			frames++;
+		}
+		return frames;
+	}
+
+	#notice(): void {
+		if (!this.#noticedValid) {
+			this.#noticed = this.#context!.runtime.clock.now() | 0;
+			this.#noticedValid = true;
+		}
+		this.#context!.wake();
+	}
+
+	/** Frames wait, so the handles would call back in every turn for nothing. */
+	#starve(): void {
+		for (const poll of this.#polls) poll.pause();
+		this.#retrySoon();
+	}
+
+	#retrySoon(): void {
+		const { clock } = this.#context!.runtime;
+		this.#retry?.set(clock.now() + RETRY);
+	}
+
+	#again(): void {
+		for (const poll of this.#polls) poll.resume();
+		this.flush();
+		this.#context!.wake();
+	}
+
+	#fail(): void {
+		if (this.#failed) return;
+		this.#failed = true;
+		const { runtime, failed } = this.#context!;
+		const error = new MillraceError("ENODEV", `interface "${this.#interface}" was removed. Restart, or open a new link`);
+		// Later: `failed` may well close the link, which is in the middle of something.
+		runtime.defer(() => {
+			if (this.#queues.length > 0) failed.call(this.#context, error);
+		});
+	}
+}
+
+/** A link to an interface of this machine, past its kernel. */
+export function xdpLink(options: XdpOptions): XdpLink {
+	return new XdpLink(options);
+}
+
+/** Whether AF_XDP can be used here, and if not, why, in a few words. Changes nothing on any interface. */
+export function xdpAvailable(): { ok: boolean; reason: string } {
+	const fds: number[] = [];
+	try {
+		const map = createMap(MAP_XSK, 4, 4, 1);
+		fds.push(map, loadXdp(xdpProgram({ sockets: map, addresses: [0], fallback: XDP_PASS }), "millrace"));
+		const socket = libc().socket(44, 3, 0); // AF_XDP, SOCK_RAW
+		if (socket < 0) return { ok: false, reason: `no AF_XDP sockets: ${libc().strerror(libc().errno()).toLowerCase()}` };
+		fds.push(socket);
+	} catch (error) {
+		return { ok: false, reason: (error as Error).message.replace(/^millrace: /, "").replace(/\. .*$/s, "") };
+	} finally {
+		for (const fd of fds) libc().close(fd);
+	}
+	return { ok: true, reason: "permitted" };
+}
+
+/** The interface's XDP program is another's, or none may be set: another mode will not help. */
+const TAKEN = new Set(["EBUSY", "EEXIST", "EPERM", "EACCES"]);
+
+function bad(message: string): MillraceError {
+	return new MillraceError("MILLRACE_OPTION", message);
+}
+
+/** All pages of the pool, and what lies before them: offsets are then those of the arena. */
+function umemOf(pool: PagePool) {
+	return { arena: pool.arena, length: pool.address(pool.capacity) + PAGE_SIZE, chunk: PAGE_SIZE, headroom: HEADROOM };
+}
+
+/** Addresses of the stack's own, which the kernel must not have; its default router serves us too if it is in our network. */
+function ownAddresses(name: string, addresses: readonly string[]): XdpHostOptions {
+	if (addresses.length === 0) throw bad("an XDP link needs an address of its own, such as 192.168.1.50/24, or ports");
+	const own = addresses.map((text) => {
+		const { version, words, prefix } = parseCidr(text);
+		if (version !== 4) throw bad(`bad address: "${text}". Give IPv4 addresses with their prefix length, such as 192.168.1.50/24`);
+		return { word: words[3]!, prefix };
+	});
+	for (const { word } of own) {
+		const holder = interfaceWith(formatIpv4(word));
+		if (holder !== null)
+			throw new MillraceError(
+				"EADDRINUSE",
+				`the kernel has ${formatIpv4(word)} on interface "${holder}". Choose an address that nobody has, or take ports of this one (--ports)`,
+			);
+	}
+	const near = (gateway: number): boolean => own.some(({ word, prefix }) => ((word ^ gateway) & mask4(prefix)) === 0);
+	const route = kernelRoutes().find(
+		(entry) => entry.interface === name && entry.prefix === 0 && entry.gateway !== 0 && near(entry.gateway),
+	);
+	return { addresses, routes: route === undefined ? [] : [{ to: "0.0.0.0/0", via: formatIpv4(route.gateway) }], tcp: {} };
+}
+
+/** The machine's addresses on the interface, and its routes by it. */
+function machineAddresses(name: string, [firstPort, lastPort]: readonly [number, number]): XdpHostOptions {
+	const addresses = interfaceAddresses(name);
+	if (addresses.length === 0)
+		throw new MillraceError(
+			"EADDRNOTAVAIL",
+			`interface "${name}" has no IPv4 address whose ports could be taken. Give the link addresses of its own`,
+		);
+	const networks = addresses.map((text) => parseCidr(text)).map(({ words, prefix }) => ({ word: words[3]!, mask: mask4(prefix) }));
+	const usable = ({ interface: via, network, prefix, gateway }: KernelRoute): boolean => {
+		if (via !== name) return false;
+		const connected = (address: number): boolean => networks.some(({ word, mask }) => ((word ^ address) & mask) === 0);
+		return gateway !== 0 ? connected(gateway) : prefix === 0 || !connected(network);
+	};
+	const routes = kernelRoutes()
+		.filter(usable)
+		.map(({ network, prefix, gateway }) => {
+			const to = `${formatIpv4(network)}/${prefix}`;
+			return gateway === 0 ? { to } : { to, via: formatIpv4(gateway) };
+		});
+	return { addresses, routes, tcp: firstPort <= lastPort ? { firstPort, lastPort } : {} };
+}
+
+/** Ports for connections of the stack's must not be ports of the kernel's. */
+function refuseSharedRange(first: number, last: number): void {
+	const [low, high] = kernelPortRange();
+	if (first <= high && last >= low)
+		throw new MillraceError(
+			"EADDRINUSE",
+			`ports ${first} to ${last} for outgoing connections overlap those of the kernel, ${low} to ${high} (net.ipv4.ip_local_port_range). Choose others (--outgoing-ports), or change the kernel's`,
+		);
+	for (const port of kernelTcpPorts()) {
+		if (port >= first && port <= last)
+			throw new MillraceError(
+				"EADDRINUSE",
+				`port ${port} of the kernel's is in use, within ${first} to ${last} for outgoing connections. Choose other ports (--outgoing-ports)`,
+			);
+	}
+}
