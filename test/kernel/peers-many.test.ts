@@ -71,7 +71,7 @@ describe(`${MANY} connections at a time`, { skip }, () => {
 			socket.write("echo\n");
 			if (sockets.push(socket) === MANY) complete();
 		});
-		server.listen({ port: 0, backlog: 4096 });
+		server.listen({ port: 0, backlog: 4096 }).unref();
 		await once(server, "listening");
 		const { port } = server.address() as AddressInfo;
 		await onTap([program("peer.mjs"), "dial", KERNEL, `${port}`, `${MANY}`], async (running) => {

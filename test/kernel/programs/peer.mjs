@@ -10,7 +10,7 @@
  * last      says "last words", ends, and prints how much came after that
  * flood     writes until something stops it, reads nothing
  * read      reads, writes nothing
- * reset     says "going", and resets
+ * reset     says "going", and resets when something comes
  * count     answers with the number of connections there are
  */
 import { connect, createServer } from "node:net";
@@ -24,6 +24,7 @@ function count(socket, then) {
 		bytes += chunk.length;
 	});
 	socket.on("end", () => then(bytes));
+	socket.resume();
 }
 
 const deeds = {
@@ -41,8 +42,16 @@ const deeds = {
 		socket.on("drain", write);
 		write();
 	},
-	read: (socket) => count(socket, (bytes) => socket.end(console.log(`end after ${bytes}`))),
-	reset: (socket) => socket.write("going", () => socket.once("data", () => socket.resetAndDestroy())),
+	read(socket) {
+		count(socket, (bytes) => {
+			console.log(`end after ${bytes}`);
+			socket.end();
+		});
+	},
+	reset(socket) {
+		socket.write("going");
+		socket.once("data", () => socket.resetAndDestroy()).resume();
+	},
 	count: (socket) => socket.end(`${open.size}`),
 };
 
