@@ -28,7 +28,8 @@ export function inFlight(c: Connection): number {
 /** Bytes that the application may still write now. */
 export function sendRoom(t: Tcp, c: Connection): number {
 	const options = t.options;
-	const limit = Math.min(Math.max(options.sendBuffer, 2 * c.cwnd), options.maxSendBuffer);
+	// What is SACKed has left the network but not the buffer: it must not keep new data out of the window.
+	const limit = Math.min(Math.max(options.sendBuffer, 2 * c.cwnd + c.sacked), options.maxSendBuffer);
 	return limit - ((c.sndEnd - c.sndUna) | 0);
 }
 
