@@ -5,7 +5,10 @@
  *
  *     qemu-system-x86_64 ... -netdev stream,id=n0,server=off,addr.type=unix,addr.path=/tmp/vm.sock -device virtio-net,netdev=n0
  *
- * Run this file to see two hosts talk over such a socket: `node examples/unix-link.mjs`.
+ * Run this file to see two hosts talk over such a socket: `node examples/unix-link.mjs`. In two processes:
+ *
+ *     node examples/unix-link.mjs serve /tmp/millrace.sock
+ *     node examples/unix-link.mjs dial /tmp/millrace.sock
  *
  * What a link has to do is in the comments of the `Link` interface. Three things matter most: frames get the time at which they
  * arrived, not at which they were fetched; everything that waits is bounded, and what is dropped is counted; nothing throws but `open`.
@@ -207,30 +210,54 @@ export class UnixLink {
 	}
 }
 
-/** Two hosts in one process. In two processes it is the same, with one half of this in each. */
-async function main() {
-	const path = join(tmpdir(), `millrace-${process.pid}.sock`);
-	const server = createHost({ link: new UnixLink({ path, listen: true }), addresses: ["10.77.0.1/24"] });
-	const client = createHost({ link: new UnixLink({ path }), addresses: ["10.77.0.2/24"] });
+const SERVER = "10.77.0.1";
+const CLIENT = "10.77.0.2";
+const PORT = 7;
+
+/** A host that listens on the path and echoes what comes, until it is closed. */
+function serve(path) {
+	const host = createHost({ link: new UnixLink({ path, listen: true }), addresses: [`${SERVER}/24`] });
+	const listener = host.tcp.listen({ port: PORT });
+	const served = (async () => {
+		for await (const stream of listener) await stream.readable.pipeTo(stream.writable);
+	})();
+	return async () => {
+		listener.close();
+		await served;
+		await host.close();
+		rmSync(path, { force: true });
+	};
+}
+
+/** A host that connects to the path, says something, and prints what comes back. */
+async function dial(path) {
+	const host = createHost({ link: new UnixLink({ path }), addresses: [`${CLIENT}/24`] });
 	try {
-		const listener = server.tcp.listen({ port: 7 });
-		const echo = (async () => {
-			for await (const stream of listener) await stream.readable.pipeTo(stream.writable);
-		})();
-		const stream = await client.tcp.connect({ address: "10.77.0.1", port: 7 });
+		const stream = await host.tcp.connect({ address: SERVER, port: PORT });
 		const writer = stream.writable.getWriter();
 		await writer.write(new TextEncoder().encode("hello over a UNIX socket"));
 		await writer.close();
 		let answer = "";
 		for await (const bytes of stream.readable) answer += new TextDecoder().decode(bytes);
 		console.log(`echoed: ${answer}`);
-		listener.close();
-		await echo;
 	} finally {
-		await client.close();
-		await server.close();
-		rmSync(path, { force: true });
+		await host.close();
 	}
 }
 
-if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) await main();
+async function main([part, path]) {
+	if (part === "serve" && path !== undefined) {
+		process.once("SIGINT", serve(path));
+		console.log(`serving on ${path}`);
+	} else if (part === "dial" && path !== undefined) await dial(path);
+	else if (part === undefined) {
+		const socket = join(tmpdir(), `millrace-${process.pid}.sock`);
+		const close = serve(socket);
+		await dial(socket).finally(close);
+	} else {
+		console.error("usage: unix-link.mjs [serve PATH | dial PATH]");
+		process.exitCode = 2;
+	}
+}
+
+if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) await main(process.argv.slice(2));

@@ -23,7 +23,12 @@ export interface Running {
 
 /** Starts `millrace ...words`, its command line put behind `prefix`. */
 export function start(words: readonly string[], env: Record<string, string> = {}, prefix: readonly string[] = []): Running {
-	const [command, ...args] = [...prefix, process.execPath, MAIN, ...words] as [string, ...string[]];
+	return startCommand([...prefix, process.execPath, MAIN, ...words], env);
+}
+
+/** Starts a command. */
+export function startCommand(words: readonly string[], env: Record<string, string> = {}): Running {
+	const [command, ...args] = words as [string, ...string[]];
 	const child = spawn(command, args, { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
 	let stdout = "";
 	let stderr = "";

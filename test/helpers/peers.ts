@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { once } from "node:events";
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
+import net from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after } from "node:test";
@@ -90,6 +91,16 @@ export function get(url: string, options: http.RequestOptions = {}): Promise<htt
 	return new Promise((resolve, reject) => {
 		http.get(url, options, resolve).on("error", reject);
 	});
+}
+
+/** A port of 127.0.0.1 that was free a moment ago. */
+export async function freePort(): Promise<number> {
+	const server = net.createServer().listen(0, "127.0.0.1");
+	await once(server, "listening");
+	const { port } = server.address() as net.AddressInfo;
+	server.close();
+	await once(server, "close");
+	return port;
 }
 
 /** sha256 of a stream, or of bytes. */
