@@ -177,10 +177,17 @@ export class Tcp implements Transport {
 	readonly windowScale: number;
 	/** Payload of a full segment on our own link, for window updates. */
 	ownMss: number;
-	/** Below this many free pages nothing is accepted from applications, and nothing early from the network. */
+	/** Below this many free pages nothing early is accepted from the network. */
 	readonly reservedPages: number;
+	/** Below this many free pages nothing more is kept of what comes in. */
+	readonly lastPages: number;
 	/** Below this many free pages no window grows. */
 	readonly scarcePages: number;
+	/**
+	 * Down to this many free pages applications may write. More than `scarcePages`: if writers could take what windows need to open, two
+	 * hosts full of unsent data would wait for each other's windows for ever.
+	 */
+	readonly writeReserve: number;
 	/** A turn is wanted: something was queued outside of one. */
 	onWork: () => void = () => {};
 
@@ -229,7 +236,9 @@ export class Tcp implements Transport {
 		this.windowScale = this.options.windowScaling ? scale : 0;
 		this.ownMss = mtu - 40 - TIMESTAMPS_LENGTH;
 		this.reservedPages = Math.min(256, pool.capacity >> 3);
+		this.lastPages = this.reservedPages >> 1;
 		this.scarcePages = Math.max(this.reservedPages, pool.capacity >> 4);
+		this.writeReserve = 2 * this.scarcePages;
 	}
 
 	/** The connection record `index`, by the engine's one flyweight: valid until the next call into the engine. */
@@ -519,7 +528,7 @@ export class Tcp implements Transport {
 
 	/** Lets starved connections go on, a few at a time: each takes pages as soon as it is told. */
 	#feed(): void {
-		for (let n = Math.min(this.#starved.length, FEED_LIMIT); n > 0 && this.pool.free >= this.reservedPages + n; n--) {
+		for (let n = Math.min(this.#starved.length, FEED_LIMIT); n > 0 && this.pool.free > this.writeReserve + n; n--) {
 			const c = this.#c.at(this.#starved.shift());
 			c.lists &= ~L_STARVED;
 			if (c.state === CLOSED) continue;

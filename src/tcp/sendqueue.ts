@@ -48,7 +48,7 @@ export function enqueue(t: Tcp, c: Connection, bytes: Uint8Array, offset: number
 		}
 		if (room <= 0) {
 			// The last pages of the pool are kept for what comes in and for control segments: without them nothing would ever be freed.
-			page = pool.free > t.reservedPages ? pool.alloc() : 0;
+			page = pool.free > t.writeReserve ? pool.alloc() : 0;
 			if (page === 0) {
 				t.counters.noPage++;
 				break;
@@ -83,7 +83,8 @@ export function enqueueFin(t: Tcp, c: Connection): void {
 	const pool = t.pool;
 	let page = c.sndNext === 0 ? 0 : c.sndTail;
 	if (page === 0) {
-		page = pool.alloc();
+		// Many connections that close at once must leave pages for the ACKs that free theirs.
+		page = pool.free > t.reservedPages ? pool.alloc() : 0;
 		if (page === 0) {
 			t.counters.noPage++;
 			c.flags |= C_FIN_PENDING;

@@ -198,15 +198,13 @@ interface Pair {
 	server: Side | undefined;
 }
 
-/** What must hold for the two sides of a connection when all is over. @param interrupted The network was cut for a while. */
+/** What must hold for the two sides of a connection when all is over. @param interrupted The network let nothing through for a while. */
 function checkPair({ client, server }: Pair, interrupted: boolean): void {
 	const both = `${client}\n${server ?? "never accepted"}`;
 	if (server === undefined) {
-		// Never accepted: the client must know, unless it has left by itself.
-		assert.ok(
-			client.cut || (interrupted && client.end !== undefined && client.end !== null),
-			`a connection that was never accepted\n${both}`,
-		);
+		// Never accepted: the client must know, unless it has left by itself. (Three ARP requests that are lost make a host unreachable.)
+		const told = client.end === "EHOSTUNREACH" || (interrupted && client.end !== undefined && client.end !== null);
+		assert.ok(client.cut || told, `a connection that was never accepted\n${both}`);
 		return;
 	}
 	for (const [side, other] of [
@@ -222,7 +220,9 @@ function checkPair({ client, server }: Pair, interrupted: boolean): void {
 		}
 		if (side.end === null) assert.ok(side.wasEnded && side.finished, `a good end without both ends of stream\n${both}`);
 		if (!client.cut && !server.cut && side.end !== null) {
-			assert.notEqual(other.end, null, `an error on one side only\n${both}`);
+			// Only the ACK of the last FIN can be missed by one side alone; then everything else has arrived.
+			const complete = side.received === other.sent && other.received === side.sent;
+			assert.ok(other.end !== null || complete, `an error on one side only\n${both}`);
 			// Loss alone, of up to a tenth, is no reason: data is sent again 15 times.
 			assert.ok(interrupted, `an error without a reason\n${both}`);
 		}
