@@ -35,7 +35,13 @@ for (const name of names) if (!WANTED.test(name) || /\.test\./.test(name)) probl
 for (const name of ["README.md", "LICENSE", "CHANGELOG.md"]) if (!names.includes(name)) problems.push(`the package lacks ${name}`);
 const targets = Object.values(manifest.exports).flatMap((target) => (typeof target === "string" ? [target] : Object.values(target)));
 for (const target of [...targets, ...Object.values(manifest.bin)].map((path) => path.replace(/^\.\//, ""))) {
-	if (!target.includes("*") && !names.includes(target)) problems.push(`package.json names ${target}, which the package lacks`);
+	if (!names.includes(target)) problems.push(`package.json names ${target}, which the package lacks`);
+}
+// Whoever can make a link by a function of a file can import that file, and no other file of links.
+for (const name of names.filter((name) => /^src\/link\/[^/]+\.ts$/.test(name))) {
+	const key = `./link/${name.slice("src/link/".length, -".ts".length)}`;
+	const makes = /^export function \w+Link(?:Pair)?\(/m.test(readFileSync(name, "utf8"));
+	if (makes !== key in manifest.exports) problems.push(`package.json ${makes ? "lacks" : "should not have"} the export ${key}`);
 }
 
 // publint, with its suggestions counted as faults.
@@ -51,13 +57,6 @@ for (const name of [...Object.keys(manifest.dependencies), "@koromix", "@types",
 }
 const specifiers = Object.keys(manifest.exports)
 	.filter((key) => key !== "./package.json")
-	.flatMap((key) => {
-		if (!key.includes("*")) return [key];
-		const [before, after] = manifest.exports[key].types.replace(/^\.\//, "").split("*");
-		return names
-			.filter((name) => name.startsWith(before) && name.endsWith(after))
-			.map((name) => key.replace("*", name.slice(before.length, -after.length)));
-	})
 	.map((key) => `millrace${key.slice(1)}`);
 // The preload acts when it is imported, so it is only resolved here; its tests run it.
 const isPreload = (specifier) => specifier.endsWith("/register");

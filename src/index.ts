@@ -49,17 +49,28 @@ export function createHost(options: NodeHostOptions): NodeHost {
 }
 
 export { MillraceError } from "./errors.ts";
-export type { ConnectionInfo, ConnectOptions, Host, HostOptions, HostStats, ListenOptions, SocketEvents, TcpListener, TcpRequest, TcpSocket } from "./host/host.ts";
+export type {
+	ConnectionInfo,
+	ConnectOptions,
+	Host,
+	HostOptions,
+	HostStats,
+	ListenOptions,
+	SocketEvents,
+	TcpListener,
+	TcpRequest,
+	TcpSocket,
+} from "./host/host.ts";
 export type { TcpFace, TcpServer, TcpStream } from "./host/streams.ts";
-export { captureLink, CaptureWriter } from "./link/capture.ts";
+export { CaptureWriter, captureLink } from "./link/capture.ts";
 export { type ImpairOptions, impairLink } from "./link/impair.ts";
-export type { Link, LinkContext } from "./link/link.ts";
+export type { Link, LinkContext, LinkOffload } from "./link/link.ts";
 export { loopbackLink } from "./link/loopback.ts";
 export { memoryLinkPair } from "./link/memory.ts";
 export { tapLink } from "./link/tap.ts";
 export { createGateway, userLink } from "./link/user.ts";
 export { Arena } from "./memory/arena.ts";
-export { Batch } from "./memory/batch.ts";
+export { Batch, FRAME_CHECKED, FRAME_MORE, FRAME_PARTIAL_CHECKSUM } from "./memory/batch.ts";
 export { PagePool } from "./memory/pages.ts";
 export { nodeRuntime } from "./node/runtime.ts";
 export type { TcpOptions } from "./tcp/options.ts";

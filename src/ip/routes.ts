@@ -28,6 +28,7 @@ interface Route {
 	source: number;
 }
 
+/** The routing table of a host. */
 export class Routes {
 	/** Own addresses, in the order given. */
 	readonly addresses: Int32Array;

@@ -111,11 +111,15 @@ function bad(message: string): MillraceError {
 export interface ImpairmentCounters {
 	/** Frames that came to it. */
 	seen: number;
+	/** Dropped by chance. */
 	lost: number;
 	/** Dropped by the drop rule. */
 	ruled: number;
+	/** Frames that got a double. */
 	duplicated: number;
+	/** Frames that got a wrong bit. */
 	corrupted: number;
+	/** Frames that were held back. */
 	reordered: number;
 	/** Dropped because the bottleneck's queue was full. */
 	dropQueue: number;
@@ -125,7 +129,9 @@ export interface ImpairmentCounters {
 	dropNoPage: number;
 }
 
+/** One direction of an impairing link: frames go in when they arrive and come out when they are through. */
 export class Impairment {
+	/** What happened so far. */
 	readonly counters: ImpairmentCounters = {
 		seen: 0,
 		lost: 0,

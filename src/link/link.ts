@@ -47,6 +47,7 @@ export interface LinkOffload {
 /** Payload of the longest TCP frame: what the length field of IPv4 can say, less the longest headers without IP options. */
 export const SEGMENTATION_MAX = 65535 - 20 - 60;
 
+/** What frames come from and go to. All members are called from the host's turn, on one thread. */
 export interface Link {
 	/** Short name for messages, e.g. `tap:mr0`. */
 	readonly name: string;
@@ -75,6 +76,7 @@ export interface Link {
 	flush(): void;
 	/** Whether an open link keeps the process alive. Links are opened unreferenced. */
 	ref(): void;
+	/** Takes `ref` back. Not counted: the host counts. */
 	unref(): void;
 	/** Gives everything back. Frames still held are lost. */
 	close(): void;

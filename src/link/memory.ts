@@ -39,9 +39,13 @@ const OFFLOAD: LinkOffload = { checksum: true, segmentation: SEGMENTATION_MAX };
 
 /** One end of a cable; the loop-back link is an end whose other end is itself. Made by `memoryLinkPair` and `loopbackLink`. */
 export class MemoryLink implements Link {
+	/** Name of the pair, with ":a" or ":b". */
 	readonly name: string;
+	/** As it was asked for. */
 	readonly medium: "ethernet" | "ip";
+	/** Largest IP packet, in bytes. */
 	readonly mtu: number;
+	/** Whether the other end is this one. */
 	readonly loopback: boolean;
 	readonly #limit: number;
 	/** Bytes of the longest run that stands for several segments. */

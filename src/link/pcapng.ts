@@ -24,6 +24,7 @@ export interface CaptureSink {
 
 /** Options of a `CaptureWriter`. */
 export interface CaptureOptions {
+	/** Where the file's bytes go. */
 	readonly sink: CaptureSink;
 	/** Microseconds since 1970-01-01 UTC, now; default: the runtime's clock. */
 	readonly startTime?: number;
@@ -55,10 +56,13 @@ const OUTBOUND = 2;
 /** An enhanced packet block around its bytes: 28 before them, 12 of options and 4 of length behind. */
 const PACKET_OVERHEAD = 44;
 
+/** Writes one pcapng file; shared by any number of capturing links, each an interface of the file. */
 export class CaptureWriter {
 	/** Frames written, frames that came after the end of the capture, bytes written. */
 	frames = 0;
+	/** Frames that came after the end of the capture. */
 	dropped = 0;
+	/** Bytes written. */
 	bytes = 0;
 	/** What the sink threw, once it did. */
 	error: unknown = null;

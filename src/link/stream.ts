@@ -45,7 +45,9 @@ export interface Pipe {
 	readonly pending: number;
 	/** Whether an open pipe keeps the process alive. */
 	ref?(): void;
+	/** Takes `ref` back. */
 	unref?(): void;
+	/** Ends the pipe; nothing is reported any more. */
 	close(): void;
 }
 
@@ -356,11 +358,17 @@ export function streamLink(pipe: Pipe, options: StreamLinkOptions = {}): Link {
 
 /** The part of the standard WebSocket interface that is used; `ws` and browsers have it. */
 export interface WebSocketLike {
+	/** Set to "arraybuffer". */
 	binaryType: string;
+	/** Bytes that have not left yet. */
 	readonly bufferedAmount: number;
+	/** 0 connecting, 1 open, 2 closing, 3 closed. */
 	readonly readyState: number;
+	/** Sends one message. */
 	send(bytes: Uint8Array): void;
+	/** Begins the end. */
 	close(): void;
+	/** The three kinds of events that matter here. */
 	addEventListener(type: "message", listener: (event: { data: unknown }) => void): void;
 	addEventListener(type: "close" | "open", listener: () => void): void;
 	addEventListener(type: "error", listener: (event: unknown) => void): void;

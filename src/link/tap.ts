@@ -34,6 +34,7 @@ const RETRY = 1000;
 const ETHERNET = 14;
 const ETHERNET_TAGGED = 18;
 
+/** Options of `tapLink`. */
 export interface TapOptions {
 	/**
 	 * Name of the interface, at most 15 bytes; `%d` in it stands for the first free number. Default "mr%d". A persistent TAP
@@ -61,8 +62,10 @@ const OFFLOAD: LinkOffload = { checksum: true, segmentation: SEGMENTATION_MAX };
 /** What an attached device was like, in the order in which it is put back. */
 type Undo = () => void;
 
+/** A TAP device with the kernel on its other side. Made by `tapLink`; members as in `Link`. */
 export class TapLink implements Link {
 	readonly medium = "ethernet";
+	/** The stack's own hardware address, 6 bytes (the kernel's side has another one). */
 	readonly mac: Uint8Array;
 	readonly #offload: boolean;
 	readonly #mtuMax: number;
@@ -111,10 +114,12 @@ export class TapLink implements Link {
 		return this.#name;
 	}
 
+	/** Largest IP packet, in bytes; for a device that was attached to, valid after `open`. */
 	get mtu(): number {
 		return this.#mtu;
 	}
 
+	/** Checksums and segmentation, if `offload` was asked for and the link was not opened for plain frames. */
 	get offload(): LinkOffload | undefined {
 		return this.#offload && this.#queue !== null && this.#context?.plain !== true ? OFFLOAD : undefined;
 	}

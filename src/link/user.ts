@@ -26,6 +26,7 @@ import { Splice, type SpliceOwner } from "./user-splice.ts";
 export interface Endpoint {
 	/** IPv4 address. */
 	address: string;
+	/** 1 to 65535. */
 	port: number;
 }
 
@@ -39,9 +40,11 @@ export interface Publication {
 	address?: string;
 }
 
+/** Options of `createGateway`. */
 export interface GatewayOptions {
 	/** The link to the guest; the gateway opens and closes it. */
 	link: Link;
+	/** Clock, chance and alarms, such as `nodeRuntime()`. */
 	runtime: Runtime;
 	/** The gateway's own address; default 10.0.2.2/24. */
 	address?: string;
@@ -72,6 +75,7 @@ export interface GatewayCounters {
 	full: number;
 	/** Bytes to the guest, and from it. */
 	bytesIn: number;
+	/** Bytes from the guest. */
 	bytesOut: number;
 }
 
@@ -85,6 +89,7 @@ const QUEUE = 8192;
 /** Errors of the outer connection that mean that nobody answered, rather than that somebody refused. */
 const UNREACHABLE = new Set(["EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ENETDOWN", "ETIMEDOUT"]);
 
+/** A router with every machine behind it, for one guest. Made by `createGateway`. */
 export class Gateway implements SpliceOwner {
 	/** The gateway's own host. */
 	readonly host: Host;
@@ -98,7 +103,9 @@ export class Gateway implements SpliceOwner {
 	#outbound = 0;
 	#refused = 0;
 	#full = 0;
+	/** Bytes to the guest. */
 	bytesIn = 0;
+	/** Bytes from the guest. */
 	bytesOut = 0;
 
 	constructor(options: GatewayOptions) {
@@ -152,6 +159,7 @@ export class Gateway implements SpliceOwner {
 		await this.host.close();
 	}
 
+	/** Figures of the moment and since the start. */
 	counters(): GatewayCounters {
 		return {
 			open: this.#splices.size,
@@ -240,6 +248,7 @@ export function createGateway(options: GatewayOptions): Gateway {
 	return new Gateway(options);
 }
 
+/** Options of `userLink`. */
 export interface UserLinkOptions extends Pick<GatewayOptions, "address" | "guest" | "dial" | "maxConnections" | "memory"> {
 	/** Largest IP packet, in bytes; default 1500. */
 	mtu?: number;

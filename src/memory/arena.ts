@@ -20,6 +20,7 @@ declare const WebAssembly: {
 	Memory: new (descriptor: { initial: number; maximum: number; shared: true }) => { readonly buffer: SharedArrayBuffer };
 };
 
+/** One block of shared memory, from which regions are carved at start-up. */
 export class Arena {
 	/** The arena as bytes. */
 	readonly u8: Uint8Array;
@@ -54,7 +55,8 @@ export class Arena {
 	 */
 	reserve(bytes: number, align = 64): number {
 		const start = (this.#used + align - 1) & -align;
-		if (start + bytes > this.size) throw new RangeError(`millrace: arena of ${this.size} bytes is full: ${bytes} more bytes were asked for; raise the memory option`);
+		if (start + bytes > this.size)
+			throw new RangeError(`millrace: arena of ${this.size} bytes is full: ${bytes} more bytes were asked for; raise the memory option`);
 		this.#used = start + bytes;
 		return start;
 	}

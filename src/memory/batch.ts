@@ -19,10 +19,15 @@ export const FRAME_CHECKED = 2;
 /** Flag, outward: the transport checksum field holds only the pseudo-header sum; the link completes it. */
 export const FRAME_PARTIAL_CHECKSUM = 4;
 
+/** Up to `capacity` entries, each a frame or a piece of one, as columns of words. */
 export class Batch {
+	/** The pool that the pages are from. */
 	readonly pool: PagePool;
+	/** Most entries. */
 	readonly capacity: number;
+	/** Entries at the moment; those from here on mean nothing. */
 	count = 0;
+	/** The page of each entry. */
 	readonly page: Int32Array;
 	/** Absolute byte offset of the frame's first byte. */
 	readonly start: Int32Array;
@@ -30,6 +35,7 @@ export class Batch {
 	readonly length: Int32Array;
 	/** Arrival time in microseconds, wrapping at 2^32; unused on the way out. */
 	readonly time: Int32Array;
+	/** FRAME_MORE, FRAME_CHECKED, FRAME_PARTIAL_CHECKSUM. */
 	readonly flags: Int32Array;
 	/** Outward, with segmentation offload: payload bytes per segment; 0 for a frame that is one segment. */
 	readonly segment: Int32Array;

@@ -27,7 +27,9 @@ const FLAGS = 5;
 const REFS = 6;
 const AUX = 7;
 
+/** The pages of an arena, counted by references. */
 export class PagePool {
+	/** The arena that they are part of. */
 	readonly arena: Arena;
 	/** The whole arena as bytes: index it with absolute offsets such as `start(page)`. */
 	readonly u8: Uint8Array;
@@ -135,6 +137,7 @@ export class PagePool {
 	start(page: number): number {
 		return this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + START]!;
 	}
+	/** @param offset Absolute byte offset. */
 	setStart(page: number, offset: number): void {
 		this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + START] = offset;
 	}
@@ -142,6 +145,7 @@ export class PagePool {
 	length(page: number): number {
 		return this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + LENGTH]!;
 	}
+	/** Number of bytes that count from START on. */
 	setLength(page: number, bytes: number): void {
 		this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + LENGTH] = bytes;
 	}
@@ -149,6 +153,7 @@ export class PagePool {
 	next(page: number): number {
 		return this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + NEXT]!;
 	}
+	/** The owner's list link; 0 ends a list. */
 	setNext(page: number, next: number): void {
 		this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + NEXT] = next;
 	}
@@ -156,6 +161,7 @@ export class PagePool {
 	seq(page: number): number {
 		return this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + SEQ]!;
 	}
+	/** Sequence number of the first byte. */
 	setSeq(page: number, seq: number): void {
 		this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + SEQ] = seq;
 	}
@@ -163,6 +169,7 @@ export class PagePool {
 	time(page: number): number {
 		return this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + TIME]!;
 	}
+	/** @param us Microseconds, wrapping. */
 	setTime(page: number, us: number): void {
 		this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + TIME] = us;
 	}
@@ -170,6 +177,7 @@ export class PagePool {
 	flags(page: number): number {
 		return this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + FLAGS]!;
 	}
+	/** The owner's flags. */
 	setFlags(page: number, flags: number): void {
 		this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + FLAGS] = flags;
 	}
@@ -177,6 +185,7 @@ export class PagePool {
 	aux(page: number): number {
 		return this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + AUX]!;
 	}
+	/** The owner's spare word. */
 	setAux(page: number, value: number): void {
 		this.#d[this.#descriptors + page * DESCRIPTOR_WORDS + AUX] = value;
 	}

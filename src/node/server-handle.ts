@@ -23,6 +23,7 @@ export interface HandleOptions {
 	plainHandles?: boolean;
 }
 
+/** The handle of a `net.Server` on the stack. */
 export class ServerHandle extends TCP {
 	/** Set by net.js. */
 	onconnection: ((this: ServerHandle, status: number, client: object) => void) | null = null;

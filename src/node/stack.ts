@@ -19,39 +19,60 @@ export interface StackEvents {
 	closed(error: string | null): void;
 }
 
+/** A connection, as `TcpSocket` has it. */
 export interface StackSocket {
+	/** Who hears of it. */
 	events: StackEvents;
+	/** Own address, as text. */
 	readonly localAddress: string;
+	/** Own port. */
 	readonly localPort: number;
+	/** The peer's address, as text. */
 	readonly remoteAddress: string;
+	/** The peer's port. */
 	readonly remotePort: number;
 	/** Bytes that can be read now. */
 	readonly available: number;
 	/** A fresh copy of at most `max` bytes, or null if there are none. */
 	read(max?: number): Uint8Array | null;
+	/** Copies up to `length` bytes to `target` at `offset`; returns how many. */
 	readInto(target: Uint8Array, offset: number, length: number): number;
 	/** Takes a copy of as much as there is room for, and says how much that was. */
 	write(bytes: Uint8Array, offset?: number): number;
+	/** FIN after what was written. */
 	finish(): void;
+	/** Gives the connection up; what was written is still delivered. */
 	close(): void;
+	/** Resets the connection. */
 	abort(): void;
+	/** Nagle's algorithm off (true) or on. */
 	setNoDelay(on: boolean): void;
+	/** @param idleSeconds Idle time before the first probe. */
 	setKeepAlive(on: boolean, idleSeconds?: number): void;
 }
 
+/** A listener, as `TcpListener` has it. */
 export interface StackListener {
+	/** Where it listens; "0.0.0.0" for any address. */
 	readonly address: string;
+	/** The port. */
 	readonly port: number;
 	/** To be set; called with each new connection, whose `events` are to be set before it returns. */
 	onconnection(socket: StackSocket): void;
+	/** Stops listening; connections that were handed over go on. */
 	close(): void;
 }
 
+/** A host, as far as Node's sockets need it. */
 export interface StackHost {
+	/** Opens a connection. @throws MillraceError EADDRNOTAVAIL, EADDRINUSE, ENETUNREACH, ENOBUFS */
 	tcpConnect(options: { address: string; port: number; localAddress?: string; localPort?: number }, events: StackEvents): StackSocket;
+	/** Listens. @throws MillraceError EADDRINUSE, EADDRNOTAVAIL */
 	tcpListen(options: { address?: string; port: number; backlog?: number }): StackListener;
 	/** Counted: while there are more calls of `ref` than of `unref`, the process stays alive. */
 	ref(): void;
+	/** Takes one `ref` back. */
 	unref(): void;
+	/** Whether anybody listens on this port. */
 	hasListener(port: number): boolean;
 }

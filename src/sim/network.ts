@@ -50,7 +50,9 @@ interface Port {
 	group: number;
 }
 
+/** A wire or switch. Made by `Simulation.segment`. */
 export class Segment {
+	/** As it is called in messages. */
 	readonly name: string;
 	/** Decides for each frame whether it passes; may be changed at any time. */
 	filter: FrameFilter | undefined;

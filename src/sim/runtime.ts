@@ -57,7 +57,9 @@ class VirtualAlarm implements Alarm {
 
 /** The Runtime of one host: the common clock and queue, and a random stream of its own. */
 export class VirtualRuntime implements Runtime {
+	/** Virtual microseconds; the same for all runtimes of a simulation. */
 	readonly clock: Clock;
+	/** The random stream of this host. */
 	readonly random: Random;
 	/** Number of this runtime within its simulation, from 0. */
 	readonly id: number;
@@ -74,10 +76,12 @@ export class VirtualRuntime implements Runtime {
 		this.random = random;
 	}
 
+	/** Runs `task` after what runs now, at the same virtual time. */
 	defer(task: () => void): void {
 		this.#time.enqueue(this, task);
 	}
 
+	/** An alarm in virtual time. */
 	alarm(callback: () => void): Alarm {
 		return new VirtualAlarm(this.#time, this, callback);
 	}
@@ -92,6 +96,7 @@ export class VirtualRuntime implements Runtime {
 export class VirtualTime implements Clock {
 	/** Steps taken so far. */
 	steps = 0;
+	/** What happened so far, as a hash. */
 	readonly trace: Trace;
 	#now: number;
 	#order = 0;
@@ -112,6 +117,7 @@ export class VirtualTime implements Clock {
 		this.#now = start;
 	}
 
+	/** Virtual microseconds. */
 	now(): number {
 		return this.#now;
 	}

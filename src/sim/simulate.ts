@@ -15,6 +15,7 @@ import { Segment, type SegmentOptions } from "./network.ts";
 import { SECOND, type VirtualRuntime, VirtualTime } from "./runtime.ts";
 import { type FrameListener, Trace } from "./trace.ts";
 
+/** Seed and bounds of a run. */
 export interface SimulateOptions {
 	/** Whole number; everything that is left to chance follows from it. */
 	readonly seed: number;
@@ -28,12 +29,15 @@ export interface SimulateOptions {
 	readonly onFrame?: FrameListener;
 }
 
+/** What came out of a run. */
 export interface SimulateResult<T> {
+	/** The seed it was made of. */
 	readonly seed: number;
 	/** What the scenario returned. */
 	readonly value: T;
 	/** Virtual seconds that the run took. */
 	readonly seconds: number;
+	/** Alarms and deferred tasks that ran. */
 	readonly steps: number;
 	/** Frames that hosts sent or got. */
 	readonly frames: number;
@@ -52,6 +56,7 @@ const HOST_MEMORY = 8 << 20;
 
 /** What a scenario is given. */
 export class Simulation {
+	/** The seed of the run. */
 	readonly seed: number;
 	/** Chance for the scenario itself; hosts and segments have streams of their own. */
 	readonly random: SeededRandom;

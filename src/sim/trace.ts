@@ -17,6 +17,7 @@ export type FrameListener = (frame: {
 	readonly bytes: Uint8Array;
 }) => void;
 
+/** A hash over steps and frames. */
 export class Trace {
 	/** Frames noted so far. */
 	frames = 0;

@@ -2,6 +2,7 @@
  * The knobs of TCP, each with its default, reason and source. One object per engine; nothing here changes while it runs.
  */
 
+/** Limits and timers of TCP. Times are milliseconds, sizes bytes. */
 export interface TcpOptions {
 	/** Most connections at once; a SYN or connect beyond it is refused and counted (`connectionsFull`). */
 	maxConnections: number;
@@ -29,13 +30,17 @@ export interface TcpOptions {
 	initialWindow: number;
 	/** Receive segment in bytes: where tuning starts, and its limit. */
 	receiveBuffer: number;
+	/** Receive segment: the limit of its tuning. */
 	maxReceiveBuffer: number;
 	/** Send segment in bytes: what `write` takes at once, and the limit to which it follows twice the congestion window. */
 	sendBuffer: number;
+	/** Send segment: the limit to which it follows twice the congestion window. */
 	maxSendBuffer: number;
 	/** Keep-alive: idle time before the first probe (RFC 9293 3.8.4: at least 2 hours by default), time between probes, both ms, and number of probes. */
 	keepAliveIdle: number;
+	/** Keep-alive: time between probes that are not answered. */
 	keepAliveInterval: number;
+	/** Keep-alive: probes without an answer after which the connection is dead (ETIMEDOUT). */
 	keepAliveProbes: number;
 	/** How long FIN-WAIT-2 lasts after the application has given the connection up, in ms (RFC 9293 3.6 leaves it open; 60 s is Linux's). */
 	finWait2: number;
@@ -45,15 +50,19 @@ export interface TcpOptions {
 	pacing: boolean;
 	/** Offer timestamps, SACK, window scaling. */
 	timestamps: boolean;
+	/** Offer selective acknowledgments (RFC 2018). */
 	sack: boolean;
+	/** Offer window scaling (RFC 7323); without it windows end at 64 KiB. */
 	windowScaling: boolean;
 	/** Challenge ACKs per second and stack (RFC 5961 7 asks for a limit). */
 	challengeAcks: number;
 	/** First and last port for active opens (RFC 6056; the range is Linux's). */
 	firstPort: number;
+	/** Last port for active opens. */
 	lastPort: number;
 }
 
+/** What holds unless it is said otherwise. */
 export const TCP_DEFAULTS: Readonly<TcpOptions> = {
 	maxConnections: 131072,
 	maxTimeWait: 65536,

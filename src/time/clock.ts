@@ -21,12 +21,15 @@ export interface Random {
 export interface Alarm {
 	/** Calls back once at or soon after `at` (microseconds of the runtime's clock). */
 	set(at: number): void;
+	/** It does not ring any more, unless it is set again. */
 	clear(): void;
 }
 
 /** The event loop as the stack sees it. */
 export interface Runtime {
+	/** The time. */
 	readonly clock: Clock;
+	/** Chance. Initial sequence numbers and ports come from it: in production it must not be predictable. */
 	readonly random: Random;
 	/** Runs `task` once, after what runs now and the microtasks that it queued. Keeps the process alive until then. */
 	defer(task: () => void): void;

@@ -18,6 +18,7 @@ export function mix32(value: number): number {
 	return z ^ (z >>> 15);
 }
 
+/** Random numbers that are a function of a seed: for tests and simulations, never for secrets. */
 export class SeededRandom implements Random {
 	/** The seed that this stream began with, a signed 32-bit integer. */
 	readonly seed: number;

@@ -12,6 +12,7 @@ export const MAPPED = 0xffff;
 
 /** An address with the length of its network's prefix. */
 export interface Cidr {
+	/** 4 or 6. */
 	version: 4 | 6;
 	/** The address as it was given, not masked: four words. */
 	words: Int32Array;
@@ -79,6 +80,7 @@ export function parseIpv4(text: string): number {
 	return word;
 }
 
+/** "10.77.0.2" for a word in host order. */
 export function formatIpv4(word: number): string {
 	return `${word >>> 24}.${(word >>> 16) & 255}.${(word >>> 8) & 255}.${word & 255}`;
 }
@@ -136,6 +138,7 @@ export function parseCidr(text: string): Cidr {
 	return { version, words: parseAddress(match![1]!), prefix };
 }
 
+/** "10.77.0.2/24", or the IPv6 form. */
 export function formatCidr(cidr: Cidr): string {
 	const [word0, word1, word2, word3] = cidr.words as unknown as [number, number, number, number];
 	return `${cidr.version === 4 ? formatIpv4(word3) : formatIpv6(word0, word1, word2, word3)}/${cidr.prefix}`;

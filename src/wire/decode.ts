@@ -14,61 +14,91 @@ import * as ipv4 from "./ipv4.ts";
 import * as tcp from "./tcp.ts";
 import * as udp from "./udp.ts";
 
+/** The Ethernet header. */
 export interface DecodedEthernet {
+	/** "02:00:00:00:00:01". */
 	destination: string;
+	/** "02:00:00:00:00:01". */
 	source: string;
 	/** EtherType, such as 0x0800. */
 	type: number;
 }
 
+/** An ARP packet for IPv4 over Ethernet. Addresses as text. */
 export interface DecodedArp {
 	/** "request", "reply", or the number. */
 	operation: "request" | "reply" | number;
+	/** Who speaks. */
 	senderMac: string;
+	/** The address that the sender says it has; 0.0.0.0 in a probe. */
 	senderAddress: string;
+	/** Zeros in a request. */
 	targetMac: string;
+	/** Who is asked for, or spoken to. */
 	targetAddress: string;
 }
 
+/** An IPv4 header. */
 export interface DecodedIpv4 {
+	/** "10.77.0.2". */
 	source: string;
+	/** "10.77.0.2". */
 	destination: string;
+	/** 1 ICMP, 6 TCP, 17 UDP ... */
 	protocol: number;
+	/** Time to live, hops. */
 	ttl: number;
 	/** Bytes of header and payload, as the header says. */
 	length: number;
+	/** Bytes, options included. */
 	headerLength: number;
+	/** Means something only for fragments (RFC 6864). */
 	identification: number;
+	/** DF. */
 	dontFragment: boolean;
+	/** MF. */
 	moreFragments: boolean;
 	/** Bytes into the original datagram. */
 	fragmentOffset: number;
 	/** Type of service: DSCP and ECN. */
 	tos: number;
+	/** The header's checksum is right. */
 	checksumOk: boolean;
 }
 
+/** An IPv6 header. */
 export interface DecodedIpv6 {
+	/** As RFC 5952 writes it. */
 	source: string;
+	/** As RFC 5952 writes it. */
 	destination: string;
 	/** The type of what follows: a protocol or an extension header, which is not decoded further. */
 	nextHeader: number;
+	/** Hops that are left. */
 	hopLimit: number;
 	/** Bytes after the header, as the header says. */
 	payloadLength: number;
 }
 
+/** A TCP header with its options. */
 export interface DecodedTcp {
+	/** 0 to 65535. */
 	sourcePort: number;
+	/** 0 to 65535. */
 	destinationPort: number;
 	/** Sequence and acknowledgment number, unsigned. */
 	seq: number;
+	/** Unsigned; means something only with the flag "A". */
 	ack: number;
 	/** Letters of the flags that are set, in the order "SFRPAUEC"; ACK is "A". */
 	flags: string;
+	/** As it stands there, not scaled. */
 	window: number;
+	/** The urgent pointer. */
 	urgent: number;
+	/** Bytes, options included. */
 	headerLength: number;
+	/** The checksum over pseudo-header and segment is right. */
 	checksumOk: boolean;
 	/** Only options that are there. Timestamps and edges are unsigned. */
 	options: {
@@ -80,20 +110,29 @@ export interface DecodedTcp {
 	};
 }
 
+/** A UDP header. */
 export interface DecodedUdp {
+	/** 0 to 65535. */
 	sourcePort: number;
+	/** 0 to 65535. */
 	destinationPort: number;
+	/** Bytes of header and payload, as the header says. */
 	length: number;
 	/** True also when the sender computed none. */
 	checksumOk: boolean;
 }
 
+/** An ICMP message. */
 export interface DecodedIcmp {
+	/** 0 echo reply, 3 destination unreachable, 8 echo request, 11 time exceeded ... */
 	type: number;
+	/** What it means depends on the type. */
 	code: number;
+	/** The checksum is right. */
 	checksumOk: boolean;
 	/** Echo request and reply. */
 	identifier?: number;
+	/** Echo request and reply. */
 	sequence?: number;
 	/** Fragmentation needed. */
 	mtu?: number;
@@ -103,12 +142,19 @@ export interface DecodedIcmp {
 
 /** What `decodeFrame` found. Only layers that are there are present. */
 export interface DecodedFrame {
+	/** Only on an Ethernet medium. */
 	ethernet?: DecodedEthernet;
+	/** Behind Ethernet type 0x0806. */
 	arp?: DecodedArp;
+	/** IPv4. */
 	ipv4?: DecodedIpv4;
+	/** IPv6, of which only the header is read. */
 	ipv6?: DecodedIpv6;
+	/** TCP over IPv4. */
 	tcp?: DecodedTcp;
+	/** UDP over IPv4. */
 	udp?: DecodedUdp;
+	/** ICMP over IPv4. */
 	icmp?: DecodedIcmp;
 	/** What follows the innermost header that was decoded: a view into the bytes given. */
 	payload: Uint8Array;

@@ -14,8 +14,10 @@ export const PROTOCOL_ICMP = 1;
 
 /** Option types that steer a packet by a route of its own (RFC 791 3.1). */
 export const OPTION_LOOSE_SOURCE_ROUTE = 131;
+/** Every hop is named. */
 export const OPTION_STRICT_SOURCE_ROUTE = 137;
 
+/** 4 in an IPv4 packet. */
 export function version(u8: Uint8Array, at: number): number {
 	return u8[at]! >>> 4;
 }
@@ -23,6 +25,7 @@ export function version(u8: Uint8Array, at: number): number {
 export function headerLength(u8: Uint8Array, at: number): number {
 	return (u8[at]! & 15) << 2;
 }
+/** DSCP and ECN. */
 export function typeOfService(u8: Uint8Array, at: number): number {
 	return u8[at + 1]!;
 }
@@ -30,6 +33,7 @@ export function typeOfService(u8: Uint8Array, at: number): number {
 export function totalLength(u8: Uint8Array, at: number): number {
 	return get16(u8, at + 2);
 }
+/** Names the fragments of one packet. */
 export function identification(u8: Uint8Array, at: number): number {
 	return get16(u8, at + 4);
 }
@@ -37,18 +41,23 @@ export function identification(u8: Uint8Array, at: number): number {
 export function fragmentField(u8: Uint8Array, at: number): number {
 	return get16(u8, at + 6);
 }
+/** Hops that are left. */
 export function timeToLive(u8: Uint8Array, at: number): number {
 	return u8[at + 8]!;
 }
+/** What follows the header. */
 export function protocol(u8: Uint8Array, at: number): number {
 	return u8[at + 9]!;
 }
+/** The header's checksum as it stands there. */
 export function checksumField(u8: Uint8Array, at: number): number {
 	return get16(u8, at + 10);
 }
+/** Source address, a signed word. */
 export function source(u8: Uint8Array, at: number): number {
 	return get32(u8, at + 12);
 }
+/** Destination address, a signed word. */
 export function destination(u8: Uint8Array, at: number): number {
 	return get32(u8, at + 16);
 }

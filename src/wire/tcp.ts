@@ -14,21 +14,31 @@ export const TCP_HEADER = 20;
 /** Most bytes of options: the data offset counts to 15 words. */
 export const TCP_OPTIONS_MAX = 40;
 
+/** Flag: the sender sends no more. */
 export const FIN = 0x01;
+/** Flag: synchronises sequence numbers. */
 export const SYN = 0x02;
+/** Flag: resets the connection. */
 export const RST = 0x04;
+/** Flag: the sender has no more for the moment. */
 export const PSH = 0x08;
+/** Flag: the acknowledgment number counts. */
 export const ACK = 0x10;
+/** Flag: the urgent pointer counts. */
 export const URG = 0x20;
+/** Flag: congestion was seen (RFC 3168). */
 export const ECE = 0x40;
+/** Flag: the window was reduced (RFC 3168). */
 export const CWR = 0x80;
 
 /** Offset of the checksum in the header, for links that complete it. */
 export const TCP_CHECKSUM_OFFSET = 16;
 
+/** Source port. */
 export function sourcePort(u8: Uint8Array, at: number): number {
 	return get16(u8, at);
 }
+/** Destination port. */
 export function destinationPort(u8: Uint8Array, at: number): number {
 	return get16(u8, at + 2);
 }
@@ -52,12 +62,15 @@ export function flags(u8: Uint8Array, at: number): number {
 export function window(u8: Uint8Array, at: number): number {
 	return get16(u8, at + 14);
 }
+/** The checksum as it stands there. */
 export function checksumField(u8: Uint8Array, at: number): number {
 	return get16(u8, at + 16);
 }
+/** Writes the checksum. */
 export function setChecksumField(u8: Uint8Array, at: number, value: number): void {
 	set16(u8, at + 16, value);
 }
+/** Offset of the end of urgent data. */
 export function urgentPointer(u8: Uint8Array, at: number): number {
 	return get16(u8, at + 18);
 }
@@ -89,12 +102,19 @@ export function writeTcpHeader(
 	set32(u8, at + 16, 0);
 }
 
+/** Option kind: the list ends. */
 export const OPTION_END = 0;
+/** Option kind: padding. */
 export const OPTION_NOP = 1;
+/** Option kind: maximum segment size. */
 export const OPTION_MSS = 2;
+/** Option kind: window scale (RFC 7323). */
 export const OPTION_WINDOW_SCALE = 3;
+/** Option kind: SACK may be used (RFC 2018). */
 export const OPTION_SACK_PERMITTED = 4;
+/** Option kind: SACK blocks (RFC 2018). */
 export const OPTION_SACK = 5;
+/** Option kind: timestamps (RFC 7323). */
 export const OPTION_TIMESTAMPS = 8;
 
 /** Largest shift count (RFC 7323 2.3). */
@@ -109,11 +129,13 @@ export class TcpOptions {
 	mss = 0;
 	/** Shift count, 0 to 14; -1 if not there. */
 	windowScale = -1;
+	/** Whether the option is there. */
 	sackPermitted = false;
 	/** Whether there is a timestamps option. */
 	timestamps = false;
 	/** Timestamp value and echo reply, signed; 0 if there is no timestamps option. */
 	tsVal = 0;
+	/** Timestamp echo reply, signed. */
 	tsEcr = 0;
 	/** Number of SACK blocks, 0 to 4. */
 	sackCount = 0;

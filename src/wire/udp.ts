@@ -3,13 +3,16 @@ import { get16, set16 } from "./bytes.ts";
 
 /** Protocol number. */
 export const PROTOCOL_UDP = 17;
+/** Bytes of the header. */
 export const UDP_HEADER = 8;
 /** Offset of the checksum in the header, for links that complete it. */
 export const UDP_CHECKSUM_OFFSET = 6;
 
+/** Source port; 0: the sender expects no answer. */
 export function sourcePort(u8: Uint8Array, at: number): number {
 	return get16(u8, at);
 }
+/** Destination port. */
 export function destinationPort(u8: Uint8Array, at: number): number {
 	return get16(u8, at + 2);
 }
