@@ -10,9 +10,9 @@ import type { Link } from "../link/link.ts";
 import { Shard } from "../shard/shard.ts";
 import { type ConnectionInfo, connectionInfo, type SocketEvents, type TcpSocket } from "../socket/socket.ts";
 import { SocketTable, TcpRequest } from "../socket/table.ts";
-import { STATE_NAMES } from "../tcp/state.ts";
 import type { Listener } from "../tcp/listeners.ts";
 import type { TcpOptions } from "../tcp/options.ts";
+import { STATE_NAMES } from "../tcp/state.ts";
 import type { Runtime } from "../time/clock.ts";
 import { formatIpv4, parseIpv4 } from "../wire/address.ts";
 import { TcpFace } from "./streams.ts";
@@ -86,6 +86,8 @@ export class TcpListener {
 	readonly port: number;
 	/** Called with each new connection; its `events` are to be set before it returns. */
 	onconnection: (socket: TcpSocket) => void = (socket) => socket.abort();
+	/** Called when the host was closed and this listener with it. */
+	onclose: () => void = () => {};
 	readonly #close: () => void;
 
 	/** @internal */
@@ -129,17 +131,21 @@ export class Host {
 	readonly runtime: Runtime;
 	readonly #shard: Shard;
 	readonly #sockets = new SocketTable();
+	readonly #listeners = new Map<Listener, TcpListener>();
 	#refs = 0;
 	#closed = false;
 
 	/** @internal Use createHost. */
 	constructor(options: HostOptions) {
 		for (const key of Object.keys(options)) {
-			if (!KNOWN_OPTIONS.has(key)) throw new MillraceError("MILLRACE_BAD_OPTION", `createHost has no option "${key}". It has ${[...KNOWN_OPTIONS].join(", ")}`);
+			if (!KNOWN_OPTIONS.has(key))
+				throw new MillraceError("MILLRACE_BAD_OPTION", `createHost has no option "${key}". It has ${[...KNOWN_OPTIONS].join(", ")}`);
 		}
 		const { link, runtime, addresses = [], routes = [], memory = DEFAULT_MEMORY, congestion, acceptAny = false } = options;
-		if (link === undefined || runtime === undefined) throw new MillraceError("MILLRACE_BAD_OPTION", "createHost needs a link and a runtime");
-		if (!(memory >= 1 << 18)) throw new MillraceError("MILLRACE_BAD_OPTION", `memory of ${memory} bytes is too little: give at least ${1 << 18}`);
+		if (link === undefined || runtime === undefined)
+			throw new MillraceError("MILLRACE_BAD_OPTION", "createHost needs a link and a runtime");
+		if (!(memory >= 1 << 18))
+			throw new MillraceError("MILLRACE_BAD_OPTION", `memory of ${memory} bytes is too little: give at least ${1 << 18}`);
 		this.runtime = runtime;
 		this.#shard = new Shard({
 			link,
@@ -183,7 +189,11 @@ export class Host {
 		}
 		const localPort = options.localPort ?? 0;
 		const chosen = localPort === 0 ? this.#freePort(local, remote, port) : portNumber(localPort, 1);
-		if (chosen === 0) throw new MillraceError("EADDRNOTAVAIL", `all ports from ${tcp.options.firstPort} to ${tcp.options.lastPort} are in use towards ${options.address}:${port}`);
+		if (chosen === 0)
+			throw new MillraceError(
+				"EADDRNOTAVAIL",
+				`all ports from ${tcp.options.firstPort} to ${tcp.options.lastPort} are in use towards ${options.address}:${port}`,
+			);
 		if (localPort !== 0 && tcp.table.lookup(0, 0, 0xffff, local, chosen, 0, 0, 0xffff, remote, port) !== -1) {
 			throw new MillraceError("EADDRINUSE", `port ${localPort} is in use towards ${options.address}:${port}`);
 		}
@@ -217,9 +227,11 @@ export class Host {
 		if (word !== 0 && !this.#shard.ip.isLocal(word)) throw new MillraceError("EADDRNOTAVAIL", `${address} is not an address of this host`);
 		const key: [number, number, number, number] = word === 0 ? [0, 0, 0, 0] : [0, 0, 0xffff, word];
 		const listener = port === 0 ? this.#listenAnywhere(key, backlog) : this.#listen(key, port, backlog, false, false);
-		if (listener === null) throw new MillraceError("EADDRINUSE", `port ${port} of ${address} is in use. Choose another, or 0 for any free one`);
+		if (listener === null)
+			throw new MillraceError("EADDRINUSE", `port ${port} of ${address} is in use. Choose another, or 0 for any free one`);
 		const result = new TcpListener(address, listener.port, () => this.#unlisten(listener));
 		listener.owner = (socket: TcpSocket) => result.onconnection(socket);
+		this.#listeners.set(listener, result);
 		this.onListen?.(listener.port);
 		return result;
 	}
@@ -253,6 +265,7 @@ export class Host {
 
 	#unlisten(listener: Listener): void {
 		if (listener.closed) return;
+		this.#listeners.delete(listener);
 		this.#shard.tcp.unlisten(listener);
 		if (!listener.any) this.onUnlisten?.(listener.port);
 	}
@@ -310,15 +323,18 @@ export class Host {
 	/** Resets what is still open, tells every socket so, and gives the link back. */
 	close(): Promise<void> {
 		if (this.#closed) return Promise.resolve();
+		// From here on nobody who is told can open anything new.
+		this.#closed = true;
 		const tcp = this.#shard.tcp;
+		const listeners = [...this.#listeners.values()];
 		for (const listener of [...tcp.listeners.all()]) this.#unlisten(listener);
+		for (const listener of listeners) listener.onclose();
 		for (const socket of [...this.#sockets.all()]) {
 			const { events } = socket;
 			socket.abort();
 			events.closed("ECONNABORTED");
 		}
 		for (let index = 0; index < tcp.table.touched; index++) if (tcp.at(index).state !== 0) tcp.abort(index);
-		this.#closed = true;
 		this.#shard.close();
 		return Promise.resolve();
 	}
@@ -340,11 +356,14 @@ function ipv4(text: string, what: string): number {
 	try {
 		return parseIpv4(text);
 	} catch (cause) {
-		throw new MillraceError("EINVAL", `${what} ${JSON.stringify(text)} is not an IPv4 address such as ${formatIpv4(0x0a4d0002)}`, { cause });
+		throw new MillraceError("EINVAL", `${what} ${JSON.stringify(text)} is not an IPv4 address such as ${formatIpv4(0x0a4d0002)}`, {
+			cause,
+		});
 	}
 }
 
 function portNumber(port: number, least: number): number {
-	if (!Number.isInteger(port) || port < least || port > 65535) throw new MillraceError("EINVAL", `port ${port} is not a whole number from ${least} to 65535`);
+	if (!Number.isInteger(port) || port < least || port > 65535)
+		throw new MillraceError("EINVAL", `port ${port} is not a whole number from ${least} to 65535`);
 	return port;
 }

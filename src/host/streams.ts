@@ -77,14 +77,15 @@ export class TcpStream {
 	/**
 	 * The next bytes, a fresh array of at most `max`; null after the peer's FIN. One read at a time.
 	 *
-	 * @throws {MillraceError} ECONNRESET, ETIMEDOUT, ...
+	 * @throws {MillraceError} ECONNRESET, ETIMEDOUT, ..., EINVAL for a `max` below 1 (as a rejection).
 	 */
 	read(max: number = PIECE): Promise<Uint8Array | null> {
+		if (!(max >= 1)) return Promise.reject(new MillraceError("EINVAL", `read of at most ${max} bytes: give 1 or more`));
+		if (this.#reader !== null) return Promise.reject(new MillraceError("MILLRACE_BUSY", "a read is under way already; wait for it"));
 		const bytes = this.socket.read(max);
 		if (bytes !== null) return Promise.resolve(bytes);
 		if (this.#ended || this.#error === null) return Promise.resolve(null);
 		if (this.#error !== undefined) return Promise.reject(streamError(this.#error));
-		if (this.#reader !== null) return Promise.reject(new MillraceError("MILLRACE_BUSY", "a read is under way already; wait for it"));
 		return new Promise((resolve, reject) => {
 			this.#readMax = max;
 			this.#reader = { resolve, reject };
@@ -175,39 +176,37 @@ export class TcpStream {
 	}
 
 	/** @internal What the socket calls; a class of its own, since `readable` and `writable` are taken by the web streams. */
-	static readonly Events: new (
-		stream: TcpStream,
-	) => SocketEvents = class implements SocketEvents {
-			readonly #stream: TcpStream;
-			constructor(stream: TcpStream) {
-				this.#stream = stream;
-			}
-			connected() {
-				this.#stream.#opening?.resolve(this.#stream);
-				this.#stream.#opening = null;
-			}
-			readable() {
-				const reader = this.#stream.#reader;
-				if (reader === null) return;
-				const bytes = this.#stream.socket.read(this.#stream.#readMax);
-				if (bytes === null) return;
-				this.#stream.#reader = null;
-				reader.resolve(bytes);
-			}
-			writable() {
-				const writer = this.#stream.#writer;
-				this.#stream.#writer = null;
-				writer?.resolve();
-			}
-			ended() {
-				this.#stream.#ended = true;
-				this.#stream.#reader?.resolve(null);
-				this.#stream.#reader = null;
-			}
-			closed(error: string | null) {
-				this.#stream.#gone(error);
-			}
-		};
+	static readonly Events: new (stream: TcpStream) => SocketEvents = class implements SocketEvents {
+		readonly #stream: TcpStream;
+		constructor(stream: TcpStream) {
+			this.#stream = stream;
+		}
+		connected() {
+			this.#stream.#opening?.resolve(this.#stream);
+			this.#stream.#opening = null;
+		}
+		readable() {
+			const reader = this.#stream.#reader;
+			if (reader === null) return;
+			const bytes = this.#stream.socket.read(this.#stream.#readMax);
+			if (bytes === null) return;
+			this.#stream.#reader = null;
+			reader.resolve(bytes);
+		}
+		writable() {
+			const writer = this.#stream.#writer;
+			this.#stream.#writer = null;
+			writer?.resolve();
+		}
+		ended() {
+			this.#stream.#ended = true;
+			this.#stream.#reader?.resolve(null);
+			this.#stream.#reader = null;
+		}
+		closed(error: string | null) {
+			this.#stream.#gone(error);
+		}
+	};
 
 	#gone(error: string | null): void {
 		if (this.#error !== undefined) return;
@@ -229,7 +228,8 @@ export class TcpServer implements AsyncIterable<TcpStream> {
 	readonly #host: Host;
 	readonly #listener: TcpListener;
 	readonly #waiting: TcpStream[] = [];
-	#taker: Waiter<IteratorResult<TcpStream, undefined>> | null = null;
+	/** Those who wait for a stream, first come first served. */
+	readonly #takers: ((result: IteratorResult<TcpStream, undefined>) => void)[] = [];
 	#closed = false;
 
 	/** @internal */
@@ -245,11 +245,11 @@ export class TcpServer implements AsyncIterable<TcpStream> {
 			const stream = new TcpStream(host, null);
 			stream.socket = socket;
 			socket.events = new TcpStream.Events(stream);
-			if (this.#taker !== null) {
-				this.#taker.resolve({ done: false, value: stream });
-				this.#taker = null;
-			} else this.#waiting.push(stream);
+			const taker = this.#takers.shift();
+			if (taker !== undefined) taker({ done: false, value: stream });
+			else this.#waiting.push(stream);
 		};
+		this.#listener.onclose = () => this.close();
 		host.ref();
 	}
 
@@ -266,9 +266,7 @@ export class TcpServer implements AsyncIterable<TcpStream> {
 				const stream = this.#waiting.shift();
 				if (stream !== undefined) return Promise.resolve({ done: false as const, value: stream });
 				if (this.#closed) return Promise.resolve({ done: true as const, value: undefined });
-				return new Promise((resolve, reject) => {
-					this.#taker = { resolve, reject };
-				});
+				return new Promise((resolve) => this.#takers.push(resolve));
 			},
 			return: () => {
 				this.close();
@@ -284,8 +282,7 @@ export class TcpServer implements AsyncIterable<TcpStream> {
 		this.#listener.close();
 		this.#host.unref();
 		for (const stream of this.#waiting.splice(0)) stream.abort();
-		this.#taker?.resolve({ done: true, value: undefined });
-		this.#taker = null;
+		for (const taker of this.#takers.splice(0)) taker({ done: true, value: undefined });
 	}
 }
 

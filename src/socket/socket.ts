@@ -7,8 +7,8 @@
  */
 import type { Connection } from "../tcp/connection.gen.ts";
 import type { Tcp } from "../tcp/engine.ts";
-import { C_HELD, C_SCALE, C_TS, C_SACK, ERRORS, STATE_NAMES } from "../tcp/state.ts";
 import { inFlight } from "../tcp/sendqueue.ts";
+import { C_HELD, C_SACK, C_SCALE, C_TS, ERRORS, STATE_NAMES } from "../tcp/state.ts";
 import { formatAddress } from "../wire/address.ts";
 
 /** What a connection tells its application. */
@@ -142,8 +142,8 @@ export class TcpSocket {
 
 	/** A fresh copy of what can be read, at most `max` bytes; null if there is nothing. */
 	read(max: number = READ_MAX): Uint8Array | null {
-		const length = Math.min(this.available, max);
-		if (length <= 0) return null;
+		const length = Math.min(this.available, Math.trunc(max));
+		if (!(length > 0)) return null;
 		const bytes = new Uint8Array(length);
 		this.#tcp.read(this.index, bytes, 0, length);
 		return bytes;
@@ -152,7 +152,7 @@ export class TcpSocket {
 	/** Copies up to `length` bytes to `target` at `offset`; returns how many. */
 	readInto(target: Uint8Array, offset: number, length: number): number {
 		if (!this.alive) return 0;
-		return this.#tcp.read(this.index, target, offset, Math.min(length, target.length - offset));
+		return this.#tcp.read(this.index, target, offset, Math.min(length, target.length - offset) | 0);
 	}
 
 	/**

@@ -83,15 +83,19 @@ export class SocketTable implements Upper {
 	events(index: number, events: number): void {
 		const socket = this.#sockets[index];
 		if (socket === undefined) return;
-		if ((events & E_CONNECTED) !== 0) socket.events.connected();
-		if ((events & E_READABLE) !== 0 && socket.index === index) socket.events.readable();
-		if ((events & E_WRITABLE) !== 0 && socket.index === index) socket.events.writable();
-		if ((events & E_ENDED) !== 0 && socket.index === index) socket.events.ended();
-		if ((events & E_CLOSED) !== 0 && socket.index === index) {
-			const error = errorName(this.tcp.at(index));
-			socket.index = -1;
-			this.#forget(index);
-			socket.events.closed(error);
+		try {
+			if ((events & E_CONNECTED) !== 0) socket.events.connected();
+			if ((events & E_READABLE) !== 0 && socket.index === index) socket.events.readable();
+			if ((events & E_WRITABLE) !== 0 && socket.index === index) socket.events.writable();
+			if ((events & E_ENDED) !== 0 && socket.index === index) socket.events.ended();
+		} finally {
+			// Also if the application threw: the record goes, and no other event will come.
+			if ((events & E_CLOSED) !== 0 && socket.index === index) {
+				const error = errorName(this.tcp.at(index));
+				socket.index = -1;
+				this.#forget(index);
+				socket.events.closed(error);
+			}
 		}
 	}
 }

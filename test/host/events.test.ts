@@ -1,0 +1,452 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { createHost } from "../../src/host/host.ts";
+import { memoryLinkPair } from "../../src/link/memory.ts";
+import { VirtualClock } from "../helpers/runtime.ts";
+import { CLIENT, coded, connected, Ear, SERVER, world } from "../helpers/two-hosts.ts";
+
+const hello = new TextEncoder().encode("hello");
+
+test("an option that is not known is named, with those that are", () => {
+	const { runtime } = new VirtualClock();
+	const [link] = memoryLinkPair();
+	assert.throws(
+		() => createHost({ link, runtime, adresses: ["10.0.0.1/24"] } as never),
+		(error: Error) => {
+			assert.match(error.message, /"adresses".*addresses/);
+			return coded("MILLRACE_BAD_OPTION")(error);
+		},
+	);
+	assert.throws(() => createHost({ link } as never), coded("MILLRACE_BAD_OPTION"));
+	assert.throws(() => createHost({ link, runtime, memory: 1000 }), coded("MILLRACE_BAD_OPTION"));
+	assert.throws(() => createHost({ link, runtime, memory: Number.NaN }), coded("MILLRACE_BAD_OPTION"));
+});
+
+test("a connect that cannot work throws at once: EINVAL, ENETUNREACH, EADDRNOTAVAIL, EADDRINUSE, ENOBUFS", () =>
+	world(
+		async ({ sim, client }) => {
+			const connect = (options: object) => client.tcpConnect({ address: SERVER, port: 80, ...options }, new Ear());
+			for (const address of ["", "10.0.0", "example.org", "::1", "10.0.0.256"]) assert.throws(() => connect({ address }), coded("EINVAL"));
+			for (const port of [0, -1, 65536, 1.5, Number.NaN]) assert.throws(() => connect({ port }), coded("EINVAL"));
+			assert.throws(() => connect({ localPort: 70_000 }), coded("EINVAL"));
+			assert.throws(() => connect({ localAddress: "nobody" }), coded("EINVAL"));
+			assert.throws(() => connect({ address: "192.168.1.1" }), coded("ENETUNREACH"));
+			assert.throws(() => connect({ localAddress: "10.0.0.77" }), coded("EADDRNOTAVAIL"));
+			const first = connect({ localPort: 5000 });
+			assert.equal(first.localPort, 5000);
+			assert.throws(() => connect({ localPort: 5000 }), coded("EADDRINUSE"));
+			const others = [connect({}), connect({})];
+			assert.throws(() => connect({}), coded("ENOBUFS"));
+			for (const socket of [first, ...others]) socket.abort();
+			await sim.sleep(1);
+		},
+		{ client: { tcp: { maxConnections: 3 } } },
+	));
+
+test("all ports in use towards one peer: EADDRNOTAVAIL; towards another they are free", () =>
+	world(
+		({ client }) => {
+			const connect = (port: number) => client.tcpConnect({ address: SERVER, port }, new Ear());
+			const sockets = [connect(80), connect(80), connect(80)];
+			assert.deepEqual(sockets.map((socket) => socket.localPort).sort(), [6000, 6001, 6002]);
+			assert.throws(() => connect(80), coded("EADDRNOTAVAIL"));
+			sockets.push(connect(81));
+			for (const socket of sockets) socket.abort();
+		},
+		{ client: { tcp: { firstPort: 6000, lastPort: 6002 } } },
+	));
+
+test("listening twice is EADDRINUSE, also any against one address; a closed listener frees its port", () =>
+	world(({ server }) => {
+		const one = server.tcpListen({ address: SERVER, port: 80 });
+		assert.throws(() => server.tcpListen({ address: SERVER, port: 80 }), coded("EADDRINUSE"));
+		assert.throws(() => server.tcpListen({ port: 80 }), coded("EADDRINUSE"));
+		const other = server.tcpListen({ address: "127.0.0.1", port: 80 });
+		other.close();
+		assert.ok(server.hasListener(80));
+		one.close();
+		one.close();
+		assert.ok(!server.hasListener(80));
+		const any = server.tcpListen({ port: 80 });
+		assert.throws(() => server.tcpListen({ address: SERVER, port: 80 }), coded("EADDRINUSE"));
+		any.close();
+		assert.throws(() => server.tcpListen({ address: CLIENT, port: 80 }), coded("EADDRNOTAVAIL"));
+		for (const port of [-1, 65536, 0.5]) assert.throws(() => server.tcpListen({ port }), coded("EINVAL"));
+		const chosen = server.tcpListen({ port: 0 });
+		assert.ok(chosen.port >= 32768 && chosen.port <= 60999);
+		chosen.close();
+	}));
+
+test("nobody listens: ECONNREFUSED", () =>
+	world(async ({ sim, client }) => {
+		const ear = new Ear();
+		const socket = client.tcpConnect({ address: SERVER, port: 81 }, ear);
+		await sim.sleep(1);
+		assert.deepEqual(ear.heard, ["closed ECONNREFUSED"]);
+		assert.ok(!socket.alive);
+	}));
+
+test("nobody answers ARP: EHOSTUNREACH within seconds", () =>
+	world(
+		async ({ sim, client }) => {
+			const ear = new Ear();
+			client.tcpConnect({ address: "10.0.0.99", port: 80 }, ear);
+			await sim.sleep(10);
+			assert.deepEqual(ear.heard, ["closed EHOSTUNREACH"]);
+		},
+		{ segment: { medium: "ethernet" } },
+	));
+
+test("nobody answers at all: ETIMEDOUT after the last SYN; an established connection after the last retransmission", () =>
+	world(
+		async (hosts) => {
+			const { sim, client, cut } = hosts;
+			const [here, there] = await connected(hosts);
+			cut();
+			const syn = new Ear();
+			client.tcpConnect({ address: SERVER, port: 80 }, syn);
+			here.socket.write(hello);
+			await sim.sleep(100);
+			assert.deepEqual(syn.heard, ["closed ETIMEDOUT"]);
+			assert.deepEqual(here.heard, ["closed ETIMEDOUT"]);
+			there.socket.abort();
+		},
+		{ client: { tcp: { synRetries: 3, retries: 4 } } },
+	));
+
+test("a peer that resets: ECONNRESET, and bytes that were not read are gone", () =>
+	world(async (hosts) => {
+		const [here, there] = await connected(hosts);
+		there.socket.write(hello);
+		await hosts.sim.sleep(1);
+		assert.equal(here.socket.available, 5);
+		there.socket.abort();
+		await hosts.sim.sleep(1);
+		assert.deepEqual(here.heard, ["readable", "closed ECONNRESET"]);
+		assert.deepEqual(there.heard, []);
+	}));
+
+test("half-close: what is left flows the other way until that side finishes too", () =>
+	world(async (hosts) => {
+		const [here, there] = await connected(hosts);
+		here.socket.write(hello);
+		here.socket.finish();
+		assert.equal(here.socket.write(hello), 0);
+		await hosts.sim.sleep(1);
+		assert.deepEqual(there.heard, ["readable"]);
+		assert.deepEqual(there.socket.read(), hello);
+		await hosts.sim.sleep(1);
+		assert.deepEqual(there.heard, ["readable", "ended"]);
+		await hosts.sim.sleep(100);
+		assert.equal(there.socket.write(hello), 5);
+		await hosts.sim.sleep(1);
+		assert.deepEqual(here.socket.read(), hello);
+		there.socket.finish();
+		await hosts.sim.sleep(1);
+		assert.deepEqual(there.heard, ["readable", "ended", "closed null"]);
+		assert.deepEqual(here.heard, ["readable", "ended", "closed null"]);
+	}));
+
+test("RFC 2525 2.17: closing with bytes unread resets; a close after all was read does not", () =>
+	world(async (hosts) => {
+		for (const read of [false, true]) {
+			const [here, there] = await connected(hosts, read ? 80 : 81);
+			here.socket.write(hello);
+			await hosts.sim.sleep(1);
+			if (read) there.socket.read();
+			there.socket.close();
+			await hosts.sim.sleep(1);
+			assert.deepEqual(here.heard, read ? ["ended"] : ["closed ECONNRESET"]);
+			here.socket.close();
+			await hosts.sim.sleep(1);
+		}
+	}));
+
+test("a program that does not read closes the peer's window, and memory stays bounded; reading opens it again", () =>
+	world(
+		async (hosts) => {
+			const { sim, server } = hosts;
+			const [here, there] = await connected(hosts);
+			const piece = new Uint8Array(10_000).fill(7);
+			let sent = 0;
+			const pump = () => {
+				for (let taken = -1; taken !== 0; sent += taken) taken = here.socket.write(piece);
+			};
+			here.writable = pump;
+			pump();
+			await sim.sleep(60);
+			const stuck = sent;
+			assert.equal(there.socket.info()!.receiveWindow, 0);
+			assert.ok(there.socket.available >= 20_000 && there.socket.available <= 21_000, `${there.socket.available} bytes wait`);
+			assert.ok(server.stats().memory.pagesInUse < 40);
+			assert.ok(here.socket.info()!.sendQueue <= 60_000, "the sender's own buffer is bounded");
+			await sim.sleep(600);
+			assert.equal(sent, stuck);
+			let got = 0;
+			there.readable = () => {
+				for (let bytes = there.socket.read(); bytes !== null; bytes = there.socket.read()) got += bytes.length;
+			};
+			there.readable();
+			await sim.sleep(60);
+			assert.ok(got > stuck + 1e6, `${got} bytes read`);
+			here.socket.abort();
+			await sim.sleep(1);
+			assert.equal(there.heard.at(-1), "closed ECONNRESET");
+		},
+		{
+			server: { tcp: { receiveBuffer: 20_000, maxReceiveBuffer: 20_000 } },
+			client: { tcp: { sendBuffer: 30_000, maxSendBuffer: 60_000 } },
+		},
+	));
+
+test("keep-alive: an idle peer that answers lives, one that is gone is ETIMEDOUT", () =>
+	world(
+		async (hosts) => {
+			const { sim, server } = hosts;
+			const [here, there] = await connected(hosts);
+			there.socket.setKeepAlive(true, 10);
+			await sim.sleep(300);
+			assert.deepEqual(there.heard, []);
+			assert.ok(server.stats().tcp.keepAlives! >= 25);
+			hosts.cut();
+			await sim.sleep(10 + 3 * 5 + 5);
+			assert.deepEqual(there.heard, ["closed ETIMEDOUT"]);
+			here.socket.abort();
+		},
+		{ server: { tcp: { keepAliveInterval: 5000, keepAliveProbes: 3 } } },
+	));
+
+test("setting keep-alive on a host where nothing else happens works too", () =>
+	world(
+		async (hosts) => {
+			const [here, there] = await connected(hosts);
+			await hosts.sim.sleep(3600);
+			there.socket.setKeepAlive(true, 1);
+			hosts.cut();
+			await hosts.sim.sleep(60);
+			assert.deepEqual(there.heard, ["closed ETIMEDOUT"]);
+			here.socket.abort();
+		},
+		{ server: { tcp: { keepAliveInterval: 5000, keepAliveProbes: 3 } } },
+	));
+
+test("a connection closed in FIN-WAIT-2 after a long silence does not stay for ever", () =>
+	world(async (hosts) => {
+		const [here, there] = await connected(hosts);
+		here.socket.finish();
+		await hosts.sim.sleep(3600);
+		assert.equal(here.socket.info()!.state, "FIN-WAIT-2");
+		here.socket.close();
+		await hosts.sim.sleep(59);
+		assert.equal(hosts.client.connections().length, 1);
+		await hosts.sim.sleep(2);
+		assert.equal(hosts.client.connections().length, 0);
+		there.socket.abort();
+	}));
+
+test("calls on a socket that is gone do nothing, and do not touch who uses the record next", () =>
+	world(async (hosts) => {
+		const [first] = await connected(hosts);
+		const dead = first.socket;
+		const { index } = dead;
+		dead.abort();
+		await hosts.sim.sleep(1);
+		const [second, peer] = await connected(hosts, 81);
+		assert.equal(second.socket.index, index, "the record is used again");
+		dead.index = index; // Even a socket that did not hear of its end.
+		assert.ok(!dead.alive);
+		assert.equal(dead.write(hello), 0);
+		assert.equal(dead.read(), null);
+		assert.equal(dead.readInto(new Uint8Array(5), 0, 5), 0);
+		assert.equal(dead.available, 0);
+		assert.equal(dead.room, 0);
+		assert.equal(dead.info(), null);
+		dead.setNoDelay(true);
+		dead.setKeepAlive(true, 1);
+		dead.finish();
+		dead.close();
+		dead.abort();
+		await hosts.sim.sleep(1);
+		assert.equal(second.socket.info()!.state, "ESTABLISHED");
+		assert.equal(second.socket.write(hello), 5);
+		await hosts.sim.sleep(1);
+		assert.deepEqual(peer.socket.read(), hello);
+		second.socket.close();
+		peer.socket.close();
+	}));
+
+test("a listener that closes resets who is half-open and who waits, and leaves alone who was handed over", () =>
+	world(async ({ sim, server, client }) => {
+		const listener = server.tcpListen({ port: 80 });
+		const handed = new Ear();
+		listener.onconnection = (socket) => {
+			handed.socket = socket;
+			socket.events = handed;
+		};
+		const ears = [0, 1, 2].map(() => new Ear());
+		ears[0]!.socket = client.tcpConnect({ address: SERVER, port: 80 }, ears[0]!);
+		await sim.sleep(1);
+		for (const ear of ears.slice(1)) ear.socket = client.tcpConnect({ address: SERVER, port: 80 }, ear);
+		// A SYN takes two milliseconds, the SYN-ACK as long.
+		await sim.sleep(0.003);
+		assert.equal(server.stats().connections.halfOpen, 2);
+		listener.close();
+		assert.equal(server.stats().connections.halfOpen, 0);
+		await sim.sleep(1);
+		assert.deepEqual(
+			ears.map((ear) => ear.heard),
+			// The SYN-ACK was on its way.
+			[["connected"], ["connected", "closed ECONNRESET"], ["connected", "closed ECONNRESET"]],
+		);
+		assert.equal(handed.socket.info()!.state, "ESTABLISHED");
+		handed.socket.close();
+		ears[0]!.socket.close();
+	}));
+
+test("half-open connections are bounded: SYNs beyond it are dropped, and come again", () =>
+	world(
+		async ({ sim, server, client }) => {
+			const listener = server.tcpListen({ port: 80 });
+			let accepted = 0;
+			listener.onconnection = (socket) => {
+				accepted++;
+				socket.close();
+			};
+			const ears = Array.from({ length: 10 }, () => new Ear());
+			for (const ear of ears) ear.socket = client.tcpConnect({ address: SERVER, port: 80 }, ear);
+			await sim.sleep(0.003);
+			assert.equal(server.stats().connections.halfOpen, 4);
+			assert.equal(server.stats().tcp.synBacklogFull, 6);
+			await sim.sleep(10);
+			assert.equal(accepted, 10);
+			for (const ear of ears) {
+				assert.deepEqual(ear.heard, ["connected", "ended"]);
+				ear.socket.close();
+			}
+			listener.close();
+		},
+		{ server: { tcp: { synBacklog: 4 } } },
+	));
+
+test("requests to a listener for all ports: accepted, refused, and held when the listener closes", () =>
+	world(async ({ sim, server, client }) => {
+		const requests: Parameters<Parameters<typeof server.tcpListenAny>[0]>[0][] = [];
+		const any = server.tcpListenAny((request) => requests.push(request));
+		assert.throws(() => server.tcpListenAny(() => {}), coded("EADDRINUSE"));
+		const ears = [7, 8, 9].map((port) => {
+			const ear = new Ear();
+			ear.socket = client.tcpConnect({ address: SERVER, port }, ear);
+			return ear;
+		});
+		await sim.sleep(0.5);
+		assert.deepEqual(
+			requests.map((request) => request.localPort),
+			[7, 8, 9],
+		);
+		assert.deepEqual(
+			ears.map((ear) => ear.heard.length),
+			[0, 0, 0],
+			"no SYN-ACK before the word",
+		);
+		requests[1]!.refuse();
+		any.close();
+		await sim.sleep(1);
+		assert.deepEqual(
+			ears.map((ear) => ear.heard),
+			[[], ["closed ECONNREFUSED"], []],
+		);
+		const there = new Ear();
+		const socket = requests[0]!.accept(there)!;
+		await sim.sleep(5);
+		assert.deepEqual(there.heard, ["connected"]);
+		assert.deepEqual(ears[0]!.heard, ["connected"]);
+		requests[2]!.refuse();
+		socket.close();
+		ears[0]!.socket.close();
+		await sim.sleep(1);
+		assert.equal(requests[2]!.accept(new Ear()), null, "too late");
+	}));
+
+test("host.close() tells every socket and listener, and everything after it is MILLRACE_CLOSED", () =>
+	world(
+		async (hosts) => {
+			const { sim, server, client } = hosts;
+			const [here, there] = await connected(hosts);
+			const listener = server.tcpListen({ port: 90 });
+			let closed = 0;
+			listener.onclose = () => closed++;
+			const opening = new Ear();
+			server.tcpConnect({ address: CLIENT, port: 99 }, opening);
+			there.closed = (error) => {
+				there.heard.push(`closed ${error}`);
+				assert.throws(() => server.tcpConnect({ address: CLIENT, port: 1 }, there), coded("MILLRACE_CLOSED"));
+			};
+			await server.close();
+			await server.close();
+			assert.deepEqual(there.heard, ["closed ECONNABORTED"]);
+			assert.deepEqual(opening.heard, ["closed ECONNABORTED"]);
+			assert.equal(closed, 1);
+			assert.equal(server.shard.pool.inUse, 0);
+			assert.throws(() => server.tcpListen({ port: 80 }), coded("MILLRACE_CLOSED"));
+			await sim.sleep(1);
+			assert.deepEqual(here.heard, ["closed ECONNRESET"]);
+			assert.equal(sim.pending("server"), 0);
+			await client.close();
+			assert.equal(client.shard.pool.inUse, 0);
+		},
+		// What waits in a slow device is lost with it.
+		{ keep: true, segment: { delay: 0 } },
+	));
+
+test("connections() and stats() say what is there", () =>
+	world(async (hosts) => {
+		const [here, there] = await connected(hosts);
+		here.socket.write(new Uint8Array(3000));
+		await hosts.sim.sleep(1);
+		const [info] = hosts.client.connections();
+		assert.equal(info!.state, "ESTABLISHED");
+		assert.equal(info!.remoteAddress, SERVER);
+		assert.equal(info!.remotePort, 80);
+		assert.equal(info!.localAddress, CLIENT);
+		assert.equal(info!.localPort, here.socket.localPort);
+		assert.equal(info!.sendQueue, 0);
+		assert.equal(info!.ssthresh, Number.POSITIVE_INFINITY);
+		assert.ok(info!.rtt >= 2000 && info!.rtt < 50_000);
+		assert.deepEqual(info!.options, { timestamps: true, sack: true, windowScaling: true });
+		const stats = hosts.server.stats();
+		assert.equal(stats.connections.total, 1);
+		assert.equal(stats.tcp.bytesIn, 3000);
+		assert.equal(stats.tcp.passiveOpens, 1);
+		assert.ok(stats.memory.pagesInUse > 0 && stats.memory.touched > 0);
+		assert.equal(there.socket.info()!.receiveQueue, 3000);
+		there.socket.read();
+		here.socket.close();
+		there.socket.close();
+	}));
+
+test("a callback that throws is the program's error: the stack goes on, and nothing is left", () => {
+	const clock = new VirtualClock();
+	const [a, b] = memoryLinkPair();
+	const server = createHost({ link: a, runtime: clock.runtime, addresses: [`${SERVER}/24`], memory: 1 << 20, tcp: { maxConnections: 8 } });
+	const client = createHost({ link: b, runtime: clock.runtime, addresses: [`${CLIENT}/24`], memory: 1 << 20, tcp: { maxConnections: 8 } });
+	const fail = () => {
+		throw new Error("the program's own");
+	};
+	server.tcpListen({ port: 80 }).onconnection = (socket) => {
+		const ear = new Ear();
+		socket.events = Object.assign(ear, { readable: fail, closed: fail });
+	};
+	const others = [0, 1, 2].map(() => new Ear());
+	for (const ear of others) ear.socket = client.tcpConnect({ address: SERVER, port: 80 }, ear);
+	clock.advance(1e6);
+	for (const ear of others) ear.socket.write(hello);
+	for (const _ of others) assert.throws(() => clock.advance(1e6), /own/);
+	clock.advance(1e6);
+	for (const ear of others) ear.socket.abort();
+	for (const _ of others) assert.throws(() => clock.advance(1e6), /own/);
+	clock.advance(1e6);
+	for (const host of [server, client]) {
+		assert.equal(host.stats().connections.total, 0);
+		assert.equal(host.shard.pool.inUse, 0);
+	}
+});
