@@ -34,7 +34,7 @@ export function closeAll(): void {
 }
 
 /** An open link, with what a stack would hold, and the frames that arrived so far. */
-export function station(options: TapOptions = {}, runtime: Runtime = realRuntime()) {
+export function station(options: TapOptions = {}, runtime: Runtime = realRuntime(), plain = false) {
 	const pool = new PagePool(new Arena(1 << 20), PAGES);
 	const link = tapLink({ mac: MAC, ...options });
 	const failures: Error[] = [];
@@ -43,6 +43,7 @@ export function station(options: TapOptions = {}, runtime: Runtime = realRuntime
 	link.open({
 		pool,
 		runtime,
+		plain,
 		wake: () => {
 			wakes++;
 			setImmediate(woken); // as a host does: promises settled in here may wait
