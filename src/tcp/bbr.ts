@@ -147,7 +147,7 @@ export class Bbr implements PathModel {
 		const s = this.#s.at(c.index);
 		const fromIdle = page === c.sndHead && (t.pool.flags(page) & P_RETRANSMITTED) === 0;
 		if (fromIdle && s.appLimited !== 0) {
-			// Draft 5.4.? Restarting from idle: at the rate of the path, neither faster nor slower.
+			// Restarting from idle (draft, BBRHandleRestartFromIdle): at the rate of the path, neither faster nor slower.
 			s.marks |= M_IDLE_RESTART;
 			s.epochAt = t.now;
 			s.epochAcked = 0;
@@ -285,7 +285,7 @@ export class Bbr implements PathModel {
 }
 
 function bandwidth(s: BbrState): number {
-	return s.bandwidth > s.lastBandwidth ? s.bandwidth : s.lastBandwidth;
+	return Math.max(s.bandwidth, s.lastBandwidth);
 }
 
 /** Before anything is known: the initial window in a round trip, or in a millisecond if that is not known either. */
