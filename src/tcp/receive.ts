@@ -147,6 +147,7 @@ function insert(t: Tcp, c: Connection, page: number, start: number, length: numb
 	let at = seq;
 	let from = start;
 	let left = length;
+	let last = fin;
 	if (before !== 0) {
 		const end = (pool.seq(before) + pool.length(before)) | 0;
 		const overlap = (end - at) | 0;
@@ -178,16 +179,18 @@ function insert(t: Tcp, c: Connection, page: number, start: number, length: numb
 		if (seqGt(end, next)) {
 			duplicate(c, next, end);
 			left = (next - at) | 0;
+			// The FIN stands behind bytes that are there already, with their own FIN if there is one.
+			last = false;
 		}
 		break;
 	}
-	if (left <= 0 && !fin) return false;
+	if (left <= 0 && !last) return false;
 	// What does not go on where the last one ended is in another block.
 	if (before === 0 || pool.seq(before) !== c.oooLast || ((pool.seq(before) + pool.length(before)) | 0) !== at) c.oooBefore = c.oooLast;
 	pool.setStart(page, from);
 	pool.setLength(page, Math.max(left, 0));
 	pool.setSeq(page, at);
-	pool.setFlags(page, fin ? P_FIN : 0);
+	pool.setFlags(page, last ? P_FIN : 0);
 	pool.setNext(page, after);
 	if (before !== 0) pool.setNext(before, page);
 	else c.oooHead = page;

@@ -155,6 +155,12 @@ function decodeOptions(view: DataView, start: number, end: number): Options {
 	return options;
 }
 
+/** The edges of the SACK option among option bytes, signed. */
+export function decodeSack(bytes: Uint8Array): [number, number][] {
+	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+	return (decodeOptions(view, 0, bytes.length).sack ?? []).map(([left, right]) => [left | 0, right | 0]);
+}
+
 /** An IPv4 ICMP message about `quoted`, a packet that the receiver of the message sent. */
 export function encodeIcmp(src: number, type: number, code: number, quoted: Uint8Array, rest = 0): Uint8Array {
 	const quote = quoted.subarray(0, Math.min(quoted.length, 28));

@@ -1,0 +1,124 @@
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { Arena } from "../../src/memory/arena.ts";
+import { PAGE_SIZE, PagePool } from "../../src/memory/pages.ts";
+
+const CAPACITY = 8;
+const makePool = () => new PagePool(new Arena(1 << 16), CAPACITY);
+
+/** What a pool should hold: references by page. */
+interface Model {
+	refs: Map<number, number>;
+	refused: number;
+}
+
+/** A page that is held, or undefined. */
+function pick(model: Model, choice: number): number | undefined {
+	return [...model.refs.keys()][choice % Math.max(model.refs.size, 1)];
+}
+
+class Alloc implements fc.Command<Model, PagePool> {
+	check = () => true;
+	run(model: Model, pool: PagePool): void {
+		const page = pool.alloc();
+		if (model.refs.size === CAPACITY) {
+			assert.equal(page, 0);
+			model.refused++;
+		} else {
+			assert.ok(page > 0 && page <= CAPACITY && !model.refs.has(page));
+			const words = [pool.length(page), pool.next(page), pool.seq(page), pool.time(page), pool.flags(page), pool.aux(page)];
+			assert.deepEqual(words, [0, 0, 0, 0, 0, 0]);
+			assert.equal(pool.start(page), pool.address(page));
+			assert.equal(pool.pageAt(pool.address(page)), page);
+			assert.equal(pool.pageAt(pool.address(page) + PAGE_SIZE - 1), page);
+			model.refs.set(page, 1);
+			// Whatever the owner leaves in it, the next one finds a clean descriptor.
+			pool.setLength(page, -1);
+			pool.setNext(page, page);
+			pool.setSeq(page, 1 << 31);
+			pool.setTime(page, 7);
+			pool.setFlags(page, 255);
+			pool.setAux(page, -9);
+			pool.setStart(page, 3);
+		}
+		same(model, pool);
+	}
+	toString = () => "alloc";
+}
+
+class Retain implements fc.Command<Model, PagePool> {
+	readonly #choice: number;
+	constructor(choice: number) {
+		this.#choice = choice;
+	}
+	check = (model: Readonly<Model>) => model.refs.size > 0;
+	run(model: Model, pool: PagePool): void {
+		const page = pick(model, this.#choice)!;
+		pool.retain(page);
+		model.refs.set(page, model.refs.get(page)! + 1);
+		same(model, pool);
+	}
+	toString = () => `retain(${this.#choice})`;
+}
+
+class Release implements fc.Command<Model, PagePool> {
+	readonly #choice: number;
+	constructor(choice: number) {
+		this.#choice = choice;
+	}
+	check = (model: Readonly<Model>) => model.refs.size > 0;
+	run(model: Model, pool: PagePool): void {
+		const page = pick(model, this.#choice)!;
+		pool.release(page);
+		const left = model.refs.get(page)! - 1;
+		if (left > 0) model.refs.set(page, left);
+		else {
+			model.refs.delete(page);
+			assert.throws(() => pool.release(page), /released more often than held/);
+		}
+		same(model, pool);
+	}
+	toString = () => `release(${this.#choice})`;
+}
+
+function same(model: Model, pool: PagePool): void {
+	assert.equal(pool.inUse, model.refs.size);
+	assert.equal(pool.free, CAPACITY - model.refs.size);
+	assert.equal(pool.exhausted, model.refused);
+	assert.ok(pool.touched >= model.refs.size && pool.touched <= CAPACITY);
+	for (const [page, refs] of model.refs) assert.equal(pool.refs(page), refs);
+}
+
+test("a pool gives each page to one owner until its last reference is gone, and refuses when it has none", () => {
+	const commands = fc.commands([fc.constant(new Alloc()), fc.nat(20).map((n) => new Retain(n)), fc.nat(20).map((n) => new Release(n))], {
+		maxCommands: 80,
+	});
+	fc.assert(
+		fc.property(commands, (list) => fc.modelRun(() => ({ model: { refs: new Map(), refused: 0 }, real: makePool() }), list)),
+		{ numRuns: 300 },
+	);
+});
+
+test("releasing what nobody holds throws, and page 0 is nobody's", () => {
+	const pool = makePool();
+	assert.throws(() => pool.release(0), /page 0/);
+	assert.throws(() => pool.release(3), /page 3/);
+	const page = pool.alloc();
+	pool.retain(page);
+	pool.release(page);
+	pool.release(page);
+	assert.throws(() => pool.release(page), /released more often than held/);
+	assert.equal(pool.inUse, 0);
+});
+
+test("an offset outside of all pages belongs to none", () => {
+	const pool = makePool();
+	for (const offset of [0, pool.address(1) - 1, pool.address(CAPACITY) + PAGE_SIZE]) assert.equal(pool.pageAt(offset), 0);
+});
+
+test("pages never used are not touched before there is need", () => {
+	const pool = makePool();
+	for (let i = 0; i < 20; i++) pool.release(pool.alloc());
+	assert.equal(pool.touched, 1);
+});

@@ -1,0 +1,120 @@
+/** The receive segment alone, against an array of bytes: whatever order, overlap and repetition, each byte is delivered once. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import fc from "fast-check";
+import { readInto, receiveData, writeSackBlocks } from "../../src/tcp/receive.ts";
+import { C_SACK } from "../../src/tcp/state.ts";
+import { bareTcp } from "../helpers/bare-tcp.ts";
+import { decodeSack } from "../helpers/segment.ts";
+
+const LENGTH = 1500;
+
+const stream = new Uint8Array(LENGTH + 3000);
+for (let i = 0; i < stream.length; i++) stream[i] = (i * 31) ^ (i >> 8);
+
+/** Ranges of `true`, as [from, to). */
+function ranges(have: readonly boolean[], from: number): [number, number][] {
+	const list: [number, number][] = [];
+	for (let i = from; i < have.length; i++) {
+		if (!have[i]) continue;
+		const last = list.at(-1);
+		if (last !== undefined && last[1] === i) last[1] = i + 1;
+		else list.push([i, i + 1]);
+	}
+	return list;
+}
+
+const step = fc.oneof(
+	{
+		weight: 8,
+		arbitrary: fc.record({
+			kind: fc.constant("segment" as const),
+			at: fc.oneof(fc.nat(LENGTH), fc.nat(40)),
+			length: fc.oneof(fc.nat(700), fc.nat(20)),
+			/** Relative to what comes next, not to the start. */
+			near: fc.boolean(),
+		}),
+	},
+	{ weight: 2, arbitrary: fc.record({ kind: fc.constant("read" as const), most: fc.oneof(fc.nat(50), fc.nat(4000)) }) },
+	{ weight: 2, arbitrary: fc.record({ kind: fc.constant("report" as const), most: fc.constantFrom(3, 4) }) },
+);
+
+for (const origin of [0, -2000, 0x7ffffff0]) {
+	test(`bytes are delivered once and in order, SACK and DSACK say what the model says (first byte ${origin})`, () => {
+		fc.assert(
+			fc.property(fc.array(step, { minLength: 1, maxLength: 60 }), (steps) => {
+				const { t, pool, connection } = bareTcp({}, 512);
+				const c = connection();
+				c.flags |= C_SACK;
+				c.rcvNxt = origin;
+				c.rcvAdv = (origin + LENGTH) | 0;
+				c.rcvBuf = LENGTH;
+				const have = new Array<boolean>(LENGTH).fill(false);
+				let next = 0;
+				let read = 0;
+				let finDone = false;
+				let duplicates = new Set<number>();
+				let newest = -1;
+				for (const { kind, ...what } of steps) {
+					if ("at" in what) {
+						if (finDone) continue;
+						const at = what.near ? Math.max(0, Math.min(next + what.at - 20, LENGTH)) : what.at;
+						const end = at + what.length;
+						const page = pool.alloc();
+						const start = pool.address(page) + 100;
+						pool.u8.set(stream.subarray(at, end), start);
+						// The peer's FIN is behind the last byte, whatever segment carries it.
+						const fin = end === LENGTH;
+						t.finArrived = false;
+						if (!receiveData(t, c, page, start, what.length, (origin + at) | 0, fin)) pool.release(page);
+						for (let i = at; i < Math.min(end, LENGTH); i++) {
+							if (have[i]) duplicates.add(i);
+							have[i] = true;
+						}
+						if (at > next && what.length > 0 && at < LENGTH) newest = at;
+						while (next < LENGTH && have[next]) next++;
+						finDone = t.finArrived;
+						if (finDone) assert.equal(next, LENGTH, "the FIN came before the last byte");
+					} else if (kind === "read") {
+						const target = new Uint8Array(what.most);
+						const taken = readInto(t, c, target, 0, what.most);
+						assert.equal(taken, Math.min(what.most, next - read));
+						assert.deepEqual(target.subarray(0, taken), stream.subarray(read, read + taken));
+						read += taken;
+					} else {
+						const at = pool.arena.reserve(64);
+						const length = writeSackBlocks(t, c, at, what.most);
+						const blocks = decodeSack(pool.u8.subarray(at, at + length)).map(
+							(edge) => [(edge[0] - origin) | 0, (edge[1] - origin) | 0] as const,
+						);
+						assert.ok(blocks.length <= what.most);
+						const early = ranges(have, next);
+						const isBlock = ([from, to]: readonly [number, number]) => early.some((block) => block[0] === from && block[1] === to);
+						const first = blocks[0];
+						const rest = first !== undefined && !isBlock(first) ? blocks.slice(1) : blocks;
+						if (rest !== blocks) {
+							for (let i = first![0]; i < Math.min(first![1], LENGTH); i++)
+								assert.ok(duplicates.has(i), `byte ${i} is reported twice, and came once`);
+						}
+						for (const block of rest.slice(duplicates.size > 0 ? 1 : 0)) assert.ok(isBlock(block), `${block} is no block`);
+						const full = Math.min(what.most - (blocks.length - rest.length), early.length);
+						assert.ok(
+							rest.length >= Math.min(full, what.most - 1) - (duplicates.size > 0 ? 1 : 0),
+							`${rest.length} of ${early.length} blocks`,
+						);
+						const holder = early.find(([from, to]) => from <= newest && newest < to);
+						if (holder !== undefined && duplicates.size === 0) assert.deepEqual(rest[0], holder, "the newest block first (RFC 2018 4)");
+						duplicates = new Set();
+					}
+					assert.equal((c.rcvNxt - origin) | 0, next);
+					assert.equal(c.rcvBytes, next - read);
+					const early = ranges(have, next).reduce((sum, [from, to]) => sum + to - from, 0);
+					let listed = 0;
+					for (let page = c.oooHead; page !== 0; page = pool.next(page)) listed += pool.length(page);
+					assert.equal(listed, early, "bytes in the early list");
+				}
+			}),
+			{ numRuns: 400 },
+		);
+	});
+}
