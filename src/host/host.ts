@@ -22,6 +22,7 @@ export { type ConnectionInfo, type SocketEvents, TcpRequest, type TcpSocket };
 /** Bytes of pages unless said otherwise: touched only as far as they are used. */
 const DEFAULT_MEMORY = 256 << 20;
 
+/** What a host is made of. Only `link` and `runtime` must be given; `createHost` of the package entry supplies the runtime. */
 export interface HostOptions {
 	/** The link; opened here, closed by `host.close()`. */
 	link: Link;
@@ -45,6 +46,7 @@ export interface HostOptions {
 export interface HostStats {
 	/** Connections at the moment, by state; TIME-WAIT beside them. */
 	connections: { total: number; halfOpen: number; timeWait: number; highWater: number };
+	/** The arena and its pages. */
 	memory: {
 		/** Bytes of the arena: reserved, carved off, and really touched by pages and records. */
 		arena: number;
@@ -55,22 +57,31 @@ export interface HostStats {
 		pages: number;
 		pagesExhausted: number;
 	};
+	/** The loop: turns, full batches, frames each way, longest time that the program held the thread (microseconds). */
 	shard: Record<string, number>;
+	/** The link's own counters, under the names that it gives them. */
 	link: Record<string, number>;
+	/** IpCounters: each frame ends under one name. */
 	ip: Record<string, number>;
+	/** IcmpCounters. */
 	icmp: Record<string, number>;
+	/** TcpCounters: segments, bytes, retransmissions, drops by reason, limits that were hit. */
 	tcp: Record<string, number>;
 }
 
+/** Where to connect, and from where. */
 export interface ConnectOptions {
 	/** IPv4 address. */
 	address: string;
+	/** 1 to 65535. */
 	port: number;
 	/** Own address and port; default: by route, and a random free port. */
 	localAddress?: string;
+	/** 1 to 65535; 0 or absent: a random free one. */
 	localPort?: number;
 }
 
+/** Where to listen. */
 export interface ListenOptions {
 	/** Own address; default any. */
 	address?: string;
@@ -82,7 +93,9 @@ export interface ListenOptions {
 
 /** A listener of the event face. */
 export class TcpListener {
+	/** As it was asked for; "0.0.0.0" for any. */
 	readonly address: string;
+	/** The port, which matters when 0 was asked for. */
 	readonly port: number;
 	/** Called with each new connection; its `events` are to be set before it returns. */
 	onconnection: (socket: TcpSocket) => void = (socket) => socket.abort();
@@ -114,11 +127,13 @@ export function createHost(options: HostOptions): Host {
 	return new Host(options);
 }
 
+/** One network identity on one link: its addresses, routes and sockets. Made by `createHost`. */
 export class Host {
 	/** TCP as streams: `connect` and `listen`. */
 	readonly tcp: TcpFace;
 	/** Called when a port gets its first listener, and when its last is gone. */
 	onListen: ((port: number) => void) | null = null;
+	/** Called when a port's last listener is gone. */
 	onUnlisten: ((port: number) => void) | null = null;
 	/** Called when the link is gone for good. */
 	onLinkFailed: ((error: Error) => void) | null = null;
@@ -312,6 +327,7 @@ export class Host {
 		if (this.#refs++ === 0 && !this.#closed) this.#shard.link.ref();
 	}
 
+	/** Takes one `ref` back. */
 	unref(): void {
 		if (--this.#refs === 0 && !this.#closed) this.#shard.link.unref();
 	}

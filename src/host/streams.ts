@@ -56,15 +56,19 @@ export class TcpStream {
 		host.ref();
 	}
 
+	/** Own address of the connection. */
 	get localAddress(): string {
 		return this.socket.localAddress;
 	}
+	/** Own port. */
 	get localPort(): number {
 		return this.socket.localPort;
 	}
+	/** The peer's address. */
 	get remoteAddress(): string {
 		return this.socket.remoteAddress;
 	}
+	/** The peer's port. */
 	get remotePort(): number {
 		return this.socket.remotePort;
 	}
@@ -133,9 +137,11 @@ export class TcpStream {
 		this.#gone("ECONNABORTED");
 	}
 
+	/** Turns Nagle's algorithm off (true) or on; on by default. */
 	setNoDelay(on: boolean): void {
 		this.socket.setNoDelay(on);
 	}
+	/** Probes an idle peer. @param idleSeconds Idle time before the first probe; default 2 hours. */
 	setKeepAlive(on: boolean, idleSeconds?: number): void {
 		this.socket.setKeepAlive(on, idleSeconds);
 	}
@@ -253,9 +259,11 @@ export class TcpServer implements AsyncIterable<TcpStream> {
 		host.ref();
 	}
 
+	/** As it was asked for; "0.0.0.0" for any. */
 	get address(): string {
 		return this.#listener.address;
 	}
+	/** The port, which matters when 0 was asked for. */
 	get port(): number {
 		return this.#listener.port;
 	}

@@ -29,34 +29,49 @@ export interface SocketEvents {
 export interface ConnectionInfo {
 	/** State as RFC 9293 writes it, e.g. "ESTABLISHED". */
 	state: string;
+	/** Own address, as text. */
 	localAddress: string;
+	/** Own port. */
 	localPort: number;
+	/** The peer's address, as text. */
 	remoteAddress: string;
+	/** The peer's port. */
 	remotePort: number;
-	/** Smoothed round-trip time, its variation, the smallest seen, and the retransmission time-out. */
+	/** Smoothed round-trip time, microseconds; 0 before the first sample. */
 	rtt: number;
+	/** Variation of the round-trip time (RFC 6298), microseconds. */
 	rttVar: number;
+	/** Smallest round-trip time seen, microseconds; 0 before the first. */
 	minRtt: number;
+	/** Retransmission time-out before back-off, microseconds. */
 	rto: number;
+	/** Congestion window, bytes. */
 	cwnd: number;
 	/** Infinity before the first loss. */
 	ssthresh: number;
-	/** Bytes in flight, deemed lost, SACKed. */
+	/** Bytes sent, neither acknowledged nor SACKed nor deemed lost. */
 	inFlight: number;
+	/** Bytes deemed lost and not sent again yet. */
 	lost: number;
+	/** Bytes that the peer has reported beyond a hole. */
 	sacked: number;
 	/** Bytes that wait to be acknowledged or sent. */
 	sendQueue: number;
 	/** Bytes that the application has not read. */
 	receiveQueue: number;
-	/** Windows of the peer and of ours. */
+	/** What the peer has told us that we may send, bytes. */
 	sendWindow: number;
+	/** What we have told the peer that it may send, bytes. */
 	receiveWindow: number;
 	/** Payload of a full segment. */
 	mss: number;
+	/** Segments that came. */
 	segmentsIn: number;
+	/** Segments that left, repeated ones included. */
 	segmentsOut: number;
+	/** Segments sent again. */
 	retransmits: number;
+	/** What both sides agreed on in the handshake. */
 	options: { timestamps: boolean; sack: boolean; windowScaling: boolean };
 }
 
@@ -92,12 +107,15 @@ export function connectionInfo(c: Connection): ConnectionInfo {
 /** Largest piece that `read` returns, in bytes. */
 const READ_MAX = 65536;
 
+/** The event face of one connection. Every call on a socket whose connection is gone does nothing. */
 export class TcpSocket {
 	/** Who hears of this connection. */
 	events: SocketEvents;
 	readonly #tcp: Tcp;
 	readonly #generation: number;
+	/** Own port. */
 	readonly localPort: number;
+	/** The peer's port. */
 	readonly remotePort: number;
 	/** The connection's record; -1 once it is gone. */
 	index: number;
@@ -122,10 +140,12 @@ export class TcpSocket {
 		return this.index >= 0 && this.#tcp.at(this.index).generation === this.#generation;
 	}
 
+	/** Own address, as text. */
 	get localAddress(): string {
 		return formatAddress(0, 0, 0xffff, this.#local);
 	}
 
+	/** The peer's address, as text. */
 	get remoteAddress(): string {
 		return formatAddress(0, 0, 0xffff, this.#remote);
 	}
@@ -191,6 +211,7 @@ export class TcpSocket {
 	/** @internal The table that this socket is in. */
 	onleave: ((index: number) => void) | undefined;
 
+	/** Turns Nagle's algorithm off (true) or on; on by default. */
 	setNoDelay(on: boolean): void {
 		if (this.alive) this.#tcp.setNoDelay(this.index, on);
 	}

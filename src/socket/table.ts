@@ -10,9 +10,13 @@ import { errorName, type SocketEvents, TcpSocket } from "./socket.ts";
 
 /** A connection that waits for a word: a SYN that has not been answered yet. */
 export class TcpRequest {
+	/** The address that the peer wants to reach: any, on a host with `acceptAny`. */
 	readonly localAddress: string;
+	/** The port that the peer wants to reach. */
 	readonly localPort: number;
+	/** The peer's address. */
 	readonly remoteAddress: string;
+	/** The peer's port. */
 	readonly remotePort: number;
 	readonly #socket: TcpSocket;
 
@@ -47,6 +51,7 @@ const nobody: SocketEvents = {
 	closed() {},
 };
 
+/** Sockets by record number; hands the engine's events to them. */
 export class SocketTable implements Upper {
 	/** The engine below; set once, right after both exist. */
 	tcp!: Tcp;
@@ -75,11 +80,13 @@ export class SocketTable implements Upper {
 		for (const socket of this.#sockets) if (socket !== undefined) yield socket;
 	}
 
+	/** A connection came to a listener: its owner gets a socket. */
 	accept(listener: Listener, index: number): void {
 		const socket = this.adopt(index, nobody);
 		(listener.owner as (socket: TcpSocket) => void)(socket);
 	}
 
+	/** Hands the events of a connection to its socket, in the order of SocketEvents. */
 	events(index: number, events: number): void {
 		const socket = this.#sockets[index];
 		if (socket === undefined) return;

@@ -133,9 +133,9 @@ export class TcpOptions {
 	sackPermitted = false;
 	/** Whether there is a timestamps option. */
 	timestamps = false;
-	/** Timestamp value and echo reply, signed; 0 if there is no timestamps option. */
+	/** Timestamp value, signed; 0 if there is no timestamps option. */
 	tsVal = 0;
-	/** Timestamp echo reply, signed. */
+	/** Timestamp echo reply, likewise. */
 	tsEcr = 0;
 	/** Number of SACK blocks, 0 to 4. */
 	sackCount = 0;
