@@ -214,6 +214,11 @@ export class ConnectionTable {
 	 * @returns True if the oldest record had to go early to make room.
 	 */
 	toTimeWait(index: number, expires: number): boolean {
+		if (this.#timeWaitCapacity === 0) {
+			this.remove(index);
+			this.free(index);
+			return true;
+		}
 		const early = this.timeWaitCount === this.#timeWaitCapacity;
 		if (early) this.removeTimeWait(this.#oldest - 1);
 		let slot: number;
