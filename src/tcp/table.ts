@@ -111,7 +111,8 @@ export class ConnectionTable {
 	}
 
 	#bucketOf(c: Connection | TimeWait): number {
-		const mixed = Math.imul(c.local0 ^ c.remote1, 0x165667b1) ^ Math.imul(c.local1 ^ c.remote0, 0x2c1b3c6d) ^ c.local2 ^ Math.imul(c.remote2, 5);
+		const mixed =
+			Math.imul(c.local0 ^ c.remote1, 0x165667b1) ^ Math.imul(c.local1 ^ c.remote0, 0x2c1b3c6d) ^ c.local2 ^ Math.imul(c.remote2, 5);
 		return this.#bucket(c.local3, c.remote3, mixed, (c.localPort << 16) | c.remotePort);
 	}
 
@@ -141,7 +142,9 @@ export class ConnectionTable {
 
 	/** Word offset of the link of a bucket entry. */
 	#nextWord(entry: number): number {
-		return entry > 0 ? this.base + (entry - 1) * CONNECTION_WORDS + connectionOffset.hashNext : this.#timeWait.base + (-entry - 1) * TIME_WAIT_WORDS + timeWaitOffset.hashNext;
+		return entry > 0
+			? this.base + (entry - 1) * CONNECTION_WORDS + connectionOffset.hashNext
+			: this.#timeWait.base + (-entry - 1) * TIME_WAIT_WORDS + timeWaitOffset.hashNext;
 	}
 
 	/**
