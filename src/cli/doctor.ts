@@ -5,6 +5,7 @@
  */
 import { createServer } from "node:net";
 import { tapAvailable } from "../link/tap.ts";
+import { xdpAvailable } from "../link/xdp.ts";
 import { Arena } from "../memory/arena.ts";
 import { interfaceWith } from "../node/interfaces.ts";
 import { linkEnds } from "../node/run-options.ts";
@@ -30,6 +31,7 @@ export async function doctor(print: (line: string) => void): Promise<number> {
 	const memory = report("memory", sharedMemory());
 	print(`${"privileges".padEnd(16)}${privileges()}`);
 	const tap = report("link tap", tapLinkFinding());
+	report("link xdp", xdpLinkFinding());
 	const user = report("link user", await kernelSockets());
 	report("link loopback", { ok: memory, reason: memory ? "needs nothing" : "no memory to work in" });
 	print(`${"default link".padEnd(16)}${tap ? "tap" : user ? "user" : "none"}`);
@@ -64,6 +66,12 @@ function tapLinkFinding(): Finding {
 	const holder = interfaceWith(kernelAddress.slice(0, kernelAddress.indexOf("/")));
 	const remark = holder === null ? "" : `, but ${holder} has ${kernelAddress} already: give --address and --kernel-address`;
 	return { ok: true, reason: `${reason}; the program would be at ${address}${remark}` };
+}
+
+function xdpLinkFinding(): Finding {
+	if (process.platform !== "linux") return { ok: false, reason: `AF_XDP is Linux's, this is ${process.platform}` };
+	const { ok, reason } = xdpAvailable();
+	return { ok, reason: ok ? `${reason}; on an Ethernet interface, with --ports or --address` : reason };
 }
 
 function kernelSockets(): Promise<Finding> {

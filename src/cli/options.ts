@@ -33,15 +33,32 @@ const SOME = "1%";
 
 /** All options, in the order of the help. */
 export const OPTIONS: readonly OptionSpec[] = [
-	{ name: "link", path: "link", value: "LINK", help: "tap[:NAME], user or loopback; default: tap where permitted, else user" },
+	{
+		name: "link",
+		path: "link",
+		value: "LINK",
+		help: "tap[:NAME], user, loopback or xdp:INTERFACE; default: tap where permitted, else user",
+	},
 	{ name: "address", path: "address", value: "ADDR[/LEN]", help: "the program's address; default 10.77.0.2/24 (tap), 10.0.2.15/24 (user)" },
+	{ name: "ports", path: "ports", value: "PORT,...", list: true, help: "take these ports of the machine's own address (xdp)" },
+	{
+		name: "outgoing-ports",
+		path: "outgoingPorts",
+		value: "A-B",
+		help: "ports of connections it opens (xdp, --ports); default 61000-65535",
+	},
 	{
 		name: "kernel-address",
 		path: "kernelAddress",
 		value: "ADDR[/LEN]",
 		help: "the other end's; default 10.77.0.1/24 (tap), 10.0.2.2/24 (user)",
 	},
-	{ name: "gateway", path: "gateway", value: "ADDR", help: "next hop for all that is not on the link (tap); default: none" },
+	{
+		name: "gateway",
+		path: "gateway",
+		value: "ADDR",
+		help: "next hop for all that is not on the link (tap, xdp); default: none (xdp: the kernel's)",
+	},
 	{ name: "route", path: "routes", value: "NET[=VIA]", list: true, help: "a further route (tap), such as 192.168.0.0/16=10.77.0.1" },
 	{
 		name: "publish",

@@ -45,7 +45,7 @@ import { Poll } from "../sys/poll.ts";
 import { holdPort } from "../sys/ports.ts";
 import { XDP_HEADROOM, Xsk } from "../sys/xsk.ts";
 import type { Alarm } from "../time/clock.ts";
-import { formatIpv4, mask4, parseCidr, parseMac } from "../wire/address.ts";
+import { formatIpv4, mask4, parseCidr, parseIpv4, parseMac } from "../wire/address.ts";
 import { frameLimit } from "./frames.ts";
 import type { Link, LinkContext, LinkOffload } from "./link.ts";
 import { ADDRESSES_MAX, PORT_WORDS, xdpProgram } from "./xdp-program.ts";
@@ -109,6 +109,8 @@ export class XdpLink implements Link {
 	readonly #ports: readonly number[] | null;
 	readonly #outgoing: readonly [number, number];
 	readonly #partial: boolean;
+	/** As they were when the link was made. */
+	readonly #routes: readonly KernelRoute[];
 	readonly #counters = new XdpCounters();
 	/** Descriptors to be closed: program, link, maps, ports. */
 	readonly #descriptors: number[] = [];
@@ -156,7 +158,9 @@ export class XdpLink implements Link {
 			device.close();
 		}
 		this.#partial = VIRTUAL.has(driverOf(name));
-		this.hostOptions = addresses !== undefined ? ownAddresses(name, addresses) : machineAddresses(name, outgoingPorts);
+		this.#routes = kernelRoutes();
+		this.hostOptions =
+			addresses !== undefined ? ownAddresses(name, addresses, this.#routes) : machineAddresses(name, outgoingPorts, this.#routes);
 		if (this.hostOptions.addresses.length > ADDRESSES_MAX)
 			throw bad(`${this.hostOptions.addresses.length} addresses are more than an XDP link takes: ${ADDRESSES_MAX}`);
 	}
@@ -170,6 +174,13 @@ export class XdpLink implements Link {
 		const copy = this.#queues.every(({ socket }) => socket.zeroCopy) ? "zero-copy" : "copy mode";
 		const queues = this.#queues.length === 1 ? "1 queue" : `${this.#queues.length} queues`;
 		return `${this.#native ? "native" : "generic"} XDP, ${copy}, ${queues}`;
+	}
+
+	/** Whether the kernel's routes lead to an IPv4 address by this interface; false for the machine's own addresses. */
+	leadsTo(address: string): boolean {
+		const word = parseIpv4(address);
+		if (interfaceWith(address) !== null) return false;
+		return this.#routes.find(({ network, prefix }) => ((network ^ word) & mask4(prefix)) === 0)?.interface === this.#interface;
 	}
 
 	/** Divides the interface's frames. Throws MillraceError: EPERM, ENODEV, ENETDOWN, EBUSY, EADDRINUSE, MILLRACE_KOFFI, MILLRACE_PLATFORM. */
@@ -455,7 +466,7 @@ function umemOf(pool: PagePool) {
 }
 
 /** Addresses of the stack's own, which the kernel must not have; its default router serves us too if it is in our network. */
-function ownAddresses(name: string, addresses: readonly string[]): XdpHostOptions {
+function ownAddresses(name: string, addresses: readonly string[], kernel: readonly KernelRoute[]): XdpHostOptions {
 	if (addresses.length === 0) throw bad("an XDP link needs an address of its own, such as 192.168.1.50/24, or ports");
 	const own = addresses.map((text) => {
 		const { version, words, prefix } = parseCidr(text);
@@ -471,14 +482,12 @@ function ownAddresses(name: string, addresses: readonly string[]): XdpHostOption
 			);
 	}
 	const near = (gateway: number): boolean => own.some(({ word, prefix }) => ((word ^ gateway) & mask4(prefix)) === 0);
-	const route = kernelRoutes().find(
-		(entry) => entry.interface === name && entry.prefix === 0 && entry.gateway !== 0 && near(entry.gateway),
-	);
+	const route = kernel.find((entry) => entry.interface === name && entry.prefix === 0 && entry.gateway !== 0 && near(entry.gateway));
 	return { addresses, routes: route === undefined ? [] : [{ to: "0.0.0.0/0", via: formatIpv4(route.gateway) }], tcp: {} };
 }
 
 /** The machine's addresses on the interface, and its routes by it. */
-function machineAddresses(name: string, [firstPort, lastPort]: readonly [number, number]): XdpHostOptions {
+function machineAddresses(name: string, [firstPort, lastPort]: readonly [number, number], kernel: readonly KernelRoute[]): XdpHostOptions {
 	const addresses = interfaceAddresses(name);
 	if (addresses.length === 0)
 		throw new MillraceError(
@@ -491,12 +500,10 @@ function machineAddresses(name: string, [firstPort, lastPort]: readonly [number,
 		const connected = (address: number): boolean => networks.some(({ word, mask }) => ((word ^ address) & mask) === 0);
 		return gateway !== 0 ? connected(gateway) : prefix === 0 || !connected(network);
 	};
-	const routes = kernelRoutes()
-		.filter(usable)
-		.map(({ network, prefix, gateway }) => {
-			const to = `${formatIpv4(network)}/${prefix}`;
-			return gateway === 0 ? { to } : { to, via: formatIpv4(gateway) };
-		});
+	const routes = kernel.filter(usable).map(({ network, prefix, gateway }) => {
+		const to = `${formatIpv4(network)}/${prefix}`;
+		return gateway === 0 ? { to } : { to, via: formatIpv4(gateway) };
+	});
 	return { addresses, routes, tcp: firstPort <= lastPort ? { firstPort, lastPort } : {} };
 }
 

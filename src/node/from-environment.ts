@@ -22,6 +22,8 @@ export interface RunningStack {
 	readonly kind: RunHost["kind"];
 	/** Which link was taken, with which addresses, and why. */
 	readonly description: string;
+	/** See RunHost. */
+	readonly leaves?: RunHost["leaves"];
 	/** Settles when the ports that the options name are published. If one cannot be had, the process says so and ends with code 2. */
 	readonly ready: Promise<void>;
 }
@@ -39,7 +41,7 @@ export function startFromEnvironment(): RunningStack {
 }
 
 function start(options: RunOptions): RunningStack {
-	const { host, kind, description, address, gateway, flushCapture } = openRunHost(options);
+	const { host, kind, description, address, gateway, leaves, flushCapture } = openRunHost(options);
 	const say = options.quiet ? () => {} : complain;
 	say(description);
 
@@ -55,7 +57,9 @@ function start(options: RunOptions): RunningStack {
 		// Without connections nobody waited; one word is enough, and the longest gap stays in the figures of the host.
 		if (host.stats().connections.total === 0) return;
 		host.onLate = null;
-		say(`the program held its thread for ${Math.round(gap / 1000)} ms: meanwhile the stack could neither acknowledge nor send. Keep turns short, or move the work to a worker`);
+		say(
+			`the program held its thread for ${Math.round(gap / 1000)} ms: meanwhile the stack could neither acknowledge nor send. Keep turns short, or move the work to a worker`,
+		);
 	};
 
 	const figures = options.stats ? showFigures(() => figuresOf(host), complain) : null;
@@ -68,7 +72,7 @@ function start(options: RunOptions): RunningStack {
 		},
 		unsent: () => unsentBytes(host),
 	});
-	return { host, options, kind, description, ready };
+	return { host, options, kind, description, ready, ...(leaves === undefined ? {} : { leaves }) };
 }
 
 /** Publishes each port that the program listens on under its own number, as long as it does. */

@@ -9,6 +9,8 @@
  * - Listeners go to the stack. `::`, and no address at all, mean all IPv4 addresses of the stack; `::1` means 127.0.0.1; another
  *   IPv6 address stays with the kernel. With `exposeLoopback` a listener on 127.0.0.0/8 listens on all addresses: for links whose
  *   far side is this machine's own loop-back address.
+ * - Where the stack has ports of the machine's own address, listeners on other ports, and connections that do not leave by its link
+ *   (or lead to another port of this machine), stay with the kernel.
  * - Connections to 127.0.0.0/8, `::1` or `localhost` go to the stack if the link is a loop-back link or the stack listens on that port, so
  *   that a program reaches both its own servers and the machine's. Other IPv6 destinations stay with the kernel, all the rest goes
  *   to the stack.
@@ -74,6 +76,10 @@ export interface SharedOptions {
 	loopback?: boolean;
 	/** Whether listeners on 127.0.0.0/8 listen on all addresses of the stack. Asked only for such a listener. */
 	exposeLoopback?: () => boolean;
+	/** The stack has these ports of the machine's own address, and none else. */
+	ports?: readonly number[] | undefined;
+	/** With `ports`: whether packets to an address leave the machine by the stack's link. */
+	leaves?: (address: string) => boolean;
 }
 
 /** Stack and kernel side by side. */
@@ -82,6 +88,8 @@ export class Shared implements Policy {
 	readonly #kernelPorts: ReadonlySet<number>;
 	readonly #loopback: boolean;
 	readonly #exposeLoopback: () => boolean;
+	readonly #ports: ReadonlySet<number> | null;
+	readonly #leaves: (address: string) => boolean;
 
 	/** @param host The host if it exists already: a question of policy does not create one. */
 	constructor(host: () => StackHost | null, options: SharedOptions = {}) {
@@ -89,10 +97,12 @@ export class Shared implements Policy {
 		this.#kernelPorts = new Set(options.kernelPorts);
 		this.#loopback = options.loopback ?? false;
 		this.#exposeLoopback = options.exposeLoopback ?? (() => false);
+		this.#ports = options.ports === undefined ? null : new Set(options.ports);
+		this.#leaves = options.leaves ?? (() => true);
 	}
 
 	listener(address: string | undefined, port: number): Verdict {
-		if (this.#kernelPorts.has(port)) return KERNEL;
+		if (this.#kernelPorts.has(port) || this.#ports?.has(port) === false) return KERNEL;
 		if (!address) return "0.0.0.0";
 		const ipv4 = asIpv4(address);
 		if (ipv4 === null) return KERNEL;
@@ -103,6 +113,7 @@ export class Shared implements Policy {
 		if (this.#kernelPorts.has(port)) return KERNEL;
 		const ipv4 = target(address);
 		if (ipv4 === null || (isLoopback(ipv4) && !this.#ownsLoopback(port))) return KERNEL;
+		if (this.#ports !== null && !this.#leaves(ipv4) && !this.#ownsLoopback(port)) return KERNEL;
 		return ipv4;
 	}
 

@@ -50,6 +50,8 @@ function register(): void {
 		loopback: options.link?.kind === "loopback",
 		// What the user link publishes appears on 127.0.0.1 of this machine, which is where such a listener is looked for.
 		exposeLoopback: () => start().kind === "user",
+		ports: options.link?.kind === "xdp" && options.address === null ? options.ports : undefined,
+		leaves: (address) => start().leaves?.(address) !== false,
 	});
 	installPatch(() => start().host, policy, { plainHandles: process.env[PLAIN_VARIABLE] !== "0" });
 }

@@ -7,17 +7,21 @@
  * on an end system shows a network that loses frames elsewhere.
  */
 import { MillraceError } from "../errors.ts";
-import { createHost, type Host } from "../host/host.ts";
+import { createHost, type Host, type HostOptions } from "../host/host.ts";
 import { CaptureWriter, captureLink } from "../link/capture.ts";
 import { impairLink } from "../link/impair.ts";
 import type { Link } from "../link/link.ts";
 import { loopbackLink } from "../link/loopback.ts";
 import { tapLink } from "../link/tap.ts";
 import { type Gateway, userLink } from "../link/user.ts";
+import { xdpLink } from "../link/xdp.ts";
 import { openCaptureFile } from "./capture-file.ts";
 import { interfaceWith } from "./interfaces.ts";
-import { type LinkChoice, linkEnds, type RunOptions } from "./run-options.ts";
+import { type LinkChoice, linkEnds, type RouteOption, type RunOptions } from "./run-options.ts";
 import { nodeRuntime } from "./runtime.ts";
+
+/** Bytes for frames and streams on an XDP link unless asked for more. */
+const XDP_MEMORY = 64 << 20;
 
 /** A host on its link. */
 export interface RunHost {
@@ -29,6 +33,8 @@ export interface RunHost {
 	address: string;
 	/** Of the user link. */
 	gateway: Gateway | null;
+	/** Where the stack has ports of the machine's own address: whether packets to an address leave the machine by its link. */
+	leaves?: (address: string) => boolean;
 	/** Writes out what the capture still holds. */
 	flushCapture(): void;
 }
@@ -66,16 +72,18 @@ function open(choice: LinkChoice, options: RunOptions, why: string): RunHost {
 	const { kind } = choice;
 	if (kind === "loopback") {
 		const link = loopbackLink(options.mtu === null ? {} : { mtu: options.mtu });
-		const parts = openHost(link, options, "127.0.0.1/8", []);
+		const parts = openHost(link, options, ["127.0.0.1/8"], []);
 		return { ...parts, kind, gateway: null, address: "127.0.0.1", description: `link loopback (${why}): 127.0.0.0/8 within this process` };
 	}
+
+	if (kind === "xdp") return openXdp(choice.name!, options, why);
 
 	const ends = linkEnds(kind, options);
 	const mtu = options.mtu === null ? {} : { mtu: options.mtu };
 	const address = bare(ends.address);
 	if (kind === "user") {
 		const link = userLink({ address: ends.kernelAddress, guest: address, ...mtu });
-		const parts = openHost(link, options, ends.address, [{ to: "0.0.0.0/0" }]);
+		const parts = openHost(link, options, [ends.address], [{ to: "0.0.0.0/0" }]);
 		const description = `link user (${why}): ${ends.address} in this process, reached by 127.0.0.1; this machine is ${bare(ends.kernelAddress)}`;
 		return { ...parts, kind, gateway: link.gateway, address, description };
 	}
@@ -90,7 +98,7 @@ function open(choice: LinkChoice, options: RunOptions, why: string): RunHost {
 	}
 	const link = tapLink({ kernelAddress: ends.kernelAddress, ...mtu, ...(choice.name === undefined ? {} : { name: choice.name }) });
 	const routes = options.gateway === null ? options.routes : [...options.routes, { to: "0.0.0.0/0", via: options.gateway }];
-	const parts = openHost(link, options, ends.address, routes);
+	const parts = openHost(link, options, [ends.address], routes);
 	return {
 		...parts,
 		kind,
@@ -100,8 +108,36 @@ function open(choice: LinkChoice, options: RunOptions, why: string): RunHost {
 	};
 }
 
+function openXdp(name: string, options: RunOptions, why: string): RunHost {
+	const { address, ports, outgoingPorts } = options;
+	const own = address === null ? { ports } : { addresses: [address] };
+	const outgoing = outgoingPorts === null ? {} : { outgoingPorts: [outgoingPorts.first, outgoingPorts.last] as const };
+	const link = xdpLink({ interface: name, ...own, ...outgoing });
+	const { addresses, routes, tcp } = link.hostOptions;
+	const way = options.gateway === null ? routes : [{ to: "0.0.0.0/0", via: options.gateway }];
+	// All of the memory is kept in RAM for the kernel to write to: less than for other links, unless asked for.
+	const memory = options.memory ?? XDP_MEMORY;
+	const parts = openHost(link, { ...options, memory }, addresses, [...options.routes, ...way], tcp);
+	const what = address === null ? `ports ${ports.join(", ") || "none"} of ${addresses.join(", ")}, the rest is the kernel's` : address;
+	const end = address === null ? { leaves: (to: string) => link.leadsTo(to) } : {};
+	return {
+		...parts,
+		...end,
+		kind: "xdp",
+		gateway: null,
+		address: bare(addresses[0]!),
+		description: `link ${link.name} (${why}): ${what}; ${link.how}`,
+	};
+}
+
 /** Wraps the link as the options say and opens a host on it. */
-function openHost(link: Link, options: RunOptions, address: string, routes: RunOptions["routes"]): Pick<RunHost, "host" | "flushCapture"> {
+function openHost(
+	link: Link,
+	options: RunOptions,
+	addresses: readonly string[],
+	routes: readonly RouteOption[],
+	tcp: HostOptions["tcp"] = {},
+): Pick<RunHost, "host" | "flushCapture"> {
 	let outer = link;
 	if (options.impair !== null) {
 		const { seed, rate, ...impair } = options.impair;
@@ -114,8 +150,9 @@ function openHost(link: Link, options: RunOptions, address: string, routes: RunO
 		const host = createHost({
 			link: outer,
 			runtime: nodeRuntime(),
-			addresses: [address],
+			addresses,
 			routes,
+			tcp,
 			...(options.memory === null ? {} : { memory: options.memory }),
 			...(options.congestion === null ? {} : { congestion: options.congestion }),
 		});

@@ -27,8 +27,8 @@ import {
 
 /** Which link carries the frames. */
 export interface LinkChoice {
-	kind: "tap" | "user" | "loopback";
-	/** Name of the TAP device; the link's own default when absent. */
+	kind: "tap" | "user" | "loopback" | "xdp";
+	/** Name of the TAP device, the link's own default when absent; of `xdp`, the interface, always there. */
 	name?: string;
 }
 
@@ -47,6 +47,12 @@ export interface PublishOption {
 	port: number;
 	/** Port that the program listens on. */
 	to: number;
+}
+
+/** Ports from the first to the last. */
+export interface PortRange {
+	first: number;
+	last: number;
 }
 
 /** What is done to the frames on their way, in both directions. */
@@ -72,6 +78,10 @@ export interface RunOptions {
 	link: LinkChoice | null;
 	/** The stack's address with prefix length; null: the link's default. */
 	address: string | null;
+	/** `xdp`: ports of the machine's own addresses that the stack takes; not together with `address`. */
+	ports: number[];
+	/** `xdp` with `ports`: ports of connections that the stack opens; null: the link's default. */
+	outgoingPorts: PortRange | null;
 	/** `tap`: the kernel's address on the device; `user`: the gateway's. With prefix length; null: the link's default. */
 	kernelAddress: string | null;
 	/** Next hop for everything that is not on the link. */
@@ -137,6 +147,8 @@ export function parseRunOptions(input: unknown, label: OptionLabel = jsonLabel):
 	const options: RunOptions = {
 		link: fields.take("link", readLink),
 		address: fields.take("address", readHostAddress),
+		ports: fields.take("ports", list(readPort)) ?? [],
+		outgoingPorts: fields.take("outgoingPorts", readPortRange),
 		kernelAddress: fields.take("kernelAddress", readHostAddress),
 		gateway: fields.take("gateway", readAddress),
 		routes: fields.take("routes", list(readRoute)) ?? [],
@@ -248,22 +260,33 @@ const readPath: Read<string> = (value, complain) =>
 const readCongestion: Read<"cubic" | "newreno" | "bbr"> = (value, complain) =>
 	value === "cubic" || value === "newreno" || value === "bbr" ? value : complain("cubic, newreno or bbr");
 
+const readPortRange: Read<PortRange> = (value, complain) => {
+	const wanted = "a range of ports such as 61000-65535";
+	const parts = typeof value === "string" ? value.split("-") : [(value as PortRange).first, (value as PortRange).last];
+	const first = whole(parts[0], 1, 65535);
+	const last = whole(parts[1], 1, 65535);
+	return parts.length !== 2 || first === null || last === null || first > last ? complain(wanted) : { first, last };
+};
+
+const KINDS: readonly LinkChoice["kind"][] = ["tap", "user", "loopback", "xdp"];
+const isKind = (value: unknown): value is LinkChoice["kind"] => KINDS.includes(value as LinkChoice["kind"]);
+
 const readLink: Read<LinkChoice> = (value, complain, path, label) => {
-	const wanted = "tap, tap:NAME, user or loopback";
+	const wanted = "tap, tap:NAME, xdp:INTERFACE, user or loopback";
 	if (typeof value === "string") {
 		const colon = value.indexOf(":");
 		const kind = colon < 0 ? value : value.slice(0, colon);
 		return readLink(colon < 0 ? { kind } : { kind, name: value.slice(colon + 1) }, () => complain(wanted), path, label);
 	}
 	const fields = new Fields(value, path, label);
-	const kind = fields.take("kind", (v) => (v === "tap" || v === "user" || v === "loopback" ? v : complain(wanted)));
+	const kind = fields.take("kind", (v) => (isKind(v) ? v : complain(wanted)));
 	const name = fields.take("name", (v) =>
 		typeof v === "string" && DEVICE_NAME.test(v) && v !== "." && v !== ".."
 			? v
-			: complain(`${wanted}, where NAME is a device name of 1 to 15 letters, digits, "_", "." or "-"`),
+			: complain(`${wanted}, with a device name of 1 to 15 letters, digits, "_", "." or "-"`),
 	);
 	fields.end();
-	if (kind === null || (name !== null && kind !== "tap")) return complain(wanted);
+	if (kind === null || (name !== null && kind !== "tap" && kind !== "xdp") || (name === null && kind === "xdp")) return complain(wanted);
 	return name === null ? { kind } : { kind, name };
 };
 
@@ -339,11 +362,23 @@ function checkTogether(options: RunOptions, label: OptionLabel): void {
 			throw bad(`${label(path)} does not go with link ${kind}, only with ${kinds.join(" or ")}`);
 		}
 	};
-	only("address", options.address !== null, ["tap", "user"]);
+	only("address", options.address !== null, ["tap", "user", "xdp"]);
 	only("kernelAddress", options.kernelAddress !== null, ["tap", "user"]);
-	only("gateway", options.gateway !== null, ["tap"]);
-	only("routes", options.routes.length > 0, ["tap"]);
+	only("gateway", options.gateway !== null, ["tap", "xdp"]);
+	only("routes", options.routes.length > 0, ["tap", "xdp"]);
 	only("publish", options.publish.length > 0, ["user"]);
+	only("mtu", options.mtu !== null, ["tap", "user", "loopback"]);
+	const takes = options.ports.length > 0 ? "ports" : options.outgoingPorts !== null ? "outgoingPorts" : null;
+	if (takes !== null) {
+		only(takes, true, ["xdp"]);
+		if (kind === undefined) throw bad(`${label(takes)} is for link xdp: name the interface, ${label("link")} xdp:INTERFACE`);
+		for (const other of ["address", "gateway"] as const) {
+			if (options[other] !== null)
+				throw bad(`${label(takes)} takes ports of the machine's own address, ${label(other)} is for an address of its own: choose one`);
+		}
+	}
+	if (kind === "xdp" && takes === null && options.address === null)
+		throw bad(`link xdp needs ${label("ports")} (of the machine's own address) or ${label("address")} (one of its own)`);
 	if (kind === undefined && options.publish.length > 0 && (options.gateway !== null || options.routes.length > 0)) {
 		throw bad(`${label("publish")} is for link user, ${label(options.gateway === null ? "routes" : "gateway")} for link tap: choose one`);
 	}
@@ -354,7 +389,9 @@ function checkTogether(options: RunOptions, label: OptionLabel): void {
 		seen.add(`${address}:${port}`);
 	}
 
-	if (kind !== "loopback") checkEnds(options, linkEnds(kind ?? "tap", options, label), label);
+	if (kind === "xdp") {
+		if (options.address !== null) checkHops(options, options.address, label);
+	} else if (kind !== "loopback") checkEnds(options, linkEnds(kind ?? "tap", options, label), label);
 }
 
 /** The addresses of a link's two ends, each with prefix length. */
@@ -403,9 +440,15 @@ function checkEnds(options: RunOptions, ends: LinkEnds, label: OptionLabel): voi
 	if (own.length !== kernel.length || !inNetwork(own, kernel.word)) {
 		throw bad(`${label("address")} ${ends.address} and ${label("kernelAddress")} ${ends.kernelAddress} are not in one network`);
 	}
+	checkHops(options, ends.address, label);
+}
+
+/** Every next hop must be a neighbor. */
+function checkHops(options: RunOptions, address: string, label: OptionLabel): void {
+	const own = readIpv4Prefix(address, 24) as Ipv4Prefix;
 	const onLink = (path: string, hop: string | null | undefined): void => {
 		if (hop !== null && hop !== undefined && !inNetwork(own, readIpv4(hop) as number)) {
-			throw bad(`${label(path)}: next hop ${hop} is not in the network of ${ends.address}`);
+			throw bad(`${label(path)}: next hop ${hop} is not in the network of ${address}`);
 		}
 	};
 	onLink("gateway", options.gateway);

@@ -38,6 +38,8 @@ describe("the command line of millrace run", () => {
 		assert.deepEqual(all, {
 			link: { kind: "user" },
 			address: null,
+			ports: [],
+			outgoingPorts: null,
 			kernelAddress: null,
 			gateway: null,
 			routes: [],
@@ -55,6 +57,15 @@ describe("the command line of millrace run", () => {
 			congestion: "newreno",
 			quiet: true,
 		} satisfies RunOptions);
+	});
+
+	test("an interface is taken by its ports or with an address of its own", () => {
+		const ports = options("--link xdp:eth0 --ports 80,443 --ports 8080 --outgoing-ports 50000-50999");
+		assert.deepEqual(ports.link, { kind: "xdp", name: "eth0" });
+		assert.deepEqual([ports.ports, ports.outgoingPorts, ports.address], [[80, 443, 8080], { first: 50000, last: 50999 }, null]);
+		assert.deepEqual(parseRunOptions(JSON.stringify(ports)), ports);
+		const own = options("--link xdp:eth0 --address 192.168.1.50 --gateway 192.168.1.1");
+		assert.deepEqual([own.ports, own.address, own.gateway], [[], "192.168.1.50/24", "192.168.1.1"]);
 	});
 
 	test("an optional percentage is taken only if it looks like one", () => {
@@ -102,11 +113,21 @@ describe("a command line that is refused names what is wrong with it", () => {
 		["--memory 1mb a.js", /^--memory: "1mb" is not a size between 8mb and 2047mb/],
 		["--memory 4gb a.js", /^--memory: /],
 		["--congestion reno a.js", /^--congestion: "reno" is not cubic, newreno or bbr$/],
-		["--link wifi a.js", /^--link: "wifi" is not tap, tap:NAME, user or loopback$/],
+		["--link wifi a.js", /^--link: "wifi" is not tap, tap:NAME, xdp:INTERFACE, user or loopback$/],
 		["--link user:x a.js", /^--link: "user:x" is not tap/],
 		["--link tap: a.js", /^--link: "tap:" is not tap/],
 		["--link tap:aaaaaaaaaaaaaaaa a.js", /^--link: /],
 		["--link tap:../x a.js", /^--link: /],
+		["--link xdp a.js", /^--link: "xdp" is not tap/],
+		["--link xdp:eth/0 a.js", /^--link: /],
+		["--link xdp:eth0 a.js", /^link xdp needs --ports \(of the machine's own address\) or --address \(one of its own\)$/],
+		["--link xdp:eth0 --ports 80 --address 10.0.0.2 a.js", /^--ports takes ports of the machine's own address, --address is for /],
+		["--link xdp:eth0 --ports 0 a.js", /^--ports: "0" is not a port/],
+		["--link xdp:eth0 --outgoing-ports 9-8 a.js", /^--outgoing-ports: "9-8" is not a range of ports such as 61000-65535$/],
+		["--link xdp:eth0 --address 10.0.0.2 --gateway 10.1.0.1 a.js", /^--gateway: next hop 10.1.0.1 is not in the network of 10.0.0.2\/24$/],
+		["--link xdp:eth0 --ports 80 --mtu 1400 a.js", /^--mtu does not go with link xdp/],
+		["--ports 80 a.js", /^--ports is for link xdp: name the interface, --link xdp:INTERFACE$/],
+		["--link tap --ports 80 a.js", /^--ports does not go with link tap, only with xdp$/],
 		["--address 10.77.0.256 a.js", /^--address: "10.77.0.256" is not an IPv4 address/],
 		["--address 10.77.0.02 a.js", /^--address: "10.77.0.02" is not an IPv4 address/],
 		["--address 10.77.0.2/33 a.js", /^--address: /],
@@ -130,8 +151,8 @@ describe("a command line that is refused names what is wrong with it", () => {
 		["--publish 80,x a.js", /^--publish: "x" is not a port, PORT:PORT/],
 		["--kernel-ports 9229,70000 a.js", /^--kernel-ports: "70000" is not a port between 1 and 65535$/],
 		["--link tap --publish 80 a.js", /^--publish does not go with link tap, only with user$/],
-		["--link loopback --address 127.0.0.2 a.js", /^--address does not go with link loopback, only with tap or user$/],
-		["--link user --gateway 10.0.2.2 a.js", /^--gateway does not go with link user, only with tap$/],
+		["--link loopback --address 127.0.0.2 a.js", /^--address does not go with link loopback, only with tap or user or xdp$/],
+		["--link user --gateway 10.0.2.2 a.js", /^--gateway does not go with link user, only with tap or xdp$/],
 		["--link loopback --route 10.0.0.0/8 a.js", /^--route does not go with link loopback/],
 		["--publish 80 --gateway 10.77.0.1 a.js", /^--publish is for link user, --gateway for link tap: choose one$/],
 	];

@@ -28,6 +28,16 @@ describe("policy of the preload", () => {
 		assert.equal(exposing.listener("10.77.0.2", 80), "10.77.0.2");
 	});
 
+	it("with ports of the machine's own address only those go to the stack, and only connections that leave by its link", () => {
+		const taking = new Shared(() => host, { ports: [80, 443], leaves: (address) => address === "192.0.2.1" });
+		assert.equal(taking.listener(undefined, 80), "0.0.0.0");
+		assert.equal(taking.listener(undefined, 8081), KERNEL);
+		assert.equal(taking.listener(undefined, 0), KERNEL);
+		assert.equal(taking.destination("192.0.2.1", 9000), "192.0.2.1");
+		assert.equal(taking.destination("10.0.0.1", 9000), KERNEL);
+		assert.equal(taking.destination("10.0.0.1", 80), "10.0.0.1", "its own port of the machine");
+	});
+
 	it("destinations go to the stack, IPv6 ones to the kernel", () => {
 		assert.equal(policy.destination("192.0.2.1", 443), "192.0.2.1");
 		assert.equal(policy.destination("2001:db8::1", 443), KERNEL);
