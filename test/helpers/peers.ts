@@ -83,7 +83,7 @@ export async function output(command: string, ...args: string[]): Promise<string
 
 /** curl, whose errors are errors. */
 export function curl(...args: string[]): Promise<string> {
-	return output("curl", "-sS", "--fail", "--max-time", "250", ...args);
+	return output("curl", "-sS", "--fail", ...args);
 }
 
 /** Response to a GET by kernel sockets. */
