@@ -266,8 +266,8 @@ export function readInto(t: Tcp, c: Connection, target: Uint8Array, offset: numb
 		const have = pool.length(page);
 		const start = pool.start(page);
 		const n = have < left ? have : left;
-		// Short pieces by bytes: a subarray costs more than the copy.
-		if (n <= 32) for (let i = 0; i < n; i++) target[to + i] = t.u8[start + i]!;
+		// Short pieces by bytes: a view costs as much as copying 64 of them, and is the only thing that is allocated on this path.
+		if (n <= 64) for (let i = 0; i < n; i++) target[to + i] = t.u8[start + i]!;
 		else target.set(t.u8.subarray(start, start + n), to);
 		to += n;
 		left -= n;

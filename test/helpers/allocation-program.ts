@@ -1,0 +1,96 @@
+/**
+ * Bytes that layers 0 to 6 allocate on the JavaScript heap per frame: a host, a crowd of stateless clients that send requests and get
+ * answers, and a runtime that allocates nothing itself. Prints a figure; run by test/tcp/allocation.test.ts.
+ *
+ *   node --expose-gc --max-semi-space-size=128 allocation-program.js FRAMES START
+ *
+ * START is where the clock begins, in microseconds: beyond 2^31 a time is no small integer any more.
+ */
+import { CROWD_SERVER, Crowd } from "../../bench/lib/crowd.ts";
+import { createHost, type SocketEvents, type TcpSocket } from "../../src/host/host.ts";
+import type { Runtime } from "../../src/time/clock.ts";
+
+const [frames = 1_000_000, start = 1000] = process.argv.slice(2).map(Number);
+/** Frames between two looks at the heap: little enough for the young generation, so that a collection in between is rare. */
+const SLICE = 20_000;
+const WARM = 300_000;
+
+/** Tasks in a ring, and a clock that each turn moves on. */
+class Loop implements Runtime {
+	time = start;
+	readonly clock = { now: () => this.time };
+	readonly random = { int32: () => 1 };
+	readonly #tasks: (() => void)[] = new Array(64).fill(() => {});
+	#head = 0;
+	#tail = 0;
+
+	defer(task: () => void): void {
+		this.#tasks[this.#tail++ & 63] = task;
+	}
+
+	alarm() {
+		return { set() {}, clear() {} };
+	}
+
+	run(done: () => boolean): void {
+		while (!done()) {
+			if (this.#head === this.#tail) throw new Error("nothing left to do");
+			if ((this.#head & 1) === 0) this.time += 50;
+			this.#tasks[this.#head++ & 63]!();
+		}
+	}
+}
+
+const scratch = new Uint8Array(2048);
+const answer = new Uint8Array(64).fill(109);
+
+class Server implements SocketEvents {
+	readonly #socket: TcpSocket;
+	constructor(socket: TcpSocket) {
+		this.#socket = socket;
+		socket.events = this;
+	}
+	connected(): void {}
+	readable(): void {
+		if (this.#socket.readInto(scratch, 0, scratch.length) > 0) this.#socket.write(answer);
+	}
+	ended(): void {}
+	writable(): void {}
+	closed(): void {}
+}
+
+const loop = new Loop();
+const crowd = new Crowd({ port: 80, mode: "requests", request: answer, window: 64 });
+const host = createHost({
+	link: crowd,
+	runtime: loop,
+	addresses: [CROWD_SERVER],
+	memory: 16 << 20,
+	tcp: { maxConnections: 1024, maxTimeWait: 64 },
+});
+host.tcpListen({ port: 80 }).onconnection = (socket) => void new Server(socket);
+crowd.run(1 << 30);
+
+let goal = 0;
+const reached = () => crowd.sent + crowd.received >= goal;
+goal = WARM;
+loop.run(reached);
+
+const slices: number[] = [];
+let counted = 0;
+while (counted < frames) {
+	(globalThis as { gc?: () => void }).gc!();
+	const from = crowd.sent + crowd.received;
+	goal = from + SLICE;
+	const before = process.memoryUsage().heapUsed;
+	loop.run(reached);
+	const after = process.memoryUsage().heapUsed;
+	// Negative: a collection came in between after all.
+	if (after < before) continue;
+	const moved = crowd.sent + crowd.received - from;
+	slices.push((after - before) / moved);
+	counted += moved;
+}
+// The middle: what the compiler leaves on the heap now and then is not the stack's.
+slices.sort((a, b) => a - b);
+console.log(JSON.stringify({ bytes: slices[slices.length >> 1], frames: counted }));
