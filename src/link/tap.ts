@@ -51,7 +51,7 @@ export interface TapOptions {
 	queueLength?: number;
 	/**
 	 * Leave checksums and cutting into segments to the kernel, both ways: frames of up to 64 KiB may then be sent, and come while there
-	 * are bulk data (see tap-offload.ts), for which 33 pages are held. Default false. No effect under a wrapper that needs frames
+	 * are bulk data (see tap-offload.ts), for which 33 pages are held. Default true. No effect under a wrapper that needs frames
 	 * as on a wire.
 	 */
 	offload?: boolean;
@@ -87,7 +87,7 @@ export class TapLink implements Link {
 	#failed = false;
 
 	constructor(options: TapOptions = {}) {
-		const { name = "mr%d", kernelAddress = "10.77.0.1/24", mtu = 1500, mac, queueLength = 4096, offload = false } = options;
+		const { name = "mr%d", kernelAddress = "10.77.0.1/24", mtu = 1500, mac, queueLength = 4096, offload = true } = options;
 		this.#offload = offload;
 		this.#mtuMax = offload ? 65535 - ETHERNET : FRAME_ROOM - ETHERNET_TAGGED;
 		if (!validInterfaceName(name))

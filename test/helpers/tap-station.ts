@@ -36,7 +36,7 @@ export function closeAll(): void {
 /** An open link, with what a stack would hold, and the frames that arrived so far. */
 export function station(options: TapOptions = {}, runtime: Runtime = realRuntime(), plain = false) {
 	const pool = new PagePool(new Arena(1 << 20), PAGES);
-	const link = tapLink({ mac: MAC, ...options });
+	const link = tapLink({ mac: MAC, offload: false, ...options });
 	const failures: Error[] = [];
 	let wakes = 0;
 	let woken: () => void = () => {};
