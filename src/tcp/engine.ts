@@ -168,7 +168,7 @@ export class Tcp implements Transport {
 	readonly segmentOptions: SegmentOptions = new SegmentOptions();
 	/** Scratch: edges of SACK blocks. */
 	readonly sackEdges: Int32Array = new Int32Array(10);
-	readonly sackBlocks: Int32Array = new Int32Array(8);
+	readonly sackBlocks: Int32Array = new Int32Array(12);
 	/** Set by receive.ts when the peer's FIN is in order. */
 	finArrived = false;
 	/** Bytes that the connection in hand may still send now, as far as pacing goes. */

@@ -231,8 +231,8 @@ export function writeSackBlocks(t: Tcp, c: Connection, at: number, most: number)
 		if (seqLeq(start, c.oooLast) && seqLt(c.oooLast, end)) setBlock(blocks, NEWEST, start, end);
 		else if (seqLeq(start, c.oooBefore) && seqLt(c.oooBefore, end)) setBlock(blocks, BEFORE, start, end);
 		else {
-			// The higher, the newer, most of the time.
-			setBlock(blocks, LOWER, blocks[2 * HIGHEST]!, blocks[2 * HIGHEST + 1]!);
+			// The higher, the newer, most of the time: the highest come first, the lowest drop off.
+			blocks.copyWithin(2 * HIGHEST + 2, 2 * HIGHEST, 2 * BLOCKS - 2);
 			setBlock(blocks, HIGHEST, start, end);
 		}
 	}
@@ -248,8 +248,8 @@ export function writeSackBlocks(t: Tcp, c: Connection, at: number, most: number)
 const NEWEST = 0;
 const BEFORE = 1;
 const HIGHEST = 2;
-const LOWER = 3;
-const BLOCKS = 4;
+/** All places: as many for the highest as an option has blocks. */
+const BLOCKS = 6;
 
 function setBlock(edges: Int32Array, i: number, start: number, end: number): void {
 	edges[2 * i] = start;

@@ -40,7 +40,7 @@ test("push, drop and shift keep the order of entries; drop releases, shift does 
 		fc.record({ kind: fc.constantFrom("drop" as const, "shift" as const), n: fc.nat(8) }),
 	);
 	fc.assert(
-		fc.property(fc.array(step, { maxLength: 40 }), (steps) => {
+		fc.property(fc.array(step, { maxLength: 40, size: "max" }), (steps) => {
 			const { pool, batch } = make(6, 16);
 			const model: number[][] = [];
 			let held = 0;

@@ -93,6 +93,7 @@ function same(model: Model, pool: PagePool): void {
 test("a pool gives each page to one owner until its last reference is gone, and refuses when it has none", () => {
 	const commands = fc.commands([fc.constant(new Alloc()), fc.nat(20).map((n) => new Retain(n)), fc.nat(20).map((n) => new Release(n))], {
 		maxCommands: 80,
+		size: "max",
 	});
 	fc.assert(
 		fc.property(commands, (list) => fc.modelRun(() => ({ model: { refs: new Map(), refused: 0 }, real: makePool() }), list)),

@@ -8,7 +8,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { type Aimed, FuzzHost, type FuzzOptions, type Manners, SLOTS } from "../helpers/fuzz-host.ts";
 
-const runs = Number(process.env.MILLRACE_FUZZ_RUNS ?? 4000);
+const runs = Number(process.env.MILLRACE_FUZZ_RUNS ?? 40_000);
 const seed = process.env.MILLRACE_FUZZ_SEED;
 /** Runs that one host serves. */
 const LIFE = 300;
@@ -20,6 +20,7 @@ const hosts: [string, FuzzOptions][] = [
 		"a host without options, NewReno",
 		{ congestion: "newreno", tcp: { timestamps: false, sack: false, windowScaling: false }, start: (2 ** 31 - 5000) * 1000 },
 	],
+	["a host with BBR", { congestion: "bbr" }],
 	["a host short of memory", { memory: 1 << 18, tcp: { maxTimeWait: 1 }, start: (2 ** 32 - 5000) * 1000 }],
 	[
 		"a host with small buffers",
@@ -164,7 +165,7 @@ const call = fc.tuple(
 	fc.constant("call"),
 	fc.constantFrom(...CALLS),
 	fc.constantFrom(0, 0, 0, 1, 4, 5, 6),
-	fc.oneof(fc.nat(20), fc.nat(20_000)),
+	fc.oneof(fc.nat(20), fc.nat(20_000), fc.nat(20_000)),
 ) as fc.Arbitrary<Step>;
 
 const time = fc.tuple(
@@ -180,7 +181,11 @@ const ways: [string, fc.Arbitrary<Step[]>, number][] = [
 		fc
 			.tuple(
 				opening,
-				fc.array(fc.oneof({ weight: 4, arbitrary: frame }, { weight: 1, arbitrary: byTheBook }), { minLength: 1, maxLength: 24 }),
+				fc.array(fc.oneof({ weight: 4, arbitrary: frame }, { weight: 1, arbitrary: byTheBook }), {
+					minLength: 1,
+					maxLength: 24,
+					size: "max",
+				}),
 			)
 			.map(([first, rest]) => [first, ...rest]),
 		14,
@@ -195,7 +200,7 @@ const ways: [string, fc.Arbitrary<Step[]>, number][] = [
 				{ weight: 6, arbitrary: call },
 				{ weight: 3, arbitrary: time },
 			),
-			{ minLength: 1, maxLength: 50 },
+			{ minLength: 1, maxLength: 50, size: "max" },
 		),
 		16,
 	],

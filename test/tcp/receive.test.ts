@@ -42,7 +42,7 @@ const step = fc.oneof(
 for (const origin of [0, -2000, 0x7ffffff0]) {
 	test(`bytes are delivered once and in order, SACK and DSACK say what the model says (first byte ${origin})`, () => {
 		fc.assert(
-			fc.property(fc.array(step, { minLength: 1, maxLength: 60 }), (steps) => {
+			fc.property(fc.array(step, { minLength: 1, maxLength: 60, size: "max" }), (steps) => {
 				const { t, pool, connection } = bareTcp({}, 512);
 				const c = connection();
 				c.flags |= C_SACK;
@@ -72,7 +72,8 @@ for (const origin of [0, -2000, 0x7ffffff0]) {
 							if (have[i]) duplicates.add(i);
 							have[i] = true;
 						}
-						if (at > next && length > 0) newest = at;
+						// A FIN alone is in no block.
+						if (at > next && (length > 0 || fin)) newest = length > 0 ? at : -1;
 						while (next < LENGTH && have[next]) next++;
 						finDone = t.finArrived;
 						if (finDone) assert.equal(next, LENGTH, "the FIN came before the last byte");
@@ -115,7 +116,7 @@ for (const origin of [0, -2000, 0x7ffffff0]) {
 					assert.equal(listed, early, "bytes in the early list");
 				}
 			}),
-			{ numRuns: 1000 },
+			{ numRuns: 500 },
 		);
 	});
 }
