@@ -426,7 +426,9 @@ export class FuzzHost {
 				return { ts: { val: (ts.val - 100_000) >>> 0, ecr: ts.ecr } };
 			case 4: {
 				const end = c === undefined ? 3000 : (c.sndNxt - c.sndUna) | 0;
-				return { ...usual, sack: [sack(Math.min(1448, end >> 1), end)] };
+				// From the second page on.
+				const first = c === undefined || c.sndHead === 0 ? 1448 : this.host.shard.pool.length(c.sndHead);
+				return { ...usual, sack: [sack(Math.min(first, end >> 1), end)] };
 			}
 			case 5:
 				return { ...usual, sack: [sack(2896, 4344), sack(-1448, 0), sack(1448, 1 << 30)] };
