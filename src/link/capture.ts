@@ -21,8 +21,8 @@ class CaptureLink extends LinkWrapper {
 	/** What is being offered to the inner link, with references of its own: entries that are taken leave the host's batch. */
 	#offered: Batch | null = null;
 
-	constructor(inner: Link, writer: CaptureWriter) {
-		super("capture", inner, true);
+	constructor(inner: Link, writer: CaptureWriter, offloads: boolean) {
+		super("capture", inner, offloads);
 		this.#writer = writer;
 	}
 
@@ -86,7 +86,10 @@ class CaptureLink extends LinkWrapper {
 /**
  * A link around `link` whose frames are written by `writer`. Several links may share a writer: the file then shows them as several
  * interfaces. Closing the last of them ends the capture.
+ *
+ * @param offloads Whether the inner link's offloads stay in use (default): cheaper, but the capture then has frames that stand
+ * for several segments, and frames whose checksums are not complete. False: frames as on a wire.
  */
-export function captureLink(link: Link, writer: CaptureWriter): Link {
-	return new CaptureLink(link, writer);
+export function captureLink(link: Link, writer: CaptureWriter, offloads = true): Link {
+	return new CaptureLink(link, writer, offloads);
 }

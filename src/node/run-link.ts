@@ -145,7 +145,8 @@ function openHost(
 	}
 	const sink = options.capture === null ? null : openCaptureFile(options.capture);
 	const writer = sink === null ? null : new CaptureWriter({ sink, startTime: Date.now() * 1000 });
-	if (writer !== null) outer = captureLink(outer, writer);
+	// Whoever looks at a capture looks for what is on the wire: each segment, with its checksum.
+	if (writer !== null) outer = captureLink(outer, writer, false);
 	try {
 		const host = createHost({
 			link: outer,

@@ -144,7 +144,8 @@ function sendNew(t: Tcp, c: Connection, budget: number): number {
 	const pool = t.pool;
 	const idle = c.sndUna === c.sndNxt;
 	// RFC 5681 4.1: after an idle time of more than an RTO the old window says nothing of the path.
-	if (idle && (c.flags & C_MODEL) === 0 && c.lastSent !== 0 && (t.now - c.lastSent) >>> 0 > c.rto) c.cwnd = Math.min(c.cwnd, t.initialWindow(c));
+	if (idle && (c.flags & C_MODEL) === 0 && c.lastSent !== 0 && (t.now - c.lastSent) >>> 0 > c.rto)
+		c.cwnd = Math.min(c.cwnd, t.initialWindow(c));
 	let flight = inFlight(c);
 	// RFC 3042: the first two duplicate ACKs each let one new segment out.
 	const duplicates = (c.retries >> 8) & 0xff;
@@ -428,4 +429,3 @@ export function checksumRight(t: Tcp, start: number, length: number, src: number
 export function timerKind(c: Connection): number {
 	return (c.flags & TIMER_MASK) >> TIMER_SHIFT;
 }
-

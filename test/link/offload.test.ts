@@ -274,14 +274,26 @@ test("no bytes, however wrong, make completing a frame throw", () => {
 	const pool = makePool(64);
 	const batch = new Batch(pool);
 	const completers = [new FrameCompleter("ethernet"), new FrameCompleter("ip")];
-	const start = fc.constantFrom<readonly number[]>([0x45], [0x4f], [0x60], [...new Uint8Array(12), 8, 0, 0x45], [...new Uint8Array(12), 0x86, 0xdd, 0x60]);
+	const start = fc.constantFrom<readonly number[]>(
+		[0x45],
+		[0x4f],
+		[0x60],
+		[...new Uint8Array(12), 8, 0, 0x45],
+		[...new Uint8Array(12), 0x86, 0xdd, 0x60],
+	);
 	fc.assert(
-		fc.property(start, fc.uint8Array({ minLength: 1, maxLength: 200 }), fc.nat(100), fc.constantFrom(6, 17, 1), (first, bytes, segment, protocol) => {
-			const frame = new Uint8Array([...first, ...bytes]);
-			for (const at of [9, 6, 23, 20]) if (at >= first.length && at < frame.length) frame[at] = protocol;
-			pushIncomplete(batch, frame, segment);
-			for (const completer of completers) completer.complete(batch, 0, batch.count, () => {});
-			batch.drop(batch.count);
-		}),
+		fc.property(
+			start,
+			fc.uint8Array({ minLength: 1, maxLength: 200 }),
+			fc.nat(100),
+			fc.constantFrom(6, 17, 1),
+			(first, bytes, segment, protocol) => {
+				const frame = new Uint8Array([...first, ...bytes]);
+				for (const at of [9, 6, 23, 20]) if (at >= first.length && at < frame.length) frame[at] = protocol;
+				pushIncomplete(batch, frame, segment);
+				for (const completer of completers) completer.complete(batch, 0, batch.count, () => {});
+				batch.drop(batch.count);
+			},
+		),
 	);
 });

@@ -344,7 +344,8 @@ describe("TAP link", { skip: lack, concurrency: false }, () => {
 		for (const kernelAddress of ["10.77.0.1", "10.77.0/24", "10.77.0.1/33", "", "fd00::1/64"]) {
 			assert.throws(() => tapLink({ kernelAddress }), MillraceError, kernelAddress);
 		}
-		for (const mtu of [0, 67, 1969, 1500.5, Number.NaN]) assert.throws(() => tapLink({ mtu, offload: false }), refuses("MILLRACE_OPTION", /bad mtu/));
+		for (const mtu of [0, 67, 1969, 1500.5, Number.NaN])
+			assert.throws(() => tapLink({ mtu, offload: false }), refuses("MILLRACE_OPTION", /bad mtu/));
 		for (const queueLength of [0, -1, 65536]) assert.throws(() => tapLink({ queueLength }), refuses("MILLRACE_OPTION", /bad queueLength/));
 		for (const mac of ["02:00", "01:00:00:00:00:01", new Uint8Array(5)]) assert.throws(() => tapLink({ mac }), MillraceError);
 		assert.equal(tapLink().mac[0]! & 3, 2, "a random address is local and of one station");

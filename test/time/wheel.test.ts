@@ -47,7 +47,7 @@ for (const start of [0, 0x7fffff00 | 0, -300, 0xffff00, 65500]) {
 							model.delete(index);
 						} else {
 							wheel.set(index, (now + delay) | 0);
-							model.set(index, ((now + delay) | 0) || 1);
+							model.set(index, (now + delay) | 0 || 1);
 						}
 						advance((now + move) | 0);
 					}
