@@ -11,6 +11,7 @@
  * for await (const stream of host.tcp.listen({ port: 7 })) stream.readable.pipeTo(stream.writable).catch(() => {});
  */
 import { Host, type HostOptions } from "./host/host.ts";
+import { holdProcess, releaseProcess } from "./node/alive.ts";
 import { createNet, type StackNet } from "./node/net.ts";
 import { nodeRuntime } from "./node/runtime.ts";
 
@@ -23,6 +24,9 @@ export interface NodeHostOptions extends Omit<HostOptions, "runtime"> {
 /** A host with Node's `net` on it. */
 export class NodeHost extends Host {
 	#net: StackNet | null = null;
+	/** How many hold the process by this host, until it is closed. */
+	#holders = 0;
+	#ended = false;
 
 	/** @internal Use createHost. */
 	constructor(options: NodeHostOptions) {
@@ -36,6 +40,24 @@ export class NodeHost extends Host {
 	get net(): StackNet {
 		this.#net ??= createNet(this);
 		return this.#net;
+	}
+
+	/** Keeps the process alive until `unref` was called as often, or the host is closed: also where the link has nothing that Node waits for. */
+	override ref(): void {
+		super.ref();
+		if (!this.#ended && this.#holders++ === 0) holdProcess();
+	}
+
+	override unref(): void {
+		super.unref();
+		if (!this.#ended && --this.#holders === 0) releaseProcess();
+	}
+
+	override close(): Promise<void> {
+		const closed = super.close();
+		if (!this.#ended && this.#holders > 0) releaseProcess();
+		this.#ended = true;
+		return closed;
 	}
 }
 

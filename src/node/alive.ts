@@ -12,16 +12,24 @@ const FOREVER = 0x7fffffff;
 let timer: NodeJS.Timeout | null = null;
 let holders = 0;
 
-/** Keeps the process alive until `release` was called as often as this. */
+/** Keeps the process alive until `releaseProcess` was called as often as this. */
+export function holdProcess(): void {
+	if (holders++ > 0) return;
+	if (timer === null) timer = setInterval(() => {}, FOREVER);
+	else timer.ref();
+}
+
+export function releaseProcess(): void {
+	if (--holders === 0) timer!.unref();
+}
+
+/** Keeps the process and the host's link alive until `release` was called as often as this. */
 export function hold(host: StackHost): void {
-	if (holders++ === 0) {
-		if (timer === null) timer = setInterval(() => {}, FOREVER);
-		else timer.ref();
-	}
+	holdProcess();
 	host.ref();
 }
 
 export function release(host: StackHost): void {
-	if (--holders === 0) timer!.unref();
+	releaseProcess();
 	host.unref();
 }
