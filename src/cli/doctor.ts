@@ -4,6 +4,7 @@
  * Each check is made by doing the thing in small, not by guessing from versions, and says what it found in one line.
  */
 import { createServer } from "node:net";
+import { packetAvailable } from "../link/packet.ts";
 import { tapAvailable } from "../link/tap.ts";
 import { xdpAvailable } from "../link/xdp.ts";
 import { Arena } from "../memory/arena.ts";
@@ -32,6 +33,7 @@ export async function doctor(print: (line: string) => void): Promise<number> {
 	print(`${"privileges".padEnd(16)}${privileges()}`);
 	const tap = report("link tap", tapLinkFinding());
 	report("link xdp", xdpLinkFinding());
+	report("link packet", packetLinkFinding());
 	const user = report("link user", await kernelSockets());
 	report("link loopback", { ok: memory, reason: memory ? "needs nothing" : "no memory to work in" });
 	print(`${"default link".padEnd(16)}${tap ? "tap" : user ? "user" : "none"}`);
@@ -72,6 +74,12 @@ function xdpLinkFinding(): Finding {
 	if (process.platform !== "linux") return { ok: false, reason: `AF_XDP is Linux's, this is ${process.platform}` };
 	const { ok, reason } = xdpAvailable();
 	return { ok, reason: ok ? `${reason}; on an Ethernet interface, with --ports or --address` : reason };
+}
+
+function packetLinkFinding(): Finding {
+	if (process.platform !== "linux") return { ok: false, reason: `packet sockets are Linux's, this is ${process.platform}` };
+	const { ok, reason } = packetAvailable();
+	return { ok, reason: ok ? `${reason}; on an Ethernet interface, with --address` : reason };
 }
 
 function kernelSockets(): Promise<Finding> {

@@ -37,7 +37,7 @@ export const OPTIONS: readonly OptionSpec[] = [
 		name: "link",
 		path: "link",
 		value: "LINK",
-		help: "tap[:NAME], user, loopback or xdp:INTERFACE; default: tap where permitted, else user",
+		help: "tap[:NAME], user, loopback, xdp:IFNAME, packet:IFNAME; default: tap or else user",
 	},
 	{ name: "address", path: "address", value: "ADDR[/LEN]", help: "the program's address; default 10.77.0.2/24 (tap), 10.0.2.15/24 (user)" },
 	{ name: "ports", path: "ports", value: "PORT,...", list: true, help: "take these ports of the machine's own address (xdp)" },
@@ -57,7 +57,7 @@ export const OPTIONS: readonly OptionSpec[] = [
 		name: "gateway",
 		path: "gateway",
 		value: "ADDR",
-		help: "next hop for all that is not on the link (tap, xdp); default: none (xdp: the kernel's)",
+		help: "next hop for what is not on the link; default: none (tap), the kernel's (xdp, packet)",
 	},
 	{ name: "route", path: "routes", value: "NET[=VIA]", list: true, help: "a further route (tap), such as 192.168.0.0/16=10.77.0.1" },
 	{

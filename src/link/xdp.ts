@@ -28,26 +28,17 @@ import { MillraceError } from "../errors.ts";
 import type { Batch } from "../memory/batch.ts";
 import { PAGE_SIZE, type PagePool } from "../memory/pages.ts";
 import { attachXdp, createMap, loadXdp, MAP_ARRAY, MAP_XSK, setWord, XDP_GENERIC, XDP_NATIVE, XDP_PASS } from "../sys/bpf/bpf.ts";
-import { NetworkInterface } from "../sys/interface.ts";
-import {
-	driverOf,
-	interfaceAddresses,
-	interfaceWith,
-	type KernelRoute,
-	kernelPortRange,
-	kernelRoutes,
-	kernelTcpPorts,
-	receiveQueues,
-} from "../sys/interface-facts.ts";
+import { driverOf, interfaceWith, type KernelRoute, kernelRoutes, receiveQueues } from "../sys/interface-facts.ts";
 import { libc } from "../sys/libc.ts";
 import { bindPacketSocket, listenToMac, openPacketSocket } from "../sys/packet-socket.ts";
 import { Poll } from "../sys/poll.ts";
 import { holdPort } from "../sys/ports.ts";
 import { XDP_HEADROOM, Xsk } from "../sys/xsk.ts";
 import type { Alarm } from "../time/clock.ts";
-import { formatIpv4, mask4, parseCidr, parseIpv4, parseMac } from "../wire/address.ts";
+import { mask4, parseCidr, parseIpv4 } from "../wire/address.ts";
 import { frameLimit } from "./frames.ts";
 import type { Link, LinkContext, LinkOffload } from "./link.ts";
+import { bad, type InterfaceHostOptions, indexOfUp, machineAddresses, ownAddresses, refuseSharedRange, stationOn } from "./station.ts";
 import { ADDRESSES_MAX, PORT_WORDS, xdpProgram } from "./xdp-program.ts";
 import { DRAINED, STARVED, XdpCounters, XdpQueue } from "./xdp-queue.ts";
 
@@ -88,20 +79,13 @@ export interface XdpOptions {
 	ringSize?: number;
 }
 
-/** What `createHost` is to be told to fit the link. */
-export interface XdpHostOptions {
-	readonly addresses: readonly string[];
-	readonly routes: readonly { readonly to: string; readonly via?: string }[];
-	readonly tcp: { readonly firstPort?: number; readonly lastPort?: number };
-}
-
 export class XdpLink implements Link {
 	readonly name: string;
 	readonly medium = "ethernet";
 	readonly mtu: number;
 	readonly mac: Uint8Array;
 	/** Addresses, routes and ports that go with the link. */
-	readonly hostOptions: XdpHostOptions;
+	readonly hostOptions: InterfaceHostOptions;
 	readonly #options: Readonly<XdpOptions>;
 	readonly #interface: string;
 	/** The stack's hardware address is not the interface's. */
@@ -143,20 +127,11 @@ export class XdpLink implements Link {
 		this.#ports = ports ?? null;
 		this.#outgoing = outgoingPorts;
 
-		const device = new NetworkInterface(name);
-		try {
-			if (device.index === 0) throw new MillraceError("ENODEV", `there is no interface "${name}". See ip link for those there are`);
-			if (!device.ethernet) throw new MillraceError("MILLRACE_OPTION", `interface "${name}" is no Ethernet. Use another, or --link tap`);
-			const own = device.mac;
-			this.mac = mac === undefined ? own : typeof mac === "string" ? parseMac(mac) : mac.slice();
-			if (this.mac.length !== 6 || (this.mac[0]! & 1) !== 0)
-				throw bad("bad mac: give six bytes of a single station, such as 02:00:00:00:00:01");
-			this.#ownMac = !own.every((byte, i) => byte === this.mac[i]);
-			if (this.#ownMac && ports !== undefined) throw bad("mac does not go with ports: the machine has the interface's hardware address");
-			this.mtu = Math.min(device.mtu, MTU_MAX);
-		} finally {
-			device.close();
-		}
+		const station = stationOn(name, mac);
+		this.mac = station.mac;
+		this.#ownMac = station.ownMac;
+		if (this.#ownMac && ports !== undefined) throw bad("mac does not go with ports: the machine has the interface's hardware address");
+		this.mtu = Math.min(station.mtu, MTU_MAX);
 		this.#partial = VIRTUAL.has(driverOf(name));
 		this.#routes = kernelRoutes();
 		this.hostOptions =
@@ -266,12 +241,7 @@ export class XdpLink implements Link {
 	#open({ pool, runtime, plain }: LinkContext): void {
 		const { mode = "auto", zeroCopy = "auto", ringSize = 2048 } = this.#options;
 		const name = this.#interface;
-		const device = new NetworkInterface(name);
-		const index = device.index;
-		const up = index !== 0 && device.up;
-		device.close();
-		if (index === 0) throw new MillraceError("ENODEV", `there is no interface "${name}". See ip link for those there are`);
-		if (!up) throw new MillraceError("ENETDOWN", `interface "${name}" is down. Bring it up: ip link set ${name} up`);
+		const index = indexOfUp(name);
 		const all = receiveQueues(name);
 		const queues = this.#options.queues ?? Array.from({ length: all }, (_, i) => i);
 		for (const queue of queues) {
@@ -456,70 +426,7 @@ export function xdpAvailable(): { ok: boolean; reason: string } {
 /** The interface's XDP program is another's, or none may be set: another mode will not help. */
 const TAKEN = new Set(["EBUSY", "EEXIST", "EPERM", "EACCES"]);
 
-function bad(message: string): MillraceError {
-	return new MillraceError("MILLRACE_OPTION", message);
-}
-
 /** All pages of the pool, and what lies before them: offsets are then those of the arena. */
 function umemOf(pool: PagePool) {
 	return { arena: pool.arena, length: pool.address(pool.capacity) + PAGE_SIZE, chunk: PAGE_SIZE, headroom: HEADROOM };
-}
-
-/** Addresses of the stack's own, which the kernel must not have; its default router serves us too if it is in our network. */
-function ownAddresses(name: string, addresses: readonly string[], kernel: readonly KernelRoute[]): XdpHostOptions {
-	if (addresses.length === 0) throw bad("an XDP link needs an address of its own, such as 192.168.1.50/24, or ports");
-	const own = addresses.map((text) => {
-		const { version, words, prefix } = parseCidr(text);
-		if (version !== 4) throw bad(`bad address: "${text}". Give IPv4 addresses with their prefix length, such as 192.168.1.50/24`);
-		return { word: words[3]!, prefix };
-	});
-	for (const { word } of own) {
-		const holder = interfaceWith(formatIpv4(word));
-		if (holder !== null)
-			throw new MillraceError(
-				"EADDRINUSE",
-				`the kernel has ${formatIpv4(word)} on interface "${holder}". Choose an address that nobody has, or take ports of this one (--ports)`,
-			);
-	}
-	const near = (gateway: number): boolean => own.some(({ word, prefix }) => ((word ^ gateway) & mask4(prefix)) === 0);
-	const route = kernel.find((entry) => entry.interface === name && entry.prefix === 0 && entry.gateway !== 0 && near(entry.gateway));
-	return { addresses, routes: route === undefined ? [] : [{ to: "0.0.0.0/0", via: formatIpv4(route.gateway) }], tcp: {} };
-}
-
-/** The machine's addresses on the interface, and its routes by it. */
-function machineAddresses(name: string, [firstPort, lastPort]: readonly [number, number], kernel: readonly KernelRoute[]): XdpHostOptions {
-	const addresses = interfaceAddresses(name);
-	if (addresses.length === 0)
-		throw new MillraceError(
-			"EADDRNOTAVAIL",
-			`interface "${name}" has no IPv4 address whose ports could be taken. Give the link addresses of its own`,
-		);
-	const networks = addresses.map((text) => parseCidr(text)).map(({ words, prefix }) => ({ word: words[3]!, mask: mask4(prefix) }));
-	const usable = ({ interface: via, network, prefix, gateway }: KernelRoute): boolean => {
-		if (via !== name) return false;
-		const connected = (address: number): boolean => networks.some(({ word, mask }) => ((word ^ address) & mask) === 0);
-		return gateway !== 0 ? connected(gateway) : prefix === 0 || !connected(network);
-	};
-	const routes = kernel.filter(usable).map(({ network, prefix, gateway }) => {
-		const to = `${formatIpv4(network)}/${prefix}`;
-		return gateway === 0 ? { to } : { to, via: formatIpv4(gateway) };
-	});
-	return { addresses, routes, tcp: firstPort <= lastPort ? { firstPort, lastPort } : {} };
-}
-
-/** Ports for connections of the stack's must not be ports of the kernel's. */
-function refuseSharedRange(first: number, last: number): void {
-	const [low, high] = kernelPortRange();
-	if (first <= high && last >= low)
-		throw new MillraceError(
-			"EADDRINUSE",
-			`ports ${first} to ${last} for outgoing connections overlap those of the kernel, ${low} to ${high} (net.ipv4.ip_local_port_range). Choose others (--outgoing-ports), or change the kernel's`,
-		);
-	for (const port of kernelTcpPorts()) {
-		if (port >= first && port <= last)
-			throw new MillraceError(
-				"EADDRINUSE",
-				`port ${port} of the kernel's is in use, within ${first} to ${last} for outgoing connections. Choose other ports (--outgoing-ports)`,
-			);
-	}
 }

@@ -12,6 +12,7 @@ import { CaptureWriter, captureLink } from "../link/capture.ts";
 import { impairLink } from "../link/impair.ts";
 import type { Link } from "../link/link.ts";
 import { loopbackLink } from "../link/loopback.ts";
+import { packetLink } from "../link/packet.ts";
 import { tapLink } from "../link/tap.ts";
 import { type Gateway, userLink } from "../link/user.ts";
 import { xdpLink } from "../link/xdp.ts";
@@ -77,6 +78,12 @@ function open(choice: LinkChoice, options: RunOptions, why: string): RunHost {
 	}
 
 	if (kind === "xdp") return openXdp(choice.name!, options, why);
+	if (kind === "packet") {
+		const link = packetLink({ interface: choice.name!, addresses: [options.address!] });
+		const { addresses } = link.hostOptions;
+		const parts = openHost(link, options, addresses, routesOf(options, link.hostOptions));
+		return { ...parts, kind, gateway: null, address: bare(addresses[0]!), description: `link ${link.name} (${why}): ${addresses[0]}` };
+	}
 
 	const ends = linkEnds(kind, options);
 	const mtu = options.mtu === null ? {} : { mtu: options.mtu };
@@ -108,16 +115,20 @@ function open(choice: LinkChoice, options: RunOptions, why: string): RunHost {
 	};
 }
 
+/** The routes asked for; and the router asked for, or else the kernel's. */
+function routesOf(options: RunOptions, kernel: { readonly routes: readonly RouteOption[] }): RouteOption[] {
+	return [...options.routes, ...(options.gateway === null ? kernel.routes : [{ to: "0.0.0.0/0", via: options.gateway }])];
+}
+
 function openXdp(name: string, options: RunOptions, why: string): RunHost {
 	const { address, ports, outgoingPorts } = options;
 	const own = address === null ? { ports } : { addresses: [address] };
 	const outgoing = outgoingPorts === null ? {} : { outgoingPorts: [outgoingPorts.first, outgoingPorts.last] as const };
 	const link = xdpLink({ interface: name, ...own, ...outgoing });
-	const { addresses, routes, tcp } = link.hostOptions;
-	const way = options.gateway === null ? routes : [{ to: "0.0.0.0/0", via: options.gateway }];
+	const { addresses, tcp } = link.hostOptions;
 	// All of the memory is kept in RAM for the kernel to write to: less than for other links, unless asked for.
 	const memory = options.memory ?? XDP_MEMORY;
-	const parts = openHost(link, { ...options, memory }, addresses, [...options.routes, ...way], tcp);
+	const parts = openHost(link, { ...options, memory }, addresses, routesOf(options, link.hostOptions), tcp);
 	const what = address === null ? `ports ${ports.join(", ") || "none"} of ${addresses.join(", ")}, the rest is the kernel's` : address;
 	const end = address === null ? { leaves: (to: string) => link.leadsTo(to) } : {};
 	return {

@@ -27,8 +27,8 @@ import {
 
 /** Which link carries the frames. */
 export interface LinkChoice {
-	kind: "tap" | "user" | "loopback" | "xdp";
-	/** Name of the TAP device, the link's own default when absent; of `xdp`, the interface, always there. */
+	kind: "tap" | "user" | "loopback" | "xdp" | "packet";
+	/** Name of the TAP device, the link's own default when absent; of `xdp` and `packet`, the interface, always there. */
 	name?: string;
 }
 
@@ -268,11 +268,11 @@ const readPortRange: Read<PortRange> = (value, complain) => {
 	return parts.length !== 2 || first === null || last === null || first > last ? complain(wanted) : { first, last };
 };
 
-const KINDS: readonly LinkChoice["kind"][] = ["tap", "user", "loopback", "xdp"];
+const KINDS: readonly LinkChoice["kind"][] = ["tap", "user", "loopback", "xdp", "packet"];
 const isKind = (value: unknown): value is LinkChoice["kind"] => KINDS.includes(value as LinkChoice["kind"]);
 
 const readLink: Read<LinkChoice> = (value, complain, path, label) => {
-	const wanted = "tap, tap:NAME, xdp:INTERFACE, user or loopback";
+	const wanted = "tap, tap:NAME, xdp:INTERFACE, packet:INTERFACE, user or loopback";
 	if (typeof value === "string") {
 		const colon = value.indexOf(":");
 		const kind = colon < 0 ? value : value.slice(0, colon);
@@ -286,7 +286,8 @@ const readLink: Read<LinkChoice> = (value, complain, path, label) => {
 			: complain(`${wanted}, with a device name of 1 to 15 letters, digits, "_", "." or "-"`),
 	);
 	fields.end();
-	if (kind === null || (name !== null && kind !== "tap" && kind !== "xdp") || (name === null && kind === "xdp")) return complain(wanted);
+	const interfaceOf = kind === "xdp" || kind === "packet";
+	if (kind === null || (name !== null ? kind !== "tap" && !interfaceOf : interfaceOf)) return complain(wanted);
 	return name === null ? { kind } : { kind, name };
 };
 
@@ -362,10 +363,10 @@ function checkTogether(options: RunOptions, label: OptionLabel): void {
 			throw bad(`${label(path)} does not go with link ${kind}, only with ${kinds.join(" or ")}`);
 		}
 	};
-	only("address", options.address !== null, ["tap", "user", "xdp"]);
+	only("address", options.address !== null, ["tap", "user", "xdp", "packet"]);
 	only("kernelAddress", options.kernelAddress !== null, ["tap", "user"]);
-	only("gateway", options.gateway !== null, ["tap", "xdp"]);
-	only("routes", options.routes.length > 0, ["tap", "xdp"]);
+	only("gateway", options.gateway !== null, ["tap", "xdp", "packet"]);
+	only("routes", options.routes.length > 0, ["tap", "xdp", "packet"]);
 	only("publish", options.publish.length > 0, ["user"]);
 	only("mtu", options.mtu !== null, ["tap", "user", "loopback"]);
 	const takes = options.ports.length > 0 ? "ports" : options.outgoingPorts !== null ? "outgoingPorts" : null;
@@ -389,7 +390,8 @@ function checkTogether(options: RunOptions, label: OptionLabel): void {
 		seen.add(`${address}:${port}`);
 	}
 
-	if (kind === "xdp") {
+	if (kind === "packet" && options.address === null) throw bad(`link packet needs ${label("address")}, one of its own`);
+	if (kind === "xdp" || kind === "packet") {
 		if (options.address !== null) checkHops(options, options.address, label);
 	} else if (kind !== "loopback") checkEnds(options, linkEnds(kind ?? "tap", options, label), label);
 }

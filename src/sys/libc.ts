@@ -32,6 +32,8 @@ export interface Libc {
 	/** sendto without an address: what remains is send(2). */
 	send(fd: number, memory: Memory | null, length: number, flags: number): number;
 	recv(fd: number, memory: Memory | null, length: number, flags: number): number;
+	/** Sends up to `count` messages (struct mmsghdr[]); how many, or -1 if the first one failed. */
+	sendmmsg(fd: number, messages: Memory, count: number, flags: number): number;
 	setsockopt(fd: number, level: number, option: number, value: Memory, length: number): number;
 	/** `length` is a socklen_t of 4 bytes, in and out. */
 	getsockopt(fd: number, level: number, option: number, value: Memory, length: Memory): number;
@@ -109,6 +111,7 @@ function load(): Libc {
 		bind: library.func("bind", "int", ["int", "void *", "int"]),
 		send: library.func("send", "int", ["int", "void *", "ulong", "int"]),
 		recv: library.func("recv", "int", ["int", "void *", "ulong", "int"]),
+		sendmmsg: library.func("sendmmsg", "int", ["int", "void *", "uint", "int"]),
 		setsockopt: library.func("setsockopt", "int", ["int", "int", "int", "void *", "int"]),
 		getsockopt: library.func("getsockopt", "int", ["int", "int", "int", "void *", "void *"]),
 		mmap: library.func("mmap", "int64_t", ["void *", "ulong", "int", "int", "int", "int64_t"]),

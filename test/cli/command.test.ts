@@ -31,7 +31,7 @@ describe("millrace", () => {
 
 	test("doctor says of each link whether it can run here, and why", async () => {
 		const { code, stdout, stderr } = await millrace(["doctor"]);
-		for (const what of ["node", "memory", "link tap", "link xdp", "link user", "link loopback"])
+		for (const what of ["node", "memory", "link tap", "link xdp", "link packet", "link user", "link loopback"])
 			assert.match(stdout, new RegExp(`^${what} +(yes|no ) +\\S`, "m"));
 		assert.match(stdout, /^default link +(tap|user)$/m);
 		assert.deepEqual([code, stderr], [0, ""]);

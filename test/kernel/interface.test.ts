@@ -1,6 +1,6 @@
 /**
- * Programs on an interface of this machine, past its kernel: `millrace run --link xdp:INTERFACE`, with ports of the machine's
- * address and with an address of its own. The interface is one end of a veth pair; the other end, with the clients and servers that
+ * Programs on an interface of this machine, past its kernel (`millrace run --link xdp:INTERFACE`) or beside it (`packet:INTERFACE`),
+ * with ports of the machine's address and with an address of their own. The interface is one end of a veth pair; the other end, with the clients and servers that
  * the programs talk to, lies in a network namespace of its own.
  */
 import assert from "node:assert/strict";
@@ -65,6 +65,9 @@ writeFileSync(
 	});`,
 );
 
+const upload = join(dir, "upload");
+writeFileSync(upload, Buffer.alloc(5_000_000, "upload"));
+
 /** Runs a command in the far namespace. */
 let far: (...words: string[]) => Promise<string> = async () => "";
 let farPid = 0;
@@ -107,11 +110,9 @@ describe("ports of the machine's own address", { skip }, () => {
 	});
 
 	test("bulk, both ways", async () => {
-		const file = join(dir, "upload");
-		writeFileSync(file, Buffer.alloc(5_000_000, "upload"));
 		await running(["--link", "xdp:near", "--ports", "8080", server], async (program) => {
 			await program.says(/listening/);
-			assert.equal(JSON.parse(await curl("-T", file, `http://${NEAR}:8080/`)).bytes, 5_000_000);
+			assert.equal(JSON.parse(await curl("-T", upload, `http://${NEAR}:8080/`)).bytes, 5_000_000);
 			assert.equal((await curl(`http://${NEAR}:8080/large`)).length, 3_000_000);
 		});
 	});
@@ -169,32 +170,47 @@ describe("ports of the machine's own address", { skip }, () => {
 	});
 });
 
-describe("an address of the stack's own", { skip }, () => {
-	test("is the stack's alone: all its ports, ARP; the machine's address stays the kernel's", async () => {
-		await running(["--link", "xdp:near", "--address", `${OWN}/24`, server], async (program) => {
-			await program.says(/^millrace: link xdp:near \(as asked for\): 10\.98\.0\.50\/24; native XDP, copy mode, 1 queue$/m);
-			await program.says(/listening/);
-			await far("ip", "neighbor", "flush", "all");
-			assert.equal(JSON.parse(await curl(`http://${OWN}:8080/`)).stack, true);
-			assert.equal(await curl(`http://${OWN}:8081/`), "kernel's", "all its ports are the stack's");
-			assert.equal(await datagram(), "over UDP");
-			assert.equal((await curl(`http://${OWN}:8080/large`)).length, 3_000_000);
-		});
-		await assert.rejects(curl("--max-time", "2", `http://${OWN}:8080/`));
-	});
+for (const [link, how] of [
+	["xdp:near", "; native XDP, copy mode, 1 queue"],
+	["packet:near", ""],
+] as const) {
+	ownAddress(link, how);
+}
 
-	test("the program connects from it", async () => {
-		await withFarServer(async () => {
-			await running(["--link", "xdp:near", "--address", OWN, client, `http://${FAR}:9000/`], async (program) => {
-				const [, from] = await program.says(/far saw (\S+) \d+ to port/);
-				assert.equal(from, OWN);
+function ownAddress(link: string, how: string): void {
+	describe(`an address of the stack's own, --link ${link}`, { skip }, () => {
+		test("is the stack's alone: all its ports, ARP; the machine's address stays the kernel's", async () => {
+			await running(["--link", link, "--address", `${OWN}/24`, server], async (program) => {
+				await program.says(new RegExp(`^millrace: link ${link} \\(as asked for\\): 10\\.98\\.0\\.50/24${how}$`, "m"));
+				await program.says(/listening/);
+				await far("ip", "neighbor", "flush", "all");
+				assert.equal(JSON.parse(await curl(`http://${OWN}:8080/`)).stack, true);
+				assert.equal(await curl(`http://${OWN}:8081/`), "kernel's", "all its ports are the stack's");
+				assert.equal(await datagram(), "over UDP");
+				assert.equal((await curl(`http://${OWN}:8080/large`)).length, 3_000_000);
+				assert.equal(JSON.parse(await curl("-T", upload, `http://${OWN}:8080/`)).bytes, 5_000_000);
+			});
+			await assert.rejects(curl("--max-time", "2", `http://${OWN}:8080/`));
+		});
+
+		test("the program connects from it", async () => {
+			await withFarServer(async () => {
+				await running(["--link", link, "--address", OWN, client, `http://${FAR}:9000/`], async (program) => {
+					const [, from] = await program.says(/far saw (\S+) \d+ to port/);
+					assert.equal(from, OWN);
+				});
 			});
 		});
 	});
+}
 
+describe("an interface that cannot be had", { skip }, () => {
 	test("an address that the kernel has, an interface that there is not, or that is down, are one line and exit code 2", async () => {
 		const cases: [string[], RegExp][] = [
 			[["--link", "xdp:near", "--address", NEAR], /^millrace: the kernel has 10\.98\.0\.1 on interface "near"\. /],
+			[["--link", "packet:near", "--address", NEAR], /^millrace: the kernel has 10\.98\.0\.1 on interface "near"\. /],
+			[["--link", "packet:nowhere", "--address", OWN], /^millrace: there is no interface "nowhere"\. /],
+			[["--link", "packet:still", "--address", OWN], /^millrace: interface "still" is down\. /],
 			[["--link", "xdp:nowhere", "--address", OWN], /^millrace: there is no interface "nowhere"\. /],
 			[["--link", "xdp:lo", "--address", OWN], /^millrace: interface "lo" is no Ethernet\. /],
 			[["--link", "xdp:still", "--address", OWN], /^millrace: interface "still" is down\. /],

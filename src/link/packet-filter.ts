@@ -1,0 +1,72 @@
+/**
+ * The filter of a packet link: which frames of an interface are copied to the stack.
+ *
+ * Hides classic BPF (the packet filter of McCanne and Jacobson, 1993): instructions of 8 bytes (code, two distances to jump, a
+ * constant) on an accumulator. Frames to the stack's own hardware address, or IPv4 to its addresses where it uses the
+ * interface's, and ARP about its addresses.
+ */
+const LOAD_WORD = 0x20;
+const LOAD_HALF = 0x28;
+const JUMP_EQUAL = 0x15;
+const RETURN = 0x06;
+/** Bytes of a frame that are taken: all. */
+const ALL = 0x40000;
+
+const ETHERTYPE = 12;
+const IPV4_DESTINATION = 30;
+const ARP_TARGET = 38;
+const TYPE_IPV4 = 0x0800;
+const TYPE_ARP = 0x0806;
+
+/** Distances are those to named places: the next instruction, or one of these ends. */
+type Place = "next" | "accept" | "reject" | "arp";
+interface Instruction {
+	readonly code: number;
+	readonly constant: number;
+	readonly yes: Place;
+	readonly no: Place;
+}
+
+/**
+ * @param addresses IPv4 addresses as words, at most 100.
+ * @param mac A hardware address that nobody else uses.
+ */
+export function addressFilter(addresses: readonly number[], mac?: Uint8Array): Uint8Array {
+	const list: Instruction[] = [];
+	const load = (code: number, at: number): void => void list.push({ code, constant: at, yes: "next", no: "next" });
+	const test = (constant: number, yes: Place, no: Place): void => void list.push({ code: JUMP_EQUAL, constant, yes, no });
+	const among = (at: number): void => {
+		load(LOAD_WORD, at);
+		for (const [i, address] of addresses.entries()) test(address, "accept", i + 1 < addresses.length ? "next" : "reject");
+	};
+	if (mac !== undefined) {
+		const view = new DataView(mac.buffer, mac.byteOffset, 6);
+		load(LOAD_WORD, 2);
+		test(view.getInt32(2), "next", "arp");
+		load(LOAD_HALF, 0);
+		test(view.getUint16(0), "accept", "arp");
+	} else {
+		load(LOAD_HALF, ETHERTYPE);
+		test(TYPE_IPV4, "next", "arp");
+		among(IPV4_DESTINATION);
+	}
+	const arp = list.length;
+	load(LOAD_HALF, ETHERTYPE);
+	test(TYPE_ARP, "next", "reject");
+	among(ARP_TARGET);
+	const reject = list.length;
+	list.push({ code: RETURN, constant: 0, yes: "next", no: "next" });
+	const accept = list.length;
+	list.push({ code: RETURN, constant: ALL, yes: "next", no: "next" });
+
+	const bytes = new Uint8Array(list.length * 8);
+	const view = new DataView(bytes.buffer);
+	for (const [i, { code, constant, yes, no }] of list.entries()) {
+		const distance = (place: Place): number => ({ next: 0, arp: arp - i - 1, reject: reject - i - 1, accept: accept - i - 1 })[place];
+		view.setUint16(i * 8, code, true);
+		view.setUint8(i * 8 + 2, distance(yes));
+		view.setUint8(i * 8 + 3, distance(no));
+		view.setInt32(i * 8 + 4, constant, true);
+	}
+	return bytes;
+}
