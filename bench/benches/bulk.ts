@@ -57,7 +57,7 @@ async function run(options: Options): Promise<Result> {
 			const series = contestants.map((contestant, i) => ({
 				name: `${name}, ${contestant.name}`,
 				unit: "Gbit/s",
-				values: figures[i]!["gbits"]!,
+				values: figures[i]!.gbits!,
 			}));
 			const of = (server: Serving | undefined) => series[contestants.findIndex((contestant) => contestant.name === server?.name)];
 			for (const one of series) {

@@ -93,7 +93,7 @@ async function run(options: Options): Promise<Result> {
 				const series = contestants.map((contestant, i) => ({
 					name: `${name}, ${loss} % loss, ${contestant.name}`,
 					unit: "Mbit/s",
-					values: figures[i]!["mbits"]!,
+					values: figures[i]!.mbits!,
 				}));
 				const mine = ours === undefined ? undefined : series[0];
 				if (mine !== undefined) {

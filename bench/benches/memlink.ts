@@ -20,7 +20,7 @@ async function run(options: Options): Promise<Result> {
 		})),
 		options,
 	);
-	const rows: Row[] = MODES.map(({ name, unit, goal }, i) => row({ name, unit, values: figures[i]!["rate"]! }, undefined, goal));
+	const rows: Row[] = MODES.map(({ name, unit, goal }, i) => row({ name, unit, values: figures[i]!.rate! }, undefined, goal));
 	return { rounds: options.rounds, rows, notes: [], complete: true };
 }
 

@@ -90,7 +90,7 @@ export async function compare(
 		}
 	}
 	servers.forEach((server, i) => {
-		const errors = (figures[i]!["errors"] ?? []).reduce((sum, count) => sum + count, 0);
+		const errors = (figures[i]!.errors ?? []).reduce((sum, count) => sum + count, 0);
 		if (errors > 0) notes.push(`${mode.name}, ${server.name}: wrk counted ${errors} errors`);
 	});
 	return rows;

@@ -24,7 +24,7 @@ const keep = encoder.encode(`${head}\r\nHello, world\n`);
 const close = encoder.encode(`${head}Connection: close\r\n\r\nHello, world\n`);
 const nothing = new Uint8Array(0);
 
-const link = tapLink({ name: process.env["TAP_DEVICE"] ?? "mr%d", kernelAddress: process.env["TAP_KERNEL"] ?? "10.77.0.1/24" });
+const link = tapLink({ name: process.env.TAP_DEVICE ?? "mr%d", kernelAddress: process.env.TAP_KERNEL ?? "10.77.0.1/24" });
 const seen = new Seen();
 const station = new Station(link, handle);
 const u8 = station.pool.u8;

@@ -8,7 +8,7 @@
  */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
-import { mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
@@ -133,8 +133,7 @@ describe("tables in README and guides", () => {
 	test("links between pages lead somewhere", () => {
 		for (const page of pages) {
 			for (const [, target] of read(page).matchAll(/\]\((?!https?:|#)([^)#\s]+)[^)]*\)/g)) {
-				const path = join(root, page, "..", target!);
-				assert.doesNotThrow(() => readFileSync(path), `${page}: ${target}`);
+				assert.ok(existsSync(join(root, page, "..", target!)), `${page}: ${target}`);
 			}
 		}
 	});
