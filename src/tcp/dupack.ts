@@ -20,8 +20,8 @@ function delivered(t: Tcp, c: Connection, page: number): void {
 		return;
 	}
 	const rtt = (t.ack.time - t.pool.time(page)) | 0;
-	if (t.ack.firstRtt < rtt) t.ack.firstRtt = rtt < 1 ? 1 : rtt;
-	t.ack.lastRtt = rtt < 1 ? 1 : rtt;
+	if (t.ack.firstRtt < rtt) t.ack.firstRtt = Math.max(rtt, 1);
+	t.ack.lastRtt = Math.max(rtt, 1);
 	if (c.minRtt === 0) c.minRtt = t.ack.lastRtt;
 }
 

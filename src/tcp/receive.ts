@@ -265,7 +265,7 @@ export function readInto(t: Tcp, c: Connection, target: Uint8Array, offset: numb
 	while (page !== 0 && left > 0) {
 		const have = pool.length(page);
 		const start = pool.start(page);
-		const n = have < left ? have : left;
+		const n = Math.min(have, left);
 		// Short pieces by bytes: a view costs as much as copying 64 of them, and is the only thing that is allocated on this path.
 		if (n <= 64) for (let i = 0; i < n; i++) target[to + i] = t.u8[start + i]!;
 		else target.set(t.u8.subarray(start, start + n), to);

@@ -14,7 +14,7 @@ const GRANULARITY = 1000;
 
 /** Takes a sample of a segment that was sent once (Karn), in microseconds. */
 export function sampleRtt(c: Connection, rtt: number, options: TcpOptions): void {
-	const r = rtt < 1 ? 1 : rtt;
+	const r = Math.max(rtt, 1);
 	if (c.srtt === 0) {
 		// RFC 6298 2.2
 		c.srtt = r;

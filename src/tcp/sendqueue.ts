@@ -57,7 +57,7 @@ export function enqueue(t: Tcp, c: Connection, bytes: Uint8Array, offset: number
 			append(t, c, page);
 			room = most;
 		}
-		const n = left < room ? left : room;
+		const n = Math.min(left, room);
 		const at = pool.start(page) + pool.length(page);
 		if (n === bytes.length) t.u8.set(bytes, at);
 		else t.u8.set(bytes.subarray(from, from + n), at);
