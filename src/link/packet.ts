@@ -35,6 +35,7 @@ const ETH_P_ALL = 3;
 const ADDRESSES_MAX = 64;
 const OFFLOAD: LinkOffload = { checksum: true, segmentation: SEGMENTATION_MAX };
 
+/** Options of `packetLink`. */
 export interface PacketOptions {
 	/** Name of the interface, such as "eth0". It must be up. */
 	interface: string;
@@ -46,10 +47,14 @@ export interface PacketOptions {
 	ringSize?: number;
 }
 
+/** An interface of this machine, beside its kernel. Made by `packetLink`; members as in `Link`. */
 export class PacketLink implements Link {
+	/** `packet:` and the name of the interface. */
 	readonly name: string;
 	readonly medium = "ethernet";
+	/** Largest IP packet, in bytes: the interface's, as far as a page holds it. */
 	readonly mtu: number;
+	/** The hardware address that the stack uses, 6 bytes. */
 	readonly mac: Uint8Array;
 	/** Addresses and routes that go with the link, for `createHost`. */
 	readonly hostOptions: InterfaceHostOptions;
@@ -82,6 +87,7 @@ export class PacketLink implements Link {
 		this.mtu = Math.min(station.mtu, MTU_MAX);
 	}
 
+	/** Checksums and segmentation, unless the link was opened for plain frames. */
 	get offload(): LinkOffload | undefined {
 		return this.#queue !== null && this.#context?.plain !== true ? OFFLOAD : undefined;
 	}

@@ -58,6 +58,7 @@ const VIRTUAL = new Set(["veth", "virtio_net", "tun", "bridge", "macvlan"]);
 /** Frames may then come marked; none are completed by the link on their way out. */
 const MARKED: LinkOffload = { checksum: false, segmentation: 0 };
 
+/** Options of `xdpLink`: either `addresses` or `ports`. */
 export interface XdpOptions {
 	/** Name of the interface, such as "eth0". It must be up. */
 	interface: string;
@@ -79,10 +80,14 @@ export interface XdpOptions {
 	ringSize?: number;
 }
 
+/** An interface of this machine, past its kernel. Made by `xdpLink`; members as in `Link`. */
 export class XdpLink implements Link {
+	/** `xdp:` and the name of the interface. */
 	readonly name: string;
 	readonly medium = "ethernet";
+	/** Largest IP packet, in bytes: the interface's. */
 	readonly mtu: number;
+	/** The hardware address that the stack uses, 6 bytes. */
 	readonly mac: Uint8Array;
 	/** Addresses, routes and ports that go with the link. */
 	readonly hostOptions: InterfaceHostOptions;

@@ -25,6 +25,7 @@ export const UNREACHABLE = 2;
 /** The address to use on the stack, or why not. */
 export type Verdict = string | typeof KERNEL | typeof UNREACHABLE;
 
+/** Decides for each server and each connect of a program: an address on the stack, the kernel, or nowhere. */
 export interface Policy {
 	/** Where a server that wants to listen on `address` (undefined: all) listens. */
 	listener(address: string | undefined, port: number): Verdict;
