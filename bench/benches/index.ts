@@ -10,5 +10,6 @@ import { memory } from "./memory.ts";
 import { net } from "./net.ts";
 import { portable } from "./portable.ts";
 import { reflector } from "./reflector.ts";
+import { xdp } from "./xdp.ts";
 
-export const benches: readonly Bench[] = [net, http, portable, latency, bulk, goodput, reflector, memlink, memory, allocation];
+export const benches: readonly Bench[] = [net, http, portable, latency, bulk, goodput, reflector, xdp, memlink, memory, allocation];
