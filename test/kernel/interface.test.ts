@@ -193,6 +193,14 @@ function ownAddress(link: string, how: string): void {
 			await assert.rejects(curl("--max-time", "2", `http://${OWN}:8080/`));
 		});
 
+		test("under a wrapper, which wants frames as on a wire, the kernel's come whole and with their checksums", async () => {
+			const capture = join(dir, `${link.slice(0, link.indexOf(":"))}.pcapng`);
+			await running(["--link", link, "--address", `${OWN}/24`, "--capture", capture, server], async (program) => {
+				await program.says(/listening/);
+				assert.equal(JSON.parse(await curl("-T", upload, `http://${OWN}:8080/`)).bytes, 5_000_000);
+			});
+		});
+
 		test("the program connects from it", async () => {
 			await withFarServer(async () => {
 				await running(["--link", link, "--address", OWN, client, `http://${FAR}:9000/`], async (program) => {
