@@ -3,8 +3,8 @@
  *
  * Millrace: `millrace run --link tap --delay 20ms --rate 100mbit --loss P`. Kernel: two TAP devices joined by the same impaired
  * link in user space, the server's kernel in a namespace of its own. The client is the same kernel both times. Congestion
- * control is pinned by route to CUBIC, which is Millrace's default and Linux's; what this machine's kernel does by its own
- * choice (`bbr`, say) is shown beside it.
+ * control is pinned by route to CUBIC, which is Millrace's default and Linux's; BBR on Millrace, and what this machine's kernel
+ * does by its own choice (`bbr`, say), are shown beside it.
  *
  * The arithmetic limit is what the bottleneck carries when it never idles: rate x 1448 payload bytes of 1514 in a frame. Loss
  * does not lower it: frames are lost in front of the bottleneck and take none of its time.
@@ -68,6 +68,11 @@ async function run(options: Options): Promise<Result> {
 				["push", "sink.mjs", "upload"],
 			] as const) {
 				const ours = await servers.ours("millrace", () => millrace(lab, options, file, flags));
+				// The client sends in an upload: there the server's choice decides nothing.
+				const byModel = mode === "pull" && !options.short;
+				const oursByModel = byModel
+					? await servers.ours("millrace bbr", () => millrace(lab, options, file, [...flags, "--congestion", "bbr"]))
+					: undefined;
 				const theirs = await servers.theirs("kernel", () => joined(lab, options, file, impairment));
 				const contestants: Contestant[] = [];
 				const add = (server: Serving | undefined, label: string, before: () => void): void => {
@@ -85,8 +90,8 @@ async function run(options: Options): Promise<Result> {
 					pin(theirs!.device!, "cubic");
 					pin(theirs!.far!.device, "cubic", theirs!.far!.namespace);
 				});
-				// The client sends in an upload: there the server's choice decides nothing.
-				if (mode === "pull" && kernelsChoice !== "cubic" && !options.short) {
+				add(oursByModel, "millrace bbr", () => pin(oursByModel!.device!, "cubic"));
+				if (byModel && kernelsChoice !== "cubic") {
 					add(theirs, `kernel ${kernelsChoice}`, () => pin(theirs!.far!.device, kernelsChoice, theirs!.far!.namespace));
 				}
 				const figures = await alternate(contestants, options);
@@ -100,8 +105,11 @@ async function run(options: Options): Promise<Result> {
 					if (theirs !== undefined) rows.push(row(mine, series[1], ratioAtLeast(1)));
 					rows.push(row(mine, limit));
 				}
+				const model = series.find((other) => other.name.endsWith("millrace bbr"));
+				const rival = series.find((other) => other.name.endsWith("kernel bbr"));
+				if (model !== undefined && rival !== undefined) rows.push(row(model, rival, ratioAtLeast(1)));
 				for (const other of series) if (other !== mine) rows.push(row(other, limit));
-				for (const server of [ours, theirs]) await server?.stop();
+				for (const server of [ours, oursByModel, theirs]) await server?.stop();
 			}
 		}
 	} finally {

@@ -50,7 +50,6 @@ export default {
 		rttVar: "RFC 6298: variation, microseconds",
 		rto: "RFC 6298: time-out, microseconds, before back-off",
 		minRtt: "RFC 8985: smallest round-trip time seen, microseconds",
-		inFlight: "bytes sent and neither acknowledged, SACKed nor deemed lost",
 		sacked: "bytes SACKed above sndUna",
 		lost: "bytes deemed lost and not sent again yet",
 		cwnd: "RFC 5681: congestion window, bytes",

@@ -26,7 +26,7 @@ export const REACHABLE_US = 30_000_000;
 /** How long a neighbor that did not answer is not asked again. */
 export const HOLD_DOWN_US = 3_000_000;
 /** Packets that wait for one neighbor. */
-export const WAITING_MAX = 16;
+export const WAITING_MAX = 128;
 
 const RESOLVING = 0;
 const REACHABLE = 1;

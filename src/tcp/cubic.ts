@@ -129,6 +129,8 @@ export const cubic: CongestionControl = {
 
 	timedOut(c, flight) {
 		reduce(c, flight);
+		// RFC 9438 4.8: after slow start the next epoch begins where it ends, not at the window of before.
+		c.cc0 = 0;
 	},
 
 	undone(c) {

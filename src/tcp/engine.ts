@@ -861,6 +861,11 @@ export class Tcp implements Transport {
 				}
 		}
 		if ((c.flags & C_KEEPALIVE) === 0 || c.state < ESTABLISHED) return;
+		if (c.sndHead !== 0) {
+			// RFC 9293 3.8.4, MUST-26: only while no data is outstanding; what is out has its own timer.
+			this.setIdle(c, c.keepIdle);
+			return;
+		}
 		const idle = (this.tick - c.lastHeard) | 0;
 		const probes = (c.retries >>> 24) & 0xff;
 		if (idle < c.keepIdle) {
@@ -942,7 +947,8 @@ export class Tcp implements Transport {
 	challengeAllowed(): boolean {
 		if (((this.tick - this.#challengeTick) | 0) >= 1000 || ((this.tick - this.#challengeTick) | 0) < 0) {
 			this.#challengeTick = this.tick;
-			this.#challenges = 0;
+			// A limit that nobody outside knows: a fixed one, shared by all connections, can be used to count them (CVE-2016-5696).
+			this.#challenges = -Math.floor(((this.runtime.random.int32() >>> 0) / 2 ** 32) * this.options.challengeAcks);
 		}
 		if (this.#challenges >= this.options.challengeAcks) {
 			this.counters.challengeAcksLimited++;

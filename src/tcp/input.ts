@@ -44,7 +44,6 @@ import {
 	C_SACK,
 	C_SCALE,
 	C_SEND_SYN,
-	C_TLP_SENT,
 	C_TS,
 	CLOSE_WAIT,
 	CLOSING,
@@ -427,9 +426,11 @@ function resetArrives(t: Tcp, c: Connection): void {
 			// A passive open goes back to LISTEN; an active one (simultaneous open) was refused.
 			t.finished(c, (c.flags & C_PASSIVE) !== 0 ? ERR_RESET : ERR_REFUSED);
 			return;
+		case TIME_WAIT:
+			// RFC 1337 F1: a RST does not end TIME-WAIT.
+			return;
 		case CLOSING:
 		case LAST_ACK:
-		case TIME_WAIT:
 			t.finished(c, ERR_NONE);
 			return;
 		default:
@@ -518,7 +519,6 @@ function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: n
 		sampleRtt(c, summary.firstRtt, t.options);
 		if (summary.lastRtt < c.minRtt) c.minRtt = summary.lastRtt;
 		t.congestion.sampled?.(c, summary.lastRtt);
-		c.flags &= ~C_TLP_SENT;
 	}
 	if (advances && timerKind(c) !== TIMER_REORDER) t.stopRetransmitTimer(c);
 	recovery.acknowledged(t, c, summary);

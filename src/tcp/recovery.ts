@@ -14,7 +14,7 @@ import type { Tcp } from "./engine.ts";
 import { rackRecovery } from "./rack.ts";
 import { forgetSacks, inFlight, markAllLost, unmarkLost } from "./sendqueue.ts";
 import { seqGeq, seqLt } from "./seq.ts";
-import { C_LOSS, C_MODEL, C_RECOVERY, C_SACK, C_TS } from "./state.ts";
+import { C_LOSS, C_MODEL, C_RECOVERY, C_SACK, C_TS, P_SACKED } from "./state.ts";
 
 /** What one ACK said; one object per engine, filled by input.ts. */
 export class AckSummary {
@@ -108,8 +108,9 @@ export function retransmissionTimeout(t: Tcp, c: Connection): void {
 	}
 	c.flags = (c.flags & ~C_RECOVERY) | C_LOSS;
 	c.recover = c.sndNxt;
-	// RFC 2018 8: after a time-out the peer's SACKs are no longer trusted if its window has not moved; a second time-out means that.
-	if (backoff > 0 && c.sacked > 0) forgetSacks(t, c);
+	// RFC 2018 8: after a time-out the segment at the left edge goes again, SACKed or not; a second time-out in a row means that the
+	// peer has dropped what it had SACKed.
+	if (c.sacked > 0 && (backoff > 0 || (t.pool.flags(c.sndHead) & P_SACKED) !== 0)) forgetSacks(t, c);
 	markAllLost(t, c);
 	c.cwnd = c.mss;
 	c.tlpEnd = 0;

@@ -71,8 +71,6 @@ export const C_SEND_SYN = 1 << 20;
 export const C_SYN_RETRANSMITTED = 1 << 21;
 /** An SACK block or duplicate has to be reported in an ACK of its own. */
 export const C_PURE_ACK = 1 << 22;
-/** RFC 8985: the TLP or reordering timer may not be used before the next RTT sample (one probe a flight). */
-export const C_TLP_SENT = 1 << 23;
 /** A model of the path sets window and rate (congestion.ts, PathModel). */
 export const C_MODEL = 1 << 27;
 

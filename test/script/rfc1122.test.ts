@@ -388,3 +388,19 @@ script(
 	read 10
 `,
 );
+
+script(
+	"RFC 9293 3.8.4 MUST-26: no keep-alive probe while data is outstanding",
+	`
+	established(mss 1460)
+	keepalive on 1
+	write 500
+	> P. 1:501(500) ack 1
+	+0.2~0.25 > P. 1:501(500) ack 1
+	+0.4~0.45 > P. 1:501(500) ack 1
+	+0.8~0.85 > P. 1:501(500) ack 1
+	< . 1:1(0) ack 501
+	keepalive off
+	no segment for 10
+`,
+);

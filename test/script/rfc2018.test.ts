@@ -174,3 +174,18 @@ script(
 	read 30
 `,
 );
+
+script(
+	"RFC 2018 8: at a time-out the segment at the left edge goes again, SACKed or not",
+	`
+	established(mss 1000, sackOK, rtt 0.1)
+	write 3000
+	> . 1:1001(1000) ack 1
+	> . 1001:2001(1000) ack 1
+	> P. 2001:3001(1000) ack 1
+	< . 1:1(0) ack 1 <sack 1:3001>
+	+0.2~1.5 > . 1:1001(1000) ack 1
+	< . 1:1(0) ack 3001
+	no segment for 10
+`,
+);
