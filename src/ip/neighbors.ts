@@ -10,7 +10,8 @@
  * packets keep flowing to the old address) → reachable again or forgotten. Resolving without an answer → failed (held for 3 s).
  *
  * Bounds: half of the room is for neighbors that are known, half for those that are asked for, so that a flood to dead
- * addresses cannot push out live ones. The oldest goes first. 16 packets wait per neighbor, of which the oldest go first.
+ * addresses cannot push out live ones. The oldest goes first. At most
+ * WAITING_MAX packets wait per neighbor, of which the oldest go first: room for the first SYNs of many connections at once.
  *
  * Units: microseconds of the runtime's clock. No timer of its own: `advance` does what is due.
  */

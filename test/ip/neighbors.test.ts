@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { WAITING_MAX } from "../../src/ip/neighbors.ts";
 import { parseIpv4 } from "../../src/wire/address.ts";
 import { ARP_REPLY, ARP_REQUEST } from "../../src/wire/arp.ts";
 import { ALL_MAC, acquainted, arpFrame, counted, OWN, OWN_MAC, PEER, PEER_MAC, type Station, station } from "./harness.ts";
@@ -58,13 +59,13 @@ test("RFC 826: the first packet asks, waits and leaves with the answer", () => {
 
 test("RFC 1122 2.3.2.2: the newest packets wait, a bounded number; older ones are counted out", () => {
 	const host = alone();
-	for (let i = 0; i < 20; i++) host.send(PEER, { payload: Uint8Array.of(i) });
-	assert.equal(host.pool.inUse, 16);
+	for (let i = 0; i < WAITING_MAX + 4; i++) host.send(PEER, { payload: Uint8Array.of(i) });
+	assert.equal(host.pool.inUse, WAITING_MAX);
 	host.sent();
 	host.receive(reply());
 	assert.deepEqual(
 		host.sent().map((frame) => frame.payload[0]),
-		Array.from({ length: 16 }, (_, i) => i + 4),
+		Array.from({ length: WAITING_MAX }, (_, i) => i + 4),
 	);
 	assert.equal(host.ip.counters.waitOverflow, 4);
 	assert.equal(host.pool.inUse, 0);
