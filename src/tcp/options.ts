@@ -54,7 +54,7 @@ export interface TcpOptions {
 	sack: boolean;
 	/** Offer window scaling (RFC 7323); without it windows end at 64 KiB. */
 	windowScaling: boolean;
-	/** Challenge ACKs per second and stack (RFC 5961 7 asks for a limit). */
+	/** Challenge ACKs per second and stack: the least; the limit is a random number up to twice that (RFC 5961 7, CVE-2016-5696). */
 	challengeAcks: number;
 	/** First and last port for active opens (RFC 6056; the range is Linux's). */
 	firstPort: number;
