@@ -298,12 +298,19 @@ class Probe implements StackSocket {
 	setKeepAlive(): void {}
 }
 
+const NOWHERE = { ref() {}, unref() {} } as unknown as StackHost;
+
+/** A handle over a connection that is made up, to try Node on. */
+export function probeHandle(probe = new Probe()): PlainHandle {
+	const handle = new PlainHandle(NOWHERE);
+	handle.conduit.adopt(probe);
+	return handle;
+}
+
 function keepsContract(): boolean {
-	const nowhere = { ref() {}, unref() {} } as unknown as StackHost;
 	const make = () => {
 		const probe = new Probe();
-		const handle = new PlainHandle(nowhere);
-		handle.conduit.adopt(probe);
+		const handle = probeHandle(probe);
 		const socket = new net.Socket({ handle, allowHalfOpen: true } as unknown as net.SocketConstructorOpts) as SocketInternals;
 		socket.on("error", () => {});
 		return { probe, handle, socket };

@@ -8,13 +8,15 @@
  * As in the kernel, address and port are taken when the server listens, and an error is that of `listen`.
  */
 import { AsyncResource } from "node:async_hooks";
+import type net from "node:net";
+import { accept, acceptEquals, type OnConnection } from "./accept.ts";
 import { hold, release } from "./alive.ts";
 import type { AddressOut } from "./conduit.ts";
 import { EINVAL, errnoOfThrown } from "./errno.ts";
 import { StackHandle } from "./handle.ts";
 import { ownerSymbol, TCP, TCP_SERVER } from "./internals.ts";
 import { throwLater } from "./later.ts";
-import { PlainHandle, wantsPlainHandles } from "./plain-handle.ts";
+import { PlainHandle, probeHandle, wantsPlainHandles } from "./plain-handle.ts";
 import type { StackHost, StackListener, StackSocket } from "./stack.ts";
 
 /** Which handles connections get. */
@@ -26,7 +28,9 @@ export interface HandleOptions {
 /** The handle of a `net.Server` on the stack. */
 export class ServerHandle extends TCP {
 	/** Set by net.js. */
-	onconnection: ((this: ServerHandle, status: number, client: object) => void) | null = null;
+	onconnection: OnConnection | null = null;
+	/** That function, where `accept` does the same. */
+	#accepts: OnConnection | null = null;
 	readonly #host: StackHost;
 	readonly #address: string;
 	readonly #port: number;
@@ -47,7 +51,8 @@ export class ServerHandle extends TCP {
 	}
 
 	listen(backlog: number): number {
-		this.#plain &&= wantsPlainHandles((this as unknown as Record<symbol, object>)[ownerSymbol]!);
+		this.#plain &&= wantsPlainHandles(this.#server);
+		if (this.#plain && this.onconnection !== null && acceptEquals(this.onconnection, probeHandle)) this.#accepts = this.onconnection;
 		try {
 			const listener = this.#host.tcpListen({ address: this.#address, port: this.#port, backlog });
 			this.#listener = listener;
@@ -61,12 +66,23 @@ export class ServerHandle extends TCP {
 		return 0;
 	}
 
+	get #server(): net.Server {
+		return (this as unknown as Record<symbol, net.Server>)[ownerSymbol]!;
+	}
+
+	/** In the scope of the server: a connection is there. */
+	static arrived(handle: ServerHandle, client: object): void {
+		const { onconnection } = handle;
+		if (onconnection === handle.#accepts) accept(handle.#server, client, handle, onconnection!);
+		else onconnection!.call(handle, 0, client);
+	}
+
 	#accept(socket: StackSocket): void {
 		try {
 			// The handle is made outside of the scope: as with the kernel, what is read belongs to nobody.
 			const handle = this.#plain ? new PlainHandle(this.#host) : new StackHandle(this.#host);
 			handle.conduit.adopt(socket);
-			this.#scope!.runInAsyncScope(connectionArrived, undefined, this, handle);
+			this.#scope!.runInAsyncScope(ServerHandle.arrived, undefined, this, handle);
 		} catch (error) {
 			throwLater(error);
 		}
@@ -109,8 +125,4 @@ export class ServerHandle extends TCP {
 		if (holding) hold(this.#host);
 		else release(this.#host);
 	}
-}
-
-function connectionArrived(server: ServerHandle, handle: object): void {
-	server.onconnection!(0, handle);
 }
