@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
 import { PORT_WORDS, type ProgramOptions, xdpProgram } from "../../src/link/xdp-program.ts";
-import { createMap, loadXdp, MAP_ARRAY, MAP_XSK, setWord, testRunXdp, XDP_DROP, XDP_PASS } from "../../src/sys/bpf/bpf.ts";
+import { createMap, loadXdp, MAP_ARRAY, MAP_XSK, setWord, testRun, XDP_DROP, XDP_PASS } from "../../src/sys/bpf/bpf.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { parseIpv4 } from "../../src/wire/address.ts";
 
@@ -81,7 +81,7 @@ function judge(options: Omit<ProgramOptions, "sockets" | "addresses">): (frame: 
 	const program = loadXdp(xdpProgram({ sockets, addresses, fallback: XDP_DROP, ...options }), "test");
 	after(() => libc().close(program));
 	return (frame) => {
-		const verdict = testRunXdp(program, frame);
+		const verdict = testRun(program, frame);
 		assert.ok(verdict === XDP_DROP || verdict === XDP_PASS);
 		return verdict === XDP_DROP;
 	};

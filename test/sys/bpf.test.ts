@@ -8,7 +8,7 @@ import {
 	MAP_ARRAY,
 	MAP_LOOKUP,
 	setWord,
-	testRunXdp,
+	testRun,
 	XDP_DATA,
 	XDP_DATA_END,
 	XDP_DROP,
@@ -87,7 +87,7 @@ const skip = process.platform !== "linux" || process.getuid?.() !== 0 ? "needs L
 function answer(program: Assembler, frame: Uint8Array = new Uint8Array(64)): number {
 	const fd = loadXdp(program.assemble(), "test");
 	try {
-		return testRunXdp(fd, frame);
+		return testRun(fd, frame);
 	} finally {
 		libc().close(fd);
 	}

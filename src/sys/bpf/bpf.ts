@@ -22,6 +22,7 @@ export const MAP_HASH = 1;
 export const MAP_ARRAY = 2;
 export const MAP_XSK = 17;
 
+const PROGRAM_SOCKET_FILTER = 1;
 const PROGRAM_XDP = 6;
 const ATTACH_XDP = 37;
 
@@ -38,11 +39,17 @@ export const XDP_REDIRECT = 4;
 /** Functions of the kernel that a program may call. */
 export const MAP_LOOKUP = 1;
 export const REDIRECT_MAP = 51;
+export const LOAD_BYTES_RELATIVE = 68;
 
 /** Offsets in struct xdp_md, each a word: where the frame begins, where it ends, the interface's queue it came by. */
 export const XDP_DATA = 0;
 export const XDP_DATA_END = 4;
 export const XDP_QUEUE = 16;
+
+/** Offset in struct __sk_buff, which programs on packets of the kernel get: the ethertype, in network order. */
+export const SKB_PROTOCOL = 16;
+/** What LOAD_BYTES_RELATIVE counts from: the header behind Ethernet's. */
+export const HEADER_NETWORK = 1;
 
 /** Numbers of the system call; the architectures not listed share one. */
 const SYSCALL: Partial<Record<NodeJS.Architecture, number>> = { x64: 321, ia32: 357, arm: 386, ppc64: 361, s390x: 351 };
@@ -120,9 +127,18 @@ export function setWord(map: number, key: number, value: number): void {
 
 /** Loads an XDP program. Returns its descriptor. */
 export function loadXdp(program: Uint8Array, name: string): number {
-	const load = (log: Uint8Array | null): number => {
+	return load(PROGRAM_XDP, "an XDP program", program, name);
+}
+
+/** Loads a program of the kind that looks at packets for sockets and for devices with several queues. Returns its descriptor. */
+export function loadSocketFilter(program: Uint8Array, name: string): number {
+	return load(PROGRAM_SOCKET_FILTER, "a BPF program for packets", program, name);
+}
+
+function load(type: number, what: string, program: Uint8Array, name: string): number {
+	const attempt = (log: Uint8Array | null): number => {
 		const attributes = new Attributes()
-			.word(0, PROGRAM_XDP)
+			.word(0, type)
 			.word(4, program.length >> 3)
 			.pointer(8, fixed(program))
 			.pointer(16, fixed([...new TextEncoder().encode("Apache-2.0"), 0]));
@@ -130,18 +146,18 @@ export function loadXdp(program: Uint8Array, name: string): number {
 		if (log !== null) attributes.word(24, 1).word(28, log.length).pointer(32, log);
 		return attributes.call(PROG_LOAD);
 	};
-	const fd = load(null);
+	const fd = attempt(null);
 	if (fd >= 0) return fd;
 	const errno = libc().errno();
-	if (errno === EPERM) throw systemError("load an XDP program", errno, PRIVILEGE);
+	if (errno === EPERM) throw systemError(`load ${what}`, errno, PRIVILEGE);
 	const log = fixed(LOG);
-	const again = load(log);
+	const again = attempt(log);
 	if (again >= 0) return again;
 	const text = new TextDecoder().decode(log.subarray(0, log.indexOf(0))).trim();
 	const end = text.split("\n").slice(-4).join(" | ");
 	throw new MillraceError(
 		errnoName(errno),
-		`cannot load an XDP program: ${libc().strerror(errno).toLowerCase()}${end === "" ? "" : ` (the verifier: ${end})`}. ${errno === E2BIG ? "It is too long for this kernel" : remedy(errno)}`,
+		`cannot load ${what}: ${libc().strerror(errno).toLowerCase()}${end === "" ? "" : ` (the verifier: ${end})`}. ${errno === E2BIG ? "It is too long for this kernel" : remedy(errno)}`,
 		{ errno },
 	);
 }
@@ -164,8 +180,8 @@ export function attachXdp(program: number, interfaceIndex: number, mode: number,
 	throw systemError(what, errno, remedy(errno));
 }
 
-/** Runs a program on a frame in the kernel, without any interface: what it answers. For tests. */
-export function testRunXdp(program: number, frame: Uint8Array): number {
+/** Runs a program of any kind on a frame in the kernel, without any interface: what it answers. For tests. */
+export function testRun(program: number, frame: Uint8Array): number {
 	const out = fixed(frame.length + 512);
 	const attributes = new Attributes()
 		.word(0, program)
