@@ -38,6 +38,8 @@ export interface HostOptions {
 	congestion?: "cubic" | "newreno" | "bbr";
 	/** Takes packets to any address as its own: for gateways. */
 	acceptAny?: boolean;
+	/** Checksums by WebAssembly SIMD, where the engine has it and the link leaves them to the stack; default true. */
+	simd?: boolean;
 	/** Limits and timers of TCP, see TcpOptions. */
 	tcp?: Partial<TcpOptions>;
 }
@@ -116,7 +118,7 @@ export class TcpListener {
 	}
 }
 
-const KNOWN_OPTIONS = new Set(["link", "runtime", "addresses", "routes", "memory", "congestion", "acceptAny", "tcp"]);
+const KNOWN_OPTIONS = new Set(["link", "runtime", "addresses", "routes", "memory", "congestion", "acceptAny", "simd", "tcp"]);
 
 /**
  * Opens the link and starts a host on it.
@@ -156,7 +158,7 @@ export class Host {
 			if (!KNOWN_OPTIONS.has(key))
 				throw new MillraceError("MILLRACE_BAD_OPTION", `createHost has no option "${key}". It has ${[...KNOWN_OPTIONS].join(", ")}`);
 		}
-		const { link, runtime, addresses = [], routes = [], memory = DEFAULT_MEMORY, congestion, acceptAny = false } = options;
+		const { link, runtime, addresses = [], routes = [], memory = DEFAULT_MEMORY, congestion, acceptAny = false, simd = true } = options;
 		if (link === undefined || runtime === undefined)
 			throw new MillraceError("MILLRACE_BAD_OPTION", "createHost needs a link and a runtime");
 		if (!(memory >= 1 << 18))
@@ -169,6 +171,7 @@ export class Host {
 			routes,
 			acceptAny,
 			memory,
+			simd,
 			tcp: { ...options.tcp, ...(congestion === undefined ? {} : { congestion }) },
 			upper: this.#sockets,
 			failed: (error) => this.onLinkFailed?.(error),

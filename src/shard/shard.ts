@@ -22,6 +22,7 @@ import { congestionBytes, Tcp, type Upper } from "../tcp/engine.ts";
 import { TCP_DEFAULTS, type TcpOptions } from "../tcp/options.ts";
 import { TIME_WAIT_WORDS } from "../tcp/time-wait.gen.ts";
 import type { Alarm, Random, Runtime } from "../time/clock.ts";
+import { sumByVectors } from "../wire/checksum.ts";
 import { PROTOCOL_TCP } from "../wire/tcp.ts";
 
 export interface ShardOptions {
@@ -34,6 +35,8 @@ export interface ShardOptions {
 	acceptAny: boolean;
 	/** Bytes for pages. */
 	memory: number;
+	/** Sum checksums by vectors, where the engine has them. */
+	simd: boolean;
 	tcp: Partial<TcpOptions>;
 	upper: Upper;
 	/** The link is gone for good. */
@@ -101,6 +104,7 @@ export class Shard implements Outbox {
 		let buckets = 64;
 		while (buckets < limits.maxConnections) buckets *= 2;
 		this.arena = new Arena(pages * (PAGE_SIZE + 32) + records + buckets * 4 + 65536);
+		if (options.simd) sumByVectors(this.arena);
 		this.pool = new PagePool(this.arena, pages);
 		this.#rx = new Batch(this.pool, BATCH_CAPACITY);
 		this.#tx = new Batch(this.pool, BATCH_CAPACITY);

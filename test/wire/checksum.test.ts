@@ -1,8 +1,10 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { test } from "node:test";
+import { fileURLToPath } from "node:url";
 import fc from "fast-check";
 import { Arena } from "../../src/memory/arena.ts";
-import { checksum, fold, pseudoHeader4, pseudoHeader6, sum, update16, update32 } from "../../src/wire/checksum.ts";
+import { checksum, fold, pseudoHeader4, pseudoHeader6, sum, sumByVectors, update16, update32 } from "../../src/wire/checksum.ts";
 
 /** The sum as RFC 1071 defines it: 16-bit words in network order, carries added back at once. */
 function naive(bytes: Uint8Array): number {
@@ -34,6 +36,86 @@ test("RFC 1071: the sum equals the definition at every alignment and length, in 
 		}),
 		{ numRuns: 2000 },
 	);
+});
+
+/** An arena whose sums are taken by vectors. */
+function vectorArena(bytes: number): Arena {
+	const arena = new Arena(bytes);
+	assert.ok(sumByVectors(arena), "this engine has WebAssembly SIMD");
+	return arena;
+}
+
+test("RFC 1071: the sum by vectors equals the definition at every alignment and length, whatever lies around", () => {
+	const { u8 } = vectorArena(65536);
+	fc.assert(
+		fc.property(fc.uint8Array({ maxLength: 300 }), fc.nat(31), fc.nat(255), (bytes, shift, around) => {
+			u8.fill(around, 0, 1024);
+			u8.set(bytes, 512 + shift);
+			assert.equal(sum(u8, 512 + shift, bytes.length, 7), naive(bytes) + 7);
+		}),
+		{ numRuns: 3000 },
+	);
+});
+
+test("RFC 1071: no carry is lost by vectors, whatever lane or half it is in", () => {
+	const { u8 } = vectorArena(1 << 18);
+	const words = [0, 1, 0xff, 0x100, 0x7fff, 0x8000, 0xff00, 0xfffe, 0xffff];
+	fc.assert(
+		fc.property(
+			fc.array(fc.constantFrom(...words), { minLength: 1, maxLength: 16 }),
+			fc.constantFrom(25, 63, 1460, 1461, 9000, 65535, 131071, 131072),
+			fc.nat(15),
+			(pattern, length, shift) => {
+				for (let i = 0; i < length; i++) {
+					const word = pattern[(i >> 1) % pattern.length]!;
+					u8[shift + i] = (i & 1) === 0 ? word >> 8 : word;
+				}
+				assert.equal(sum(u8, shift, length, 0), naive(u8.subarray(shift, shift + length)));
+			},
+		),
+		{ numRuns: 300 },
+	);
+});
+
+test("sums by vectors reach to the last byte of the arena, and stay their own arena's", () => {
+	const first = vectorArena(65536);
+	const second = vectorArena(65536);
+	const plain = new Arena(65536);
+	for (const [i, { u8, size }] of [first, second, plain].entries()) {
+		u8.fill(i + 1);
+		u8[size - 1] = 0x7b;
+	}
+	for (const length of [40, 41, 100, 1461]) {
+		for (const { u8, size } of [first, second, plain, first])
+			assert.equal(sum(u8, size - length, length, 0), naive(u8.subarray(size - length)), `${length} bytes`);
+	}
+});
+
+test("where WebAssembly SIMD is not to be had, an arena is summed as before", async (t) => {
+	const engine = (globalThis as unknown as { WebAssembly: { Module: unknown } }).WebAssembly;
+	const real = engine.Module;
+	t.after(() => {
+		engine.Module = real;
+	});
+	let tried = 0;
+	engine.Module = class {
+		constructor() {
+			tried++;
+			throw new Error("invalid value type");
+		}
+	};
+	// An instance of its own: the one that the other tests use has compiled the module already.
+	const fresh: string = "../../src/wire/checksum-vectors.js?old-engine";
+	const { vectorSum } = await import(fresh);
+	assert.equal(vectorSum(new Arena(65536).memory), null);
+	assert.equal(vectorSum(new Arena(65536).memory), null);
+	assert.equal(tried, 1);
+});
+
+test("the WebAssembly module is what the script assembles", () => {
+	const script = fileURLToPath(new URL("../../../scripts/checksum-wasm.mjs", import.meta.url));
+	const { status, stderr } = spawnSync(process.execPath, [script, "--check"], { encoding: "utf8" });
+	assert.equal(status, 0, stderr);
 });
 
 test("RFC 1071: 64 KiB of ones do not overflow", () => {
