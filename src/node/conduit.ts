@@ -91,6 +91,11 @@ export class Conduit implements StackEvents {
 		return this.#closed;
 	}
 
+	/** Whether there is a connection that a write may reach. */
+	get isOpen(): boolean {
+		return this.#socket !== null && !this.#dead;
+	}
+
 	/** Takes over a connection that was accepted. */
 	adopt(socket: StackSocket): void {
 		this.#socket = socket;

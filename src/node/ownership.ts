@@ -29,8 +29,8 @@ function resetAndDestroy(this: SocketInternals): SocketInternals {
 	return this;
 }
 
-/** Makes the handles with this prototype know their socket as `owner`. */
-export function ownable(prototype: Owned): void {
+/** Makes the handles with this prototype know their socket as `owner`. `adopt` is called with each, for what else it should have. */
+export function ownable(prototype: Owned, adopt?: (socket: SocketInternals) => void): void {
 	Object.defineProperty(prototype, "onStack", { value: true });
 	Object.defineProperty(prototype, ownerSymbol, {
 		get(this: Owned) {
@@ -38,7 +38,9 @@ export function ownable(prototype: Owned): void {
 		},
 		set(this: Owned, owner: SocketInternals) {
 			this.owner = owner;
-			if (owner._handle === this) owner.resetAndDestroy = resetAndDestroy;
+			if (owner._handle !== this) return;
+			owner.resetAndDestroy = resetAndDestroy;
+			adopt?.(owner);
 		},
 	});
 }

@@ -21,6 +21,7 @@ import tls from "node:tls";
 import { debuglog } from "node:util";
 import { type AddressOut, Conduit, type Sink, WRITTEN } from "./conduit.ts";
 import { ECONNRESET, errnoOf } from "./errno.ts";
+import { deliverNow, type ExpressHandle, type ExpressSocket, express, flows } from "./express.ts";
 import type { Request, SocketInternals } from "./internals.ts";
 import { ownable } from "./ownership.ts";
 import type { StackEvents, StackHost, StackSocket } from "./stack.ts";
@@ -37,6 +38,8 @@ interface StreamBase {
 }
 
 const debug = debuglog("millrace");
+/** Set to "0": every chunk and write goes by net.js. */
+const EXPRESS_VARIABLE = "MILLRACE_EXPRESS";
 
 /** Null where Node does not let it be had. */
 let base: StreamBase | null = null;
@@ -44,6 +47,11 @@ let state: Int32Array;
 const EOF = errnoOf("EOF");
 /** Bytes given to Node at a time. */
 const READ_SIZE = 65536;
+/** V8 keeps typed arrays of up to so many bytes in its own heap, and makes an ArrayBuffer for them only when somebody asks for it. */
+const ON_HEAP = 64;
+
+/** net.js's own `onread`, once chunks and writes of its sockets were seen to need no more than express.ts does; else null. */
+let onStreamRead: unknown = null;
 
 /** A write that takes longer, as Node 26 wants it returned: a WriteWrap without C++. */
 class WriteRequest {
@@ -59,9 +67,10 @@ class WriteRequest {
 
 type Encoding = "utf8" | "latin1" | "ascii" | "utf16le";
 
-export class PlainHandle implements Sink {
+export class PlainHandle implements Sink, ExpressHandle {
 	readonly conduit: Conduit;
 	declare readonly onStack: true;
+	declare readonly express: true;
 	owner: SocketInternals | null = null;
 	/** Set by net.js. */
 	reading = false;
@@ -108,6 +117,14 @@ export class PlainHandle implements Sink {
 			buffers.push(typeof chunk === "string" ? Buffer.from(chunk, chunks[i + 1] as Encoding) : (chunk as Uint8Array));
 		}
 		return this.#writeAll(request, buffers);
+	}
+
+	writeNow(chunk: Uint8Array): number {
+		if (!this.conduit.isOpen) return -1;
+		const result = this.conduit.offer(chunk);
+		const taken = result === WRITTEN ? chunk.length : result;
+		if (taken > 0) this.bytesWritten += taken;
+		return taken;
 	}
 
 	#write(request: Request | null, chunk: Uint8Array): unknown {
@@ -195,6 +212,14 @@ export class PlainHandle implements Sink {
 
 	deliver(socket: StackSocket): void {
 		const length = Math.min(socket.available, READ_SIZE);
+		const owner = this.owner as ExpressSocket;
+		if (this.onread === onStreamRead && flows(owner)) {
+			const chunk = chunkFor(owner, length);
+			const taken = socket.readInto(chunk, 0, length);
+			this.bytesRead += taken;
+			deliverNow(owner, chunk);
+			return;
+		}
 		// An ArrayBuffer of its own, as the kernel's sockets give: programs rely on `chunk.buffer`. Not zeroed, since all of it is written.
 		const bytes = Buffer.allocUnsafeSlow(length);
 		const taken = socket.readInto(bytes, 0, length);
@@ -227,7 +252,19 @@ export class PlainHandle implements Sink {
 	}
 }
 
-ownable(PlainHandle.prototype);
+ownable(PlainHandle.prototype, (socket) => {
+	if (onStreamRead !== null) express(socket as ExpressSocket);
+});
+Object.defineProperty(PlainHandle.prototype, "express", { value: true });
+
+/**
+ * A buffer for a chunk. It has an ArrayBuffer of its own, as those of the kernel's sockets do, since programs use `chunk.buffer` without
+ * looking at the offset; only what goes to node:http, whose parser is done with it when it returns, may lie in Node's pool.
+ */
+function chunkFor(socket: ExpressSocket, length: number): Buffer {
+	if (length <= ON_HEAP) return Buffer.alloc(length);
+	return socket.parser ? Buffer.allocUnsafe(length) : Buffer.allocUnsafeSlow(length);
+}
 
 let checked: boolean | null = null;
 
@@ -249,7 +286,10 @@ export function plainHandlesWork(): boolean {
 		} catch {
 			// No such binding, not permitted (--permission), or net.js stumbled: then JSStreams it is.
 		}
-		if (checked) upgradeForTls(PlainHandle);
+		if (checked) {
+			upgradeForTls(PlainHandle);
+			if (process.env[EXPRESS_VARIABLE] !== "0") tryExpress();
+		}
 	}
 	return checked;
 }
@@ -365,4 +405,49 @@ function keepsContract(): boolean {
 	second.probe.events.closed("ECONNRESET");
 	expect("reset", second.socket.destroyed && (second.socket.errored as NodeJS.ErrnoException | null)?.errno === ECONNRESET);
 	return kept;
+}
+
+/** Takes the express way from now on, if the same reads and writes leave a socket as net.js's way leaves it. */
+function tryExpress(): void {
+	const outcomes: string[] = [];
+	let onread: unknown = null;
+	for (let way = 0; way < 2; way++) {
+		const probe = new Probe();
+		const handle = probeHandle(probe);
+		const socket = new net.Socket({ handle, allowHalfOpen: true } as unknown as net.SocketConstructorOpts) as ExpressSocket;
+		const heard: string[] = [];
+		socket.on("error", () => {});
+		socket.on("data", (chunk) => heard.push(chunk.toString()));
+		onread = handle.onread;
+		if (way === 1) {
+			express(socket);
+			onStreamRead = onread;
+		}
+		probe.room = 100;
+		for (const length of [1, ON_HEAP + 1]) {
+			probe.incoming = length;
+			probe.events.readable();
+			heard.push(`${handle.reading} ${socket.bytesRead}`, stateOf(socket));
+		}
+		for (const chunk of ["ab", Buffer.from("cd")]) {
+			const accepted = socket.write(chunk, () => {});
+			heard.push(`${accepted} ${probe.written} ${socket.bytesWritten} ${socket.writableLength}`, stateOf(socket));
+		}
+		socket.destroy();
+		outcomes.push(heard.join("; "));
+	}
+	if (outcomes[0] === outcomes[1]) return;
+	onStreamRead = null;
+	debug("this Node's streams do more than hand on what comes (%s / %s): no express way", outcomes[0], outcomes[1]);
+}
+
+/** What a socket's streams think. Not `reading` and `readingMore`, which net.js's way sets right on the next tick. */
+function stateOf(socket: ExpressSocket): string {
+	const { flowing, length, ended, endEmitted, dataEmitted, needReadable, readableListening, resumeScheduled, destroyed } =
+		socket._readableState as unknown as Record<string, unknown>;
+	const writable = (socket as unknown as { _writableState: Record<string, unknown> })._writableState;
+	return [
+		...[flowing, length, ended, endEmitted, dataEmitted, needReadable, readableListening, resumeScheduled, destroyed],
+		...[writable.length, writable.writing, writable.needDrain, writable.corked, writable.ended, writable.pendingcb],
+	].join();
 }
