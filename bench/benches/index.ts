@@ -4,6 +4,7 @@ import { allocation } from "./allocation.ts";
 import { bulk } from "./bulk.ts";
 import { goodput } from "./goodput.ts";
 import { http } from "./http.ts";
+import { idle } from "./idle.ts";
 import { latency } from "./latency.ts";
 import { memlink } from "./memlink.ts";
 import { memory } from "./memory.ts";
@@ -12,4 +13,4 @@ import { portable } from "./portable.ts";
 import { reflector } from "./reflector.ts";
 import { xdp } from "./xdp.ts";
 
-export const benches: readonly Bench[] = [net, http, portable, latency, bulk, goodput, reflector, xdp, memlink, memory, allocation];
+export const benches: readonly Bench[] = [net, http, portable, latency, idle, bulk, goodput, reflector, xdp, memlink, memory, allocation];

@@ -117,6 +117,20 @@ export class Child {
 		return { user, system };
 	}
 
+	/** Seconds that the child's threads were on a processor, to the nanosecond: for little. Those that it started do not count. */
+	onCpu(): number {
+		let nanoseconds = 0;
+		for (const thread of readdirSync(`/proc/${this.pid}/task`)) {
+			try {
+				// First field of proc(5), schedstat.
+				nanoseconds += Number(readFileSync(`/proc/${this.pid}/task/${thread}/schedstat`, "latin1").split(" ")[0]);
+			} catch {
+				// The thread ended between the look and the reading.
+			}
+		}
+		return nanoseconds / 1e9;
+	}
+
 	/** Ends the child: politely first. */
 	async stop(): Promise<void> {
 		if (this.ended !== null) return;

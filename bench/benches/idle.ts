@@ -1,0 +1,69 @@
+/** What a server costs while nothing happens: without connections, and with a thousand that are open and silent. */
+import { alternate, type Bench, type Options, type Result, type Row, row, valueAtMost } from "../lib/bench.ts";
+import { stopAll } from "../lib/child.ts";
+import { kernel, millrace, program, type Serving } from "../lib/contestants.ts";
+import { isolationNeeds, Lab, said } from "../lib/lab.ts";
+import { number } from "../lib/results.ts";
+import { Servers } from "../lib/servers.ts";
+
+const CONNECTIONS = 1000;
+/** Milliseconds until what the connections left to do is done: delayed ACKs, collections, compilations. */
+const SETTLE = 1000;
+
+const sleep = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
+
+async function holdConnections(lab: Lab, server: Serving): Promise<void> {
+	const argv = [process.execPath, program("holder"), server.address, String(server.port), String(CONNECTIONS)];
+	await said(lab.client(argv, { seconds: 3600 }), "ready");
+}
+
+/** Share of a core that the server took, in percent. */
+async function share(server: Serving, seconds: number): Promise<{ share: number }> {
+	const start = performance.now();
+	const before = server.child.onCpu();
+	await sleep(seconds * 1000);
+	return { share: ((server.child.onCpu() - before) / (performance.now() - start)) * 1e5 };
+}
+
+async function run(options: Options): Promise<Result> {
+	const lab = Lab.open();
+	const notes: string[] = [];
+	const servers = new Servers(notes);
+	try {
+		const cases: { name: string; ours: boolean; server: Serving }[] = [];
+		for (const [what, connections] of [
+			["no connection", 0],
+			[`${number(CONNECTIONS)} idle connections`, CONNECTIONS],
+		] as const) {
+			for (const ours of [true, false]) {
+				const start = async (): Promise<Serving> => {
+					const server = ours ? await millrace(lab, options, "net-keepalive.mjs") : await kernel(lab, options, "net-keepalive.mjs", "lo");
+					if (connections > 0) await holdConnections(lab, server);
+					return server;
+				};
+				const name = `${what}, ${ours ? "millrace (tap)" : "kernel (lo)"}`;
+				const server = ours ? await servers.ours(name, start) : await servers.theirs(name, start);
+				if (server !== undefined) cases.push({ name, ours, server });
+			}
+		}
+		await sleep(SETTLE);
+		const figures = await alternate(
+			cases.map(({ name, server }) => ({ name, measure: (round: number) => share(server, round < 0 ? 1 : options.seconds) })),
+			options,
+		);
+		const rows: Row[] = cases.map(({ name, ours }, i) =>
+			row({ name: `${name}: CPU`, unit: "% of a core", values: figures[i]!.share! }, undefined, ours ? valueAtMost(1) : undefined),
+		);
+		return { rounds: options.rounds, rows, notes, complete: servers.complete };
+	} finally {
+		await stopAll();
+	}
+}
+
+export const idle: Bench = {
+	name: "idle",
+	title: "CPU of a net server without traffic, over TAP and on kernel sockets: no connection, and 1,000 idle ones",
+	isolated: true,
+	needs: isolationNeeds,
+	run,
+};
