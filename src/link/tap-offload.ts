@@ -58,8 +58,6 @@ export class OffloadTapQueue extends TapQueue {
 	readonly #most: number;
 	/** Frames are read the long way. */
 	#long: boolean;
-	/** Long frames were turned off, but may still be queued. */
-	#ending = false;
 	/** Since when there were no pages for the slots, where `#starved`. */
 	#starved = false;
 	#starvedSince = 0;
@@ -88,22 +86,27 @@ export class OffloadTapQueue extends TapQueue {
 		setTapOffload(tap, plain ? PLAIN : this.#long ? LONG : SHORT);
 	}
 
-	receive(batch: Batch, time: number): number {
-		const before = batch.count;
+	read(batch: Batch, time: number): void {
 		this.state = READY;
-		if (!this.#long) {
-			this.#receiveShort(batch, time);
-			return batch.count - before;
-		}
+		if (!this.#long) return this.#readShort(batch, time);
 		while (batch.count < batch.capacity) {
-			if (this.#waiting === 0 && !this.#read(time)) break;
+			if (this.#waiting === 0 && !this.#readLong(time)) break;
 			if (!this.#deliver(batch, time)) break;
 		}
-		if (this.#ending && this.state === DRAINED) this.#shorten();
-		return batch.count - before;
 	}
 
-	#receiveShort(batch: Batch, time: number): void {
+	/** Whether long frames are worth it from now on. Not while pages are short: they take more of them. */
+	override consider(batch: Batch, first: number): void {
+		if (this.#long) {
+			if (this.ending && this.state === DRAINED) this.#shorten();
+			return;
+		}
+		const frames = batch.count - first;
+		if (frames === 0 || this.#fixed || this.state === STARVED) return;
+		if (this.#sense.batch(frames, this.#countFull(batch, first))) this.#lengthen();
+	}
+
+	#readShort(batch: Batch, time: number): void {
 		const { pool, counters } = this;
 		const { u8 } = pool;
 		const first = batch.count;
@@ -134,7 +137,6 @@ export class OffloadTapQueue extends TapQueue {
 		const frames = batch.count - first;
 		counters.rxFrames += frames;
 		counters.rxBytes += bytes;
-		if (frames > 0 && !this.#fixed && this.#sense.batch(frames, this.#countFull(batch, first))) this.#lengthen();
 	}
 
 	/** TCP frames of nearly full size from entry `first` on. */
@@ -151,19 +153,19 @@ export class OffloadTapQueue extends TapQueue {
 		if (!trySetTapOffload(this.#tap, LONG)) return;
 		this.counters.rxLongOn++;
 		this.#long = true;
-		this.#ending = false;
+		this.ending = false;
 		this.#starved = false;
 	}
 
 	/** Back to the short way. */
 	#shorten(): void {
 		this.#long = false;
-		this.#ending = false;
+		this.ending = false;
 		this.#giveSlots();
 	}
 
 	/** Reads a frame into the slots. */
-	#read(time: number): boolean {
+	#readLong(time: number): boolean {
 		if (!this.#fill()) {
 			this.counters.rxNoPage++;
 			this.state = STARVED;
@@ -186,7 +188,7 @@ export class OffloadTapQueue extends TapQueue {
 			this.#starved = true;
 			this.#starvedSince = time;
 		} else if (!this.#fixed && ((time - this.#starvedSince) | 0) > STARVED_MAX) {
-			if (!this.#ending) this.#stopLong();
+			if (!this.ending) this.#stopLong();
 			this.#shorten();
 		}
 	}
@@ -230,14 +232,14 @@ export class OffloadTapQueue extends TapQueue {
 		this.#waiting = 0;
 		this.counters.rxFrames++;
 		this.counters.rxBytes += bytes;
-		if (!this.#fixed && !this.#ending && this.#sense.frame(bytes > this.#most)) this.#stopLong();
+		if (!this.#fixed && !this.ending && this.#sense.frame(bytes > this.#most)) this.#stopLong();
 		return true;
 	}
 
 	#stopLong(): void {
 		if (!trySetTapOffload(this.#tap, SHORT)) return;
 		this.counters.rxLongOff++;
-		this.#ending = true;
+		this.ending = true;
 	}
 
 	protected send(batch: Batch, first: number, parts: number): number {

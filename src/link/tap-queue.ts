@@ -8,6 +8,9 @@
  * with frames of 60 and of 1514 bytes: read 0.75 us, write 1.1 and 1.5 us, a read that finds nothing 0.4 us; readv and writev
  * with one part take 0.08 us more, for the kernel copies the part list in. Of all these the foreign call itself is 0.03 us, so
  * the one way to save here is to make fewer calls: see `state`, and tap-offload.ts.
+ *
+ * A device of several queues has a descriptor for each. One object serves them all: `fd` is the one whose turn it is
+ * (tap-round.ts), and everything else, the kernel's offloads above all, is the device's.
  */
 import { BATCH_CAPACITY, type Batch, FRAME_MORE } from "../memory/batch.ts";
 import type { PagePool } from "../memory/pages.ts";
@@ -57,13 +60,16 @@ export class TapCounters {
 /** What `send` answers when a frame is not one that can be sent. */
 export const REFUSED = -2;
 
-/** One descriptor of a device. */
+/** The frames of a device, through one descriptor at a time. */
 export abstract class TapQueue {
 	/** READY, DRAINED, STARVED or GONE, as the last call left it. */
 	state = READY;
 	/** The last `transmit` stopped because the device took no more. */
 	stalled = false;
-	protected readonly fd: number;
+	/** The kernel sends no more long frames, but those that are queued are still to be read as such: until all queues were empty. */
+	ending = false;
+	/** The descriptor that is read and written. */
+	fd: number;
 	protected readonly pool: PagePool;
 	protected readonly counters: TapCounters;
 	protected readonly addresses: PageAddresses;
@@ -80,8 +86,11 @@ export abstract class TapQueue {
 		this.libc = libc();
 	}
 
-	/** As `Link.receive`; every frame is stamped with `time`. */
-	abstract receive(batch: Batch, time: number): number;
+	/** Appends frames to the batch, each stamped with `time`, until it is full or `state` says why there are no more. */
+	abstract read(batch: Batch, time: number): void;
+
+	/** After reading, with what was read: entries from `first` on, and `state`. */
+	consider(_batch: Batch, _first: number): void {}
 
 	/** Writes the frame of entries `first` to `first + parts`. Returns its bytes, -1 with errno set, or REFUSED. */
 	protected abstract send(batch: Batch, first: number, parts: number): number;
@@ -89,14 +98,28 @@ export abstract class TapQueue {
 	/** Gives back the pages that it holds. */
 	abstract close(): void;
 
+	/** As `Link.receive`. */
+	receive(batch: Batch, time: number): number {
+		const first = batch.count;
+		this.read(batch, time);
+		this.consider(batch, first);
+		return batch.count - first;
+	}
+
 	/** As `Link.transmit`. */
 	transmit(batch: Batch): number {
-		const count = batch.count;
+		const taken = this.write(batch, 0, batch.count);
+		batch.drop(taken);
+		return taken;
+	}
+
+	/** Writes the frames of entries `first` to `end`; returns where it stopped, which is before `end` only if `stalled`. */
+	write(batch: Batch, first: number, end: number): number {
 		let bytes = 0;
 		let sent = 0;
-		let i = 0;
+		let i = first;
 		this.stalled = false;
-		while (i < count) {
+		while (i < end) {
 			const parts = (batch.flags[i]! & FRAME_MORE) === 0 ? 1 : frameEntries(batch, i);
 			const length = parts === 1 ? batch.length[i]! : frameBytes(batch, i, parts);
 			// The kernel would take a packet of any length from a device. (The list of parts has an end, too.)
@@ -121,7 +144,6 @@ export abstract class TapQueue {
 		}
 		this.counters.txFrames += sent;
 		this.counters.txBytes += bytes;
-		batch.drop(i);
 		return i;
 	}
 
@@ -135,7 +157,7 @@ export abstract class TapQueue {
 export class PlainTapQueue extends TapQueue {
 	readonly #parts = new Iovecs(BATCH_CAPACITY);
 
-	receive(batch: Batch, time: number): number {
+	read(batch: Batch, time: number): void {
 		const pool = this.pool;
 		const before = batch.count;
 		let bytes = 0;
@@ -160,7 +182,6 @@ export class PlainTapQueue extends TapQueue {
 		const frames = batch.count - before;
 		this.counters.rxFrames += frames;
 		this.counters.rxBytes += bytes;
-		return frames;
 	}
 
 	protected send(batch: Batch, first: number, parts: number): number {

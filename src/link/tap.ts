@@ -11,51 +11,33 @@
  * Arrival times: the kernel does not say when it queued a frame. What is known best is when the event loop noticed, so
  * frames get the time of the wake-up, not of `receive`, unless something was sent in between: no answer may be stamped
  * earlier than its question.
+ *
+ * Queues: a device may have several (tap-round.ts). The kernel chooses the queue of a frame, or a program with a table of flow
+ * groups does (flow-steering.ts). The table may change at any time; frames that are queued stay where they are, so a flow that is
+ * moved may be seen out of order once.
  */
 import { networkInterfaces } from "node:os";
 import { MillraceError } from "../errors.ts";
 import type { Batch } from "../memory/batch.ts";
-import { type InterfaceAddress, NetworkInterface, validInterfaceName } from "../sys/interface.ts";
-import { libc } from "../sys/libc.ts";
+import { type InterfaceAddress, NetworkInterface } from "../sys/interface.ts";
 import { Poll } from "../sys/poll.ts";
-import { IFF_VNET_HDR, openTap, setTapOffload, type Tap } from "../sys/tun.ts";
+import { closeTap, endTapSteering, IFF_VNET_HDR, openTap, setTapOffload, setTapSteering, type Tap } from "../sys/tun.ts";
 import type { Alarm } from "../time/clock.ts";
-import { formatIpv4, mask4, parseCidr, parseIpv4, parseMac } from "../wire/address.ts";
-import { FRAME_ROOM, frameLimit } from "./frames.ts";
+import { formatIpv4, mask4, parseCidr, parseIpv4 } from "../wire/address.ts";
+import { FlowSteering, flowHash } from "./flow-steering.ts";
+import { frameLimit } from "./frames.ts";
 import { type Link, type LinkContext, type LinkOffload, SEGMENTATION_MAX } from "./link.ts";
 import { OffloadTapQueue } from "./tap-offload.ts";
+import { type TapOptions, type TapSettings, tapSettings, wholeNumber } from "./tap-options.ts";
 import { DRAINED, GONE, PlainTapQueue, READY, STARVED, TapCounters, type TapQueue } from "./tap-queue.ts";
+import { TapPolls, type TapQueueFigures, TapRound } from "./tap-round.ts";
 
-export { tapAvailable } from "../sys/tun.ts";
+export { tapAvailable, tapQueuesAvailable } from "../sys/tun.ts";
+export type { TapOptions } from "./tap-options.ts";
+export type { TapQueueFigures } from "./tap-round.ts";
 
 /** How long to wait before trying again when no page was free or the device took no frame, in microseconds. */
 const RETRY = 1000;
-/** Bytes of an Ethernet header, without and with a VLAN tag. */
-const ETHERNET = 14;
-const ETHERNET_TAGGED = 18;
-
-/** Options of `tapLink`. */
-export interface TapOptions {
-	/**
-	 * Name of the interface, at most 15 bytes; `%d` in it stands for the first free number. Default "mr%d". A persistent TAP
-	 * device of that name is attached to, and keeps its address, MTU and queue where these options do not say otherwise.
-	 */
-	name?: string;
-	/** IPv4 address and prefix of the kernel's side, or null for none. Default "10.77.0.1/24". */
-	kernelAddress?: string | null;
-	/** Largest IP packet in bytes, 68 to 1968, with offload to 65521. Default 1500. */
-	mtu?: number;
-	/** The stack's own hardware address: "02:00:00:00:00:01" or 6 bytes. Default: random, locally administered. */
-	mac?: string | Uint8Array;
-	/** Frames that the kernel queues towards the stack before it drops, 1 to 65535. Default 4096: 50 ms of full frames at 1 Gbit/s. */
-	queueLength?: number;
-	/**
-	 * Leave checksums and cutting into segments to the kernel, both ways: frames of up to 64 KiB may then be sent, and come while there
-	 * are bulk data (see tap-offload.ts), for which 33 pages are held. Default true. No effect under a wrapper that needs frames
-	 * as on a wire.
-	 */
-	offload?: boolean;
-}
 
 const OFFLOAD: LinkOffload = { checksum: true, segmentation: SEGMENTATION_MAX };
 
@@ -67,17 +49,17 @@ export class TapLink implements Link {
 	readonly medium = "ethernet";
 	/** The stack's own hardware address, 6 bytes (the kernel's side has another one). */
 	readonly mac: Uint8Array;
-	readonly #offload: boolean;
-	readonly #mtuMax: number;
 	#name: string;
 	#mtu: number;
+	/** As given, for what was not asked for stays as it is in an attached device; and complete. */
 	readonly #options: Readonly<TapOptions>;
-	readonly #kernelAddress: InterfaceAddress | null;
+	readonly #settings: TapSettings;
 	readonly #counters = new TapCounters();
 	readonly #undo: Undo[] = [];
 	#tap: Tap | null = null;
-	#queue: TapQueue | null = null;
-	#poll: Poll | null = null;
+	#queue: TapQueue | TapRound | null = null;
+	#poll: Poll | TapPolls | null = null;
+	#steering: FlowSteering | null = null;
 	#context: LinkContext | null = null;
 	#retry: Alarm | null = null;
 	#readable = false;
@@ -87,21 +69,11 @@ export class TapLink implements Link {
 	#failed = false;
 
 	constructor(options: TapOptions = {}) {
-		const { name = "mr%d", kernelAddress = "10.77.0.1/24", mtu = 1500, mac, queueLength = 4096, offload = true } = options;
-		this.#offload = offload;
-		this.#mtuMax = offload ? 65535 - ETHERNET : FRAME_ROOM - ETHERNET_TAGGED;
-		if (!validInterfaceName(name))
-			throw new MillraceError(
-				"MILLRACE_OPTION",
-				`bad name of a TAP device: "${name}". Give 1 to 15 letters, digits or dashes, such as mr0`,
-			);
-		integer("mtu", mtu, 68, this.#mtuMax);
-		integer("queueLength", queueLength, 1, 65535);
 		this.#options = options;
-		this.#name = name;
-		this.#mtu = mtu;
-		this.#kernelAddress = kernelAddress === null ? null : parseKernelAddress(kernelAddress);
-		this.mac = mac === undefined ? randomMac() : stationMac(typeof mac === "string" ? parseMac(mac) : mac);
+		this.#settings = tapSettings(options);
+		this.#name = this.#settings.name;
+		this.#mtu = this.#settings.mtu;
+		this.mac = this.#settings.mac;
 	}
 
 	/** `tap:` and the name of the interface. */
@@ -121,29 +93,78 @@ export class TapLink implements Link {
 
 	/** Checksums and segmentation, if `offload` was asked for and the link was not opened for plain frames. */
 	get offload(): LinkOffload | undefined {
-		return this.#offload && this.#queue !== null && this.#context?.plain !== true ? OFFLOAD : undefined;
+		return this.#settings.offload && this.#queue !== null && this.#context?.plain !== true ? OFFLOAD : undefined;
+	}
+
+	/** Queues of the device. */
+	get queues(): number {
+		return this.#settings.queues;
+	}
+
+	/** Frames of each queue since the link was opened. */
+	queueFigures(): TapQueueFigures[] {
+		if (this.#queue instanceof TapRound) return this.#queue.figures();
+		return [{ rxFrames: this.#counters.rxFrames, txFrames: this.#counters.txFrames }];
+	}
+
+	/**
+	 * The flow group of TCP or UDP packets between two ends, given in either order; with ports 0, of all else between the two
+	 * addresses, fragments included. What is not IP is of group 0, and so is everything where the kernel steers.
+	 */
+	flowGroup(address: string, port: number, otherAddress: string, otherPort: number): number {
+		return flowHash(parseIpv4(address), parseIpv4(otherAddress), port, otherPort) & Math.max(this.#settings.flowGroups - 1, 0);
+	}
+
+	/** The queue of each flow group, a copy; empty where the kernel steers. To be asked while the link is open. */
+	get reta(): number[] {
+		return Array.from({ length: this.#settings.flowGroups }, (_, group) => this.#steering?.target(group) ?? 0);
+	}
+
+	/** Has the frames of a flow group come by another queue, from the kernel's next one on. Throws MILLRACE_OPTION, MILLRACE_LINK. */
+	setReta(group: number, queue: number): void {
+		const { flowGroups, queues } = this.#settings;
+		if (flowGroups === 0 || this.#tap === null) {
+			const why = flowGroups > 0 ? "is not open" : 'is steered by the kernel: make it with steering "flow-group"';
+			throw new MillraceError("MILLRACE_LINK", `flow groups of link ${this.name} cannot be moved: it ${why}`);
+		}
+		wholeNumber("flow group", group, 0, flowGroups - 1);
+		wholeNumber("queue", queue, 0, queues - 1);
+		this.#steering?.steer(group, queue);
 	}
 
 	/** Makes the device and brings it up. Throws MillraceError: EPERM, EACCES, EBUSY, ENOENT, EINVAL, EADDRINUSE, MILLRACE_KOFFI, MILLRACE_PLATFORM. */
 	open(context: LinkContext): void {
 		if (this.#context !== null)
 			throw new MillraceError("MILLRACE_LINK", `link ${this.name} was opened before; make a new one for each host`);
-		const tap = openTap(this.#name, this.#offload ? IFF_VNET_HDR : 0);
+		const { offload, queues } = this.#settings;
+		const tap = openTap(this.#name, offload ? IFF_VNET_HDR : 0, queues);
 		const plain = context.plain === true;
 		this.#context = context;
 		this.#tap = tap;
 		this.#name = tap.name;
 		try {
+			if (queues > 1) this.#steer(tap);
 			this.#configure(tap);
 			const limit = frameLimit(this);
-			this.#queue = this.#offload
+			const queue = offload
 				? new OffloadTapQueue(tap, limit, plain, context.pool, this.#counters)
 				: new PlainTapQueue(tap.fd, limit, context.pool, this.#counters);
 			this.#retry = context.runtime.alarm(() => this.#again());
-			this.#poll = new Poll(
-				tap.fd,
-				() => this.#notice(),
-				() => this.#fail(),
+			const failed = (): void => this.#fail();
+			if (queues === 1) {
+				this.#queue = queue;
+				this.#poll = new Poll(tap.fd, () => this.#notice(), failed);
+				return;
+			}
+			const round = new TapRound(queue, tap.fds, this.#counters, this.#steering === null);
+			this.#queue = round;
+			this.#poll = new TapPolls(
+				tap.fds,
+				(i) => {
+					round.notice(i);
+					this.#notice();
+				},
+				failed,
 			);
 		} catch (error) {
 			this.close();
@@ -196,7 +217,9 @@ export class TapLink implements Link {
 				// The device is gone, or no longer ours to change: there is nothing to put back.
 			}
 		}
-		if (this.#tap !== null) libc().close(this.#tap.fd);
+		this.#steering?.close();
+		this.#steering = null;
+		if (this.#tap !== null) closeTap(this.#tap);
 		this.#tap = null;
 	}
 
@@ -204,11 +227,26 @@ export class TapLink implements Link {
 		return { ...this.#counters };
 	}
 
+	/** Says who chooses queues, before the first frame does. */
+	#steer(tap: Tap): void {
+		const { flowGroups, queues } = this.#settings;
+		if (flowGroups > 0) {
+			this.#steering = new FlowSteering(flowGroups);
+			this.#steering.spread(queues);
+			setTapSteering(tap, this.#steering.program);
+			if (tap.attached) this.#undo.push(() => endTapSteering(tap));
+		} else if (tap.attached) {
+			// A program may have been left by somebody who was killed, as with offloads.
+			endTapSteering(tap);
+		}
+	}
+
 	/** Sets what was asked for. Of an attached device only that, and only what differs, remembering how it was. */
 	#configure(tap: Tap): void {
 		const kernel = new NetworkInterface(tap.name);
 		this.#undo.push(() => kernel.close());
 		const { mtu, queueLength, kernelAddress } = this.#options;
+		const { mtuMax, kernelAddress: wanted } = this.#settings;
 		const before = { mtu: kernel.mtu, queueLength: kernel.queueLength, address: kernel.address, up: kernel.up };
 		const set = <K extends "mtu" | "queueLength" | "address" | "up">(what: K, value: NetworkInterface[K]): void => {
 			kernel[what] = value;
@@ -219,20 +257,19 @@ export class TapLink implements Link {
 		};
 		if (!tap.attached || mtu !== undefined) {
 			if (before.mtu !== this.#mtu) set("mtu", this.#mtu);
-		} else if (before.mtu <= this.#mtuMax) {
+		} else if (before.mtu <= mtuMax) {
 			this.#mtu = before.mtu;
 		} else {
 			throw new MillraceError(
 				"MILLRACE_OPTION",
-				`TAP device "${tap.name}" has an MTU of ${before.mtu} bytes, more than a page holds. Give the mtu option, at most ${this.#mtuMax}`,
+				`TAP device "${tap.name}" has an MTU of ${before.mtu} bytes, more than a page holds. Give the mtu option, at most ${mtuMax}`,
 			);
 		}
-		if (!tap.attached || queueLength !== undefined) set("queueLength", queueLength ?? 4096);
+		if (!tap.attached || queueLength !== undefined) set("queueLength", this.#settings.queueLength);
 		if (!tap.attached || kernelAddress !== undefined || before.address === null) {
 			const { address } = before;
-			if (this.#kernelAddress !== null) refuseTaken(this.#kernelAddress, tap.name);
-			if (address?.word !== this.#kernelAddress?.word || address?.prefix !== this.#kernelAddress?.prefix)
-				set("address", this.#kernelAddress);
+			if (wanted !== null) refuseTaken(wanted, tap.name);
+			if (address?.word !== wanted?.word || address?.prefix !== wanted?.prefix) set("address", wanted);
 		}
 		if (tap.attached) {
 			// Whoever had the device before may have been killed before it could put this back.
@@ -293,21 +330,6 @@ export function tapLink(options: TapOptions = {}): TapLink {
 	return new TapLink(options);
 }
 
-function integer(name: string, value: number, min: number, max: number): void {
-	if (!Number.isInteger(value) || value < min || value > max)
-		throw new MillraceError("MILLRACE_OPTION", `bad ${name}: ${value}. Give a whole number from ${min} to ${max}`);
-}
-
-function parseKernelAddress(text: string): InterfaceAddress {
-	const { version, words, prefix } = parseCidr(text);
-	if (version !== 4)
-		throw new MillraceError(
-			"MILLRACE_OPTION",
-			`bad kernelAddress: "${text}". Give an IPv4 address with its prefix length, such as 10.77.0.1/24`,
-		);
-	return { word: words[3]!, prefix };
-}
-
 /** Refuses an address whose network is on another interface already: the kernel would take it, and send its packets there. */
 function refuseTaken(wanted: InterfaceAddress, self: string): void {
 	const mask = mask4(wanted.prefix);
@@ -321,16 +343,4 @@ function refuseTaken(wanted: InterfaceAddress, self: string): void {
 				);
 		}
 	}
-}
-
-function stationMac(mac: Uint8Array): Uint8Array {
-	if (mac.length !== 6 || (mac[0]! & 1) !== 0)
-		throw new MillraceError("MILLRACE_OPTION", `bad mac: ${mac}. Give six bytes of a single station, such as 02:00:00:00:00:01`);
-	return mac.slice();
-}
-
-function randomMac(): Uint8Array {
-	const mac = crypto.getRandomValues(new Uint8Array(6));
-	mac[0] = (mac[0]! & 0xfc) | 0x02; // locally administered, one station
-	return mac;
 }

@@ -40,3 +40,14 @@ linkCompliance("a TAP link with offload and long packets", tapBench({ offload: t
 	peerNeedsOpen: true,
 	sizes: [1985, 1986, 1987, 2048, 4034, 4035],
 });
+linkCompliance("a TAP link of three queues", tapBench({ queues: 3, offload: false }), { skip, peerNeedsOpen: true, sizes: [1000] });
+linkCompliance("a TAP link of three queues with offload, steered by flow group", tapBench({ queues: 3, steering: "flow-group" }), {
+	skip,
+	peerNeedsOpen: true,
+	sizes: [1000],
+});
+linkCompliance("a TAP link of two queues with long packets", tapBench({ queues: 2, mtu: 9000 }), {
+	skip,
+	peerNeedsOpen: true,
+	sizes: [1985, 2048, 4035],
+});

@@ -1,0 +1,127 @@
+/**
+ * What can be asked of a TAP link.
+ *
+ * Hides defaults and limits: what comes out is complete, in words and bytes, and possible as far as that can be known before
+ * there is a device. Bad values are refused by name.
+ */
+import { MillraceError } from "../errors.ts";
+import { type InterfaceAddress, validInterfaceName } from "../sys/interface.ts";
+import { TAP_QUEUES_MAX } from "../sys/tun.ts";
+import { parseCidr, parseMac } from "../wire/address.ts";
+import { FLOW_GROUPS } from "./flow-steering.ts";
+import { FRAME_ROOM } from "./frames.ts";
+
+/** Bytes of an Ethernet header, without and with a VLAN tag. */
+const ETHERNET = 14;
+const ETHERNET_TAGGED = 18;
+/** The flow hash has 16 bits. */
+const FLOW_GROUPS_MAX = 65536;
+
+/** Options of `tapLink`. */
+export interface TapOptions {
+	/**
+	 * Name of the interface, at most 15 bytes; `%d` in it stands for the first free number. Default "mr%d". A persistent TAP
+	 * device of that name is attached to, and keeps its address, MTU and queue where these options do not say otherwise.
+	 */
+	name?: string;
+	/** IPv4 address and prefix of the kernel's side, or null for none. Default "10.77.0.1/24". */
+	kernelAddress?: string | null;
+	/** Largest IP packet in bytes, 68 to 1968, with offload to 65521. Default 1500. */
+	mtu?: number;
+	/** The stack's own hardware address: "02:00:00:00:00:01" or 6 bytes. Default: random, locally administered. */
+	mac?: string | Uint8Array;
+	/**
+	 * Frames that the kernel queues towards the stack before it drops, 1 to 65535, in each queue. Default 4096: 50 ms of full
+	 * frames at 1 Gbit/s.
+	 */
+	queueLength?: number;
+	/**
+	 * Leave checksums and cutting into segments to the kernel, both ways: frames of up to 64 KiB may then be sent, and come while there
+	 * are bulk data (see tap-offload.ts), for which 33 pages are held. Default true. No effect under a wrapper that needs frames
+	 * as on a wire.
+	 */
+	offload?: boolean;
+	/**
+	 * Queues of the device, 1 to 256 (the kernel's limit). Default 1. With more, the device is made for several queues; one that is
+	 * attached to must have been, and nobody else may have a queue of it.
+	 */
+	queues?: number;
+	/**
+	 * Who chooses the queue of a frame from the kernel: "kernel", which spreads flows as it likes and lets each follow the queue that
+	 * it is answered by; or "flow-group", a program with a table that `setReta` changes (needs CAP_BPF, and Linux 4.18). Default
+	 * "kernel". No effect with one queue.
+	 */
+	steering?: "kernel" | "flow-group";
+	/**
+	 * Flow groups of that table, a power of two, at least `queues`, at most 65536. Default 128, as most network cards have, or 256
+	 * for more than 128 queues.
+	 */
+	flowGroups?: number;
+}
+
+/** The options, complete. */
+export interface TapSettings {
+	readonly name: string;
+	readonly kernelAddress: InterfaceAddress | null;
+	readonly mtu: number;
+	/** The largest MTU that `offload` allows. */
+	readonly mtuMax: number;
+	readonly mac: Uint8Array;
+	readonly queueLength: number;
+	readonly offload: boolean;
+	readonly queues: number;
+	/** 0: the kernel steers. */
+	readonly flowGroups: number;
+}
+
+/** Reads options; throws MILLRACE_OPTION. */
+export function tapSettings(options: TapOptions): TapSettings {
+	const { name = "mr%d", kernelAddress = "10.77.0.1/24", mtu = 1500, mac, queueLength = 4096 } = options;
+	const { offload = true, queues = 1, steering = "kernel" } = options;
+	const mtuMax = offload ? 65535 - ETHERNET : FRAME_ROOM - ETHERNET_TAGGED;
+	if (!validInterfaceName(name)) throw bad(`bad name of a TAP device: "${name}". Give 1 to 15 letters, digits or dashes, such as mr0`);
+	wholeNumber("mtu", mtu, 68, mtuMax);
+	wholeNumber("queueLength", queueLength, 1, 65535);
+	wholeNumber("queues", queues, 1, TAP_QUEUES_MAX);
+	if (steering !== "kernel" && steering !== "flow-group") throw bad(`bad steering: "${steering}". Give "kernel" or "flow-group"`);
+	const { flowGroups = queues > FLOW_GROUPS ? TAP_QUEUES_MAX : FLOW_GROUPS } = options;
+	if (!(flowGroups >= queues && flowGroups <= FLOW_GROUPS_MAX && Number.isInteger(Math.log2(flowGroups))))
+		throw bad(`bad flowGroups: ${flowGroups}. Give a power of two, at least as many as queues (${queues}), at most ${FLOW_GROUPS_MAX}`);
+	return {
+		name,
+		kernelAddress: kernelAddress === null ? null : parseKernelAddress(kernelAddress),
+		mtu,
+		mtuMax,
+		mac: mac === undefined ? randomMac() : stationMac(typeof mac === "string" ? parseMac(mac) : mac),
+		queueLength,
+		offload,
+		queues,
+		flowGroups: steering === "flow-group" ? flowGroups : 0,
+	};
+}
+
+/** Refuses what is no whole number from `min` to `max`. */
+export function wholeNumber(name: string, value: number, min: number, max: number): void {
+	if (!Number.isInteger(value) || value < min || value > max) throw bad(`bad ${name}: ${value}. Give a whole number from ${min} to ${max}`);
+}
+
+function bad(message: string): MillraceError {
+	return new MillraceError("MILLRACE_OPTION", message);
+}
+
+function parseKernelAddress(text: string): InterfaceAddress {
+	const { version, words, prefix } = parseCidr(text);
+	if (version !== 4) throw bad(`bad kernelAddress: "${text}". Give an IPv4 address with its prefix length, such as 10.77.0.1/24`);
+	return { word: words[3]!, prefix };
+}
+
+function stationMac(mac: Uint8Array): Uint8Array {
+	if (mac.length !== 6 || (mac[0]! & 1) !== 0) throw bad(`bad mac: ${mac}. Give six bytes of a single station, such as 02:00:00:00:00:01`);
+	return mac.slice();
+}
+
+function randomMac(): Uint8Array {
+	const mac = crypto.getRandomValues(new Uint8Array(6));
+	mac[0] = (mac[0]! & 0xfc) | 0x02; // locally administered, one station
+	return mac;
+}
