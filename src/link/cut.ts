@@ -8,6 +8,7 @@
 import { get16, get32, set16, set32 } from "../wire/bytes.ts";
 import { checksum, pseudoHeader4 } from "../wire/checksum.ts";
 import { ETHERNET_HEADER, ETHERTYPE_IPV4, etherType } from "../wire/ethernet.ts";
+import { copyBytes } from "./frames.ts";
 
 const IPV4_HEADER = 20;
 const TCP_HEADER = 20;
@@ -28,6 +29,15 @@ export class Cutter {
 
 	/** Looks at the merged frame of `length` bytes at `start`, whose segments hold `size` bytes each. False if it cannot be cut. */
 	begin(u8: Uint8Array, start: number, length: number, size: number): boolean {
+		return this.#look(u8, start, length) && this.#divide(size);
+	}
+
+	/** The same of a frame that does not say how long its segments were: they get frames of `most` bytes. */
+	beginAtMost(u8: Uint8Array, start: number, length: number, most: number): boolean {
+		return this.#look(u8, start, length) && this.#divide(most - this.#headers);
+	}
+
+	#look(u8: Uint8Array, start: number, length: number): boolean {
 		this.segments = 0;
 		if (length < ETHERNET_HEADER + IPV4_HEADER + TCP_HEADER || etherType(u8, start) !== ETHERTYPE_IPV4) return false;
 		const at = start + ETHERNET_HEADER;
@@ -35,14 +45,19 @@ export class Cutter {
 		if (u8[at + 9] !== TCP || ip < IPV4_HEADER || length < ETHERNET_HEADER + ip + TCP_HEADER) return false;
 		const tcp = (u8[at + ip + 12]! >> 4) * 4;
 		const payload = get16(u8, at + 2) - ip - tcp;
-		if (tcp < TCP_HEADER || payload <= 0 || ETHERNET_HEADER + ip + tcp + payload > length || size <= 0) return false;
+		if (tcp < TCP_HEADER || payload <= 0 || ETHERNET_HEADER + ip + tcp + payload > length) return false;
 		this.#u8 = u8;
 		this.#start = start;
 		this.#ip = ip;
 		this.#headers = ETHERNET_HEADER + ip + tcp;
 		this.#payload = payload;
+		return true;
+	}
+
+	#divide(size: number): boolean {
+		if (size <= 0) return false;
 		this.#size = size;
-		this.segments = Math.ceil(payload / size);
+		this.segments = Math.ceil(this.#payload / size);
 		return true;
 	}
 
@@ -60,9 +75,8 @@ export class Cutter {
 		const headers = this.#headers;
 		const from = i * this.#size;
 		const part = Math.min(this.#size, this.#payload - from);
-		target.set(this.#u8.subarray(this.#start, this.#start + headers), to);
-		const data = this.#start + headers + from;
-		target.set(this.#u8.subarray(data, data + part), to + headers);
+		copyBytes(this.#u8, this.#start, headers, target, to);
+		copyBytes(this.#u8, this.#start + headers + from, part, target, to + headers);
 		const ip = to + ETHERNET_HEADER;
 		const tcp = ip + this.#ip;
 		const length = headers - ETHERNET_HEADER + part;

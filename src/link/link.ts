@@ -59,6 +59,11 @@ export interface Link {
 	readonly mac?: Uint8Array;
 	/** True when frames that are sent come back to the sender: 127.0.0.0/8 then crosses this link. */
 	readonly loopback?: boolean;
+	/**
+	 * Bytes of the pages' arena that the link would like to have beside them, for memory that it shares with a kernel. A frame is then copied
+	 * within one arena, which makes no garbage. A link that does not find them there takes an arena of its own.
+	 */
+	readonly arenaBytes?: number;
 	/** What may be left to the link; valid once `open` has returned. None: frames are whole and complete both ways. */
 	readonly offload?: LinkOffload | undefined;
 

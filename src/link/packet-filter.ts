@@ -18,6 +18,9 @@ const ARP_TARGET = 38;
 const TYPE_IPV4 = 0x0800;
 const TYPE_ARP = 0x0806;
 
+/** The filter that nothing passes. */
+export const NOTHING: Uint8Array = Uint8Array.of(RETURN, 0, 0, 0, 0, 0, 0, 0);
+
 /** Distances are those to named places: the next instruction, or one of these ends. */
 type Place = "next" | "accept" | "reject" | "arp";
 interface Instruction {

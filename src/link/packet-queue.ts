@@ -1,23 +1,22 @@
 /**
- * The frames of a packet socket: out of its ring into pages, and from pages to the interface.
+ * The frames that arrive at a packet socket: out of its ring into pages.
  *
- * Hides the ring, the virtio-net headers and sendmmsg. A frame that arrives is copied, for a slot must be given back before the
- * kernel comes round; so receiving takes no system call. Frames that go out take one for a batch.
+ * Hides the ring and what the kernel says of a frame. Receiving takes no system call, and one copy of each frame (packet-ring.ts says why).
  *
- * The kernel merges TCP segments before packet sockets see them (GRO, and what another kernel on the same machine never cut): those are cut
- * again (cut.ts), a few pages at a time as the batch has room. Their checksums were verified, or never computed, by whoever merged them.
+ * The kernel merges TCP segments before packet sockets see them (GRO, and what another kernel on the same machine never cut), and leaves
+ * checksums out that no device has asked for. Three ways to deal with that:
+ * - **Offload**: a merged frame is handed on as a run that says how long its segments are; what is not summed is marked. Where a run
+ *   finds no room or too few pages, it is cut, a few pages at a time.
+ * - **Plain**: merged frames are cut into the segments that they were (cut.ts), and checksums completed.
+ * - **Without headers** the kernel does not say how long segments were: they are cut as long as the interface takes them. Checksums are completed.
  */
-import { BATCH_CAPACITY, type Batch, FRAME_CHECKED, FRAME_MORE, FRAME_PARTIAL_CHECKSUM } from "../memory/batch.ts";
-import type { PagePool } from "../memory/pages.ts";
-import { PageAddresses } from "../sys/address.ts";
-import { EAGAIN, ENETDOWN, ENOBUFS, ENXIO } from "../sys/errno.ts";
-import { libc } from "../sys/libc.ts";
-import { Messages } from "../sys/messages.ts";
-import type { PacketRing } from "../sys/packet-socket.ts";
+import { type Batch, FRAME_CHECKED, FRAME_MORE, FRAME_PARTIAL_CHECKSUM } from "../memory/batch.ts";
+import { PAGE_SIZE, type PagePool } from "../memory/pages.ts";
+import type { PacketRing } from "../sys/packet-ring.ts";
 import { Cutter } from "./cut.ts";
-import { FRAME_OFFSET, FRAME_ROOM, frameBytes, frameEntries } from "./frames.ts";
+import { copyBytes, FRAME_OFFSET, FRAME_ROOM } from "./frames.ts";
 import { completeChecksum, isPartial } from "./partial.ts";
-import { describeFrame, VNET_HEADER, vnetFlags, vnetSegment } from "./vnet.ts";
+import { VNET_HEADER, vnetFlags, vnetSegment } from "./vnet.ts";
 
 /** What `host.stats()` shows of a packet link. */
 export class PacketCounters {
@@ -27,8 +26,11 @@ export class PacketCounters {
 	txBytes = 0;
 	/** Times that frames had to wait in the ring because no page was free. */
 	rxNoPage = 0;
-	/** Frames that were merged, and cut again. */
+	/** Frames that the kernel had merged; and how many of them were cut again. */
 	rxMergedSeen = 0;
+	rxCutSeen = 0;
+	/** Frames that came without their transport checksum. */
+	rxPartialSeen = 0;
 	/** Frames lost because they were merged and are not TCP over IPv4, or are longer than a page. */
 	rxTooLong = 0;
 	/** Frames of other VLANs. */
@@ -41,6 +43,8 @@ export class PacketCounters {
 	txDown = 0;
 	/** Frames lost because they cannot be sent: longer than the MTU allows, or shorter than an Ethernet header. */
 	txRejected = 0;
+	/** Frames go through queueing disciplines since the device stopped to cut them. */
+	txBypassOff = 0;
 }
 
 /** More frames may be waiting. */
@@ -50,46 +54,44 @@ export const DRAINED = 1;
 /** Frames are waiting but no page is free. */
 export const STARVED = 2;
 
-/** Bytes of the longest frame that stands for several segments. */
-const SEGMENTED_MAX = 14 + 65535;
+/** How merged and incomplete frames are dealt with. */
+export type Treatment = "offload" | "plain" | "headerless";
+
+export interface PacketQueueOptions {
+	readonly ring: PacketRing;
+	readonly pool: PagePool;
+	/** Bytes of the longest frame of one segment. */
+	readonly limit: number;
+	readonly treatment: Treatment;
+	readonly counters: PacketCounters;
+}
+
+/** Merged, but who knows of what. */
+const UNKNOWN = -1;
 
 export class PacketQueue {
 	/** READY, DRAINED or STARVED, as the last `receive` left it. */
 	state = READY;
-	/** The last `transmit` stopped because the socket took no more. */
-	stalled = false;
-	readonly #fd: number;
+	/** Frames that came this way. */
+	frames = 0;
 	readonly #ring: PacketRing;
 	readonly #pool: PagePool;
-	readonly #counters: PacketCounters;
 	readonly #limit: number;
+	readonly #headers: boolean;
+	/** Frames are to be whole, with their checksums. */
 	readonly #plain: boolean;
-	readonly #addresses: PageAddresses;
-	readonly #messages = new Messages(2 * BATCH_CAPACITY);
-	/** Entries of the batch up to and with each message. */
-	readonly #entries = new Int32Array(BATCH_CAPACITY);
-	readonly #bytes = new Int32Array(BATCH_CAPACITY);
-	readonly #headers: Uint8Array;
-	readonly #headerAddresses: bigint[];
+	readonly #counters: PacketCounters;
 	readonly #cutter = new Cutter();
-	/** The next segment of the merged frame in the current slot; 0: none was looked at. */
+	/** The next segment of the merged frame in the current slot; 0: it was not looked at, or is not being cut. */
 	#cut = 0;
 
-	/**
-	 * @param limit Bytes of the longest frame that may be sent as one segment.
-	 * @param plain Frames are to be whole, with their checksums.
-	 */
-	constructor(fd: number, ring: PacketRing, pool: PagePool, limit: number, plain: boolean, counters: PacketCounters) {
-		this.#fd = fd;
+	constructor({ ring, pool, limit, treatment, counters }: PacketQueueOptions) {
 		this.#ring = ring;
 		this.#pool = pool;
 		this.#limit = limit;
-		this.#plain = plain;
+		this.#headers = treatment !== "headerless";
+		this.#plain = treatment !== "offload";
 		this.#counters = counters;
-		this.#addresses = new PageAddresses(pool);
-		this.#headers = new Uint8Array(BATCH_CAPACITY * VNET_HEADER);
-		const base = libc().address(this.#headers);
-		this.#headerAddresses = Array.from({ length: BATCH_CAPACITY }, (_, i) => base + BigInt(i * VNET_HEADER));
 	}
 
 	/** As `Link.receive`; every frame is stamped with `time`. */
@@ -99,62 +101,118 @@ export class PacketQueue {
 		const before = batch.count;
 		this.state = READY;
 		while (batch.count < batch.capacity) {
-			if (!ring.ready) {
+			if (!ring.look()) {
 				this.state = DRAINED;
 				break;
 			}
-			const start = ring.start;
-			const segment = vnetSegment(ring.u8, start - VNET_HEADER);
+			const segment = this.#segment();
 			if (ring.tagged) counters.rxTagged++;
 			else if (ring.captured < ring.length || (segment === 0 && ring.length > FRAME_ROOM)) counters.rxTooLong++;
-			else if (segment === 0) {
-				if (!this.#take(batch, start, ring.length, time)) break;
-			} else if (!this.#cutInto(batch, start, ring.length, segment, time)) break;
+			else if (!(segment === 0 ? this.#take(batch, time) : this.#takeMerged(batch, segment, time))) break;
 			ring.advance();
 		}
 		return batch.count - before;
 	}
 
+	/** Payload of each segment of the current frame, UNKNOWN, or 0 for a frame that was not merged. */
+	#segment(): number {
+		const ring = this.#ring;
+		if (this.#headers) return vnetSegment(ring.u8, ring.start - VNET_HEADER);
+		return ring.length > this.#limit ? UNKNOWN : 0;
+	}
+
 	/** A frame as it is. False if it must wait. */
-	#take(batch: Batch, start: number, length: number, time: number): boolean {
+	#take(batch: Batch, time: number): boolean {
+		const ring = this.#ring;
 		const page = this.#page();
 		if (page === 0) return false;
 		const { u8 } = this.#pool;
+		const { length } = ring;
 		const to = this.#pool.address(page) + FRAME_OFFSET;
-		u8.set(this.#ring.u8.subarray(start, start + length), to);
-		let flags = vnetFlags(this.#ring.u8, start - VNET_HEADER);
+		copyBytes(ring.u8, ring.start, length, u8, to);
+		let flags = this.#headers ? vnetFlags(ring.u8, ring.start - VNET_HEADER) : ring.partial ? FRAME_PARTIAL_CHECKSUM : 0;
+		if ((flags & FRAME_PARTIAL_CHECKSUM) !== 0) this.#counters.rxPartialSeen++;
 		if (this.#plain) {
 			if ((flags & FRAME_PARTIAL_CHECKSUM) !== 0 && isPartial(u8, to, length)) completeChecksum(u8, to);
 			flags = 0;
 		}
 		batch.push(page, to, length, time, flags);
-		this.#counters.rxFrames++;
-		this.#counters.rxBytes += length;
+		this.#count(length);
 		return true;
 	}
 
-	/** The segments of a merged frame, as many as there is room for. False if some must wait. */
-	#cutInto(batch: Batch, start: number, length: number, size: number, time: number): boolean {
-		const cutter = this.#cutter;
+	/** A merged frame, as a run or in segments. False if all of it, or the rest of it, must wait. */
+	#takeMerged(batch: Batch, segment: number, time: number): boolean {
+		const ring = this.#ring;
 		const counters = this.#counters;
+		const cutter = this.#cutter;
 		if (this.#cut === 0) {
-			if (!cutter.begin(this.#ring.u8, start, length, size) || cutter.longest > FRAME_ROOM) {
+			const known = segment !== UNKNOWN;
+			const good = known
+				? cutter.begin(ring.u8, ring.start, ring.length, segment)
+				: cutter.beginAtMost(ring.u8, ring.start, ring.length, Math.min(this.#limit, FRAME_ROOM));
+			if (!good || cutter.longest > FRAME_ROOM) {
 				counters.rxTooLong++;
 				return true;
 			}
-			counters.rxMergedSeen++;
+			if (!this.#plain) {
+				const entries = ring.length <= FRAME_ROOM ? 1 : 1 + Math.ceil((ring.length - FRAME_ROOM) / PAGE_SIZE);
+				if (entries <= this.#pool.free && entries <= batch.capacity) {
+					if (entries > batch.capacity - batch.count) return false;
+					counters.rxMergedSeen++;
+					this.#takeRun(batch, segment, time);
+					return true;
+				}
+			}
 		}
+		return this.#cutInto(batch, time);
+	}
+
+	/** A merged frame in as many pages as it takes, which are there. */
+	#takeRun(batch: Batch, segment: number, time: number): void {
+		const ring = this.#ring;
+		const pool = this.#pool;
+		const flags = vnetFlags(ring.u8, ring.start - VNET_HEADER);
+		const first = batch.count;
+		for (let done = 0; done < ring.length; ) {
+			const page = pool.alloc();
+			const offset = done === 0 ? FRAME_OFFSET : 0;
+			const to = pool.address(page) + offset;
+			const part = Math.min(ring.length - done, PAGE_SIZE - offset);
+			copyBytes(ring.u8, ring.start + done, part, pool.u8, to);
+			done += part;
+			batch.push(page, to, part, time, done < ring.length ? flags | FRAME_MORE : flags);
+		}
+		batch.segment[first] = segment;
+		if ((flags & FRAME_PARTIAL_CHECKSUM) !== 0) this.#counters.rxPartialSeen++;
+		this.#count(ring.length);
+	}
+
+	/** The segments of a merged frame, as many as there is room for. Their checksums were verified, or never computed, by who merged them. */
+	#cutInto(batch: Batch, time: number): boolean {
+		const cutter = this.#cutter;
+		const counters = this.#counters;
 		while (this.#cut < cutter.segments) {
 			const page = batch.count < batch.capacity ? this.#page() : 0;
 			if (page === 0) return false;
+			if (this.#cut === 0) {
+				counters.rxMergedSeen++;
+				counters.rxCutSeen++;
+				if (this.#ring.partial) counters.rxPartialSeen++;
+			}
 			const to = this.#pool.address(page) + FRAME_OFFSET;
 			const bytes = cutter.write(this.#cut++, this.#pool.u8, to, this.#plain);
 			batch.push(page, to, bytes, time, this.#plain ? 0 : FRAME_CHECKED | FRAME_PARTIAL_CHECKSUM);
-			counters.rxFrames++;
-			counters.rxBytes += bytes;
+			this.#count(bytes);
 		}
 		this.#cut = 0;
 		return true;
+	}
+
+	#count(bytes: number): void {
+		this.frames++;
+		this.#counters.rxFrames++;
+		this.#counters.rxBytes += bytes;
 	}
 
 	#page(): number {
@@ -164,67 +222,5 @@ export class PacketQueue {
 			this.state = STARVED;
 		}
 		return page;
-	}
-
-	/** As `Link.transmit`. */
-	transmit(batch: Batch): number {
-		const messages = this.#messages;
-		const entries = this.#entries;
-		const { count } = batch;
-		this.stalled = false;
-		messages.clear();
-		for (let i = 0; i < count; ) {
-			const parts = (batch.flags[i]! & FRAME_MORE) === 0 ? 1 : frameEntries(batch, i);
-			const length = parts === 1 ? batch.length[i]! : frameBytes(batch, i, parts);
-			const at = messages.count;
-			const refused = length > (batch.segment[i] === 0 ? this.#limit : SEGMENTED_MAX) || length < 14;
-			i += parts;
-			if (refused || !describeFrame(batch, i - parts, this.#headers, at * VNET_HEADER)) {
-				this.#counters.txRejected++;
-				// Goes with the frame before it.
-				if (at > 0) entries[at - 1] = i;
-				else {
-					batch.drop(i);
-					return i + this.transmit(batch);
-				}
-				continue;
-			}
-			messages.begin();
-			messages.add(this.#headerAddresses[at]!, VNET_HEADER);
-			for (let k = i - parts; k < i; k++) messages.add(this.#addresses.of(batch.page[k]!, batch.start[k]!), batch.length[k]!);
-			entries[at] = i;
-			this.#bytes[at] = length;
-		}
-		const done = this.#send();
-		const taken = done === 0 ? 0 : entries[done - 1]!;
-		batch.drop(taken);
-		return taken;
-	}
-
-	/** Sends the messages; returns how many are done with, sent or lost. */
-	#send(): number {
-		const messages = this.#messages;
-		const counters = this.#counters;
-		let done = 0;
-		while (done < messages.count) {
-			const sent = messages.send(this.#fd, done);
-			if (sent > 0) {
-				for (let i = done; i < done + sent; i++) counters.txBytes += this.#bytes[i]!;
-				counters.txFrames += sent;
-				done += sent;
-				continue;
-			}
-			const errno = libc().errno();
-			if (errno === EAGAIN) {
-				counters.txStalled++;
-				this.stalled = true;
-				break;
-			}
-			if (errno === ENOBUFS) counters.txNoMemory++;
-			else if (errno === ENETDOWN || errno === ENXIO) counters.txDown++;
-			else counters.txRejected++;
-			done++;
-		}
-		return done;
 	}
 }

@@ -1,30 +1,51 @@
 /**
  * Link to a network interface of this machine beside its kernel: AF_PACKET, for interfaces and kernels without XDP.
  *
- * Hides the life of a packet socket: a filter (packet-filter.ts) that lets pass what is the stack's, a ring in which frames arrive
- * (packet-queue.ts), a hardware address of the stack's own. The kernel sees all frames as well: it drops those to a station that it
- * is not. So the stack has a hardware address of its own here, made from its first IPv4 address (02:4d and the address); the
- * interface's own may be asked for where a network lets no other through (clouds, Wi-Fi), but only while the kernel forwards no packets
- * (net.ipv4.ip_forward), or it would send the stack's back where they came from.
+ * Hides the life of packet sockets: a filter (packet-filter.ts) that lets pass what is the stack's, a ring in which frames arrive
+ * (packet-ring.ts, packet-queue.ts), the way out (packet-send.ts), a hardware address of the stack's own. The kernel sees all frames as
+ * well: it drops those to a station that it is not. So the stack has a hardware address of its own here, made from its first IPv4
+ * address (02:4d and the address); the interface's own may be asked for where a network lets no other through (clouds, Wi-Fi), but
+ * only while the kernel forwards no packets (net.ipv4.ip_forward), or it would send the stack's back where they came from.
  *
- * TPACKET_V2, not V3: V3 collects frames in blocks and shows a block when it is full or after a time-out of at least a
- * millisecond, which is a hundred round trips here.
+ * Which ring: "v2" shows a frame at once; "v3" lays frames close together and shows them in blocks, when one is full or after a
+ * millisecond.
+ *
+ * Queueing disciplines are bypassed where nothing is lost by that: a device that does not cut segments itself (no TSO) drops long frames
+ * that come to it by the bypass, so there they take the way through the disciplines, and the kernel cuts them behind.
+ *
+ * Several sockets: packet-fanout.ts. All are looked at in turn by this thread; the first one sends.
  *
  * Waiting and arrival times are as in tap.ts, except that looking for frames costs no system call and so is not saved.
  */
 import { MillraceError } from "../errors.ts";
+import { Arena } from "../memory/arena.ts";
 import type { Batch } from "../memory/batch.ts";
-import { kernelRoutes } from "../sys/interface-facts.ts";
+import { cutsSegments, kernelRoutes } from "../sys/interface-facts.ts";
 import { libc } from "../sys/libc.ts";
-import { attachFilter, bindPacketSocket, listenToMac, openPacketSocket, PacketRing, setFrameOptions } from "../sys/packet-socket.ts";
+import { openPacketRing, type PacketRing, type RingKind, ringRoom } from "../sys/packet-ring.ts";
+import {
+	attachFilter,
+	bindPacketSocket,
+	listenToMac,
+	openPacketSocket,
+	packetDrops,
+	setFrameOptions,
+	setQdiscBypass,
+	setSendBuffer,
+} from "../sys/packet-socket.ts";
 import { Poll } from "../sys/poll.ts";
 import type { Alarm } from "../time/clock.ts";
-import { parseCidr } from "../wire/address.ts";
+import { parseCidr, parseIpv4 } from "../wire/address.ts";
+import { FLOW_GROUPS, type FlowSteering, flowHash } from "./flow-steering.ts";
 import { FRAME_ROOM, frameLimit } from "./frames.ts";
 import { type Link, type LinkContext, type LinkOffload, SEGMENTATION_MAX } from "./link.ts";
-import { addressFilter } from "./packet-filter.ts";
-import { PacketCounters, PacketQueue, STARVED } from "./packet-queue.ts";
+import { type Fanout, fanoutModes, joinGroup, type PacketFanout, readFanout } from "./packet-fanout.ts";
+import { addressFilter, NOTHING } from "./packet-filter.ts";
+import { DRAINED, PacketCounters, PacketQueue, STARVED, type Treatment } from "./packet-queue.ts";
+import { PacketSender } from "./packet-send.ts";
 import { bad, type InterfaceHostOptions, indexOfUp, ownAddresses, stationOn } from "./station.ts";
+
+export type { PacketFanout } from "./packet-fanout.ts";
 
 /** How long to wait before trying again when no page was free or the socket took no frame, in microseconds. */
 const RETRY = 1000;
@@ -33,7 +54,10 @@ const MTU_MAX = FRAME_ROOM - 18;
 const ETH_P_ALL = 3;
 /** Most addresses: a jump of the filter reaches 255 instructions. */
 const ADDRESSES_MAX = 64;
-const OFFLOAD: LinkOffload = { checksum: true, segmentation: SEGMENTATION_MAX };
+const RINGS: Readonly<Record<string, RingKind>> = { v2: "slots", v3: "blocks" };
+/** Bytes that may be on their way through the interface: two batches of the longest frames. */
+const SEND_BUFFER = 8 << 20;
+const KNOWN = new Set(["interface", "addresses", "mac", "ring", "ringSize", "fanout", "offload", "qdiscBypass"]);
 
 /** Options of `packetLink`. */
 export interface PacketOptions {
@@ -43,8 +67,37 @@ export interface PacketOptions {
 	addresses: readonly string[];
 	/** Hardware address of the stack; "interface" for the interface's own. Default: one made from the first IPv4 address. */
 	mac?: string | Uint8Array;
-	/** Frames that wait in the ring before the kernel drops, 1 to 4096; each takes 64 KiB of RAM. Default 240. */
+	/**
+	 * How frames lie in the ring: "v2" (TPACKET_V2), each in a slot of its own and seen at once; "v3" (TPACKET_V3), close together in blocks that
+	 * are seen when they are full or a millisecond old: for bursts of many short frames, where a millisecond does not matter. Default "v2".
+	 */
+	ring?: "v2" | "v3";
+	/** Frames of 64 KiB that each socket's ring takes, 1 to 4096, and so its RAM; v3 takes many more short ones. Default 240. */
 	ringSize?: number;
+	/** Several sockets, and sharing the interface with other links. Default: one socket. */
+	fanout?: PacketFanout;
+	/**
+	 * Leave checksums and cutting into segments to the kernel, both ways (PACKET_VNET_HDR): frames of up to 64 KiB may then be sent, and
+	 * come where the kernel has merged them. Default true. No effect under a wrapper that needs frames as on a wire.
+	 */
+	offload?: boolean;
+	/**
+	 * Whether frames that are sent bypass the interface's queueing disciplines (tc) and whoever listens there (tcpdump). Default: where the
+	 * device cuts segments itself, or none are left to it.
+	 */
+	qdiscBypass?: boolean;
+}
+
+/** Frames that came by one of a link's sockets. */
+export interface PacketQueueFigures {
+	readonly rxFrames: number;
+}
+
+/** A socket, what it hears, and who watches it. */
+interface PacketPort {
+	readonly fd: number;
+	ring: PacketRing | null;
+	poll: Poll | null;
 }
 
 /** An interface of this machine, beside its kernel. Made by `packetLink`; members as in `Link`. */
@@ -58,14 +111,25 @@ export class PacketLink implements Link {
 	readonly mac: Uint8Array;
 	/** Addresses and routes that go with the link, for `createHost`. */
 	readonly hostOptions: InterfaceHostOptions;
+	/** Room in the pages' arena for the rings. */
+	readonly arenaBytes: number;
 	readonly #interface: string;
 	readonly #ownMac: boolean;
+	readonly #ring: RingKind;
 	readonly #ringSize: number;
+	readonly #fanout: Fanout | null;
+	readonly #headers: boolean;
+	readonly #bypass: boolean | null;
 	readonly #counters = new PacketCounters();
-	#fd = -1;
-	#ring: PacketRing | null = null;
-	#queue: PacketQueue | null = null;
-	#poll: Poll | null = null;
+	#ports: PacketPort[] = [];
+	#queues: PacketQueue[] = [];
+	#sender: PacketSender | null = null;
+	#steering: FlowSteering | null = null;
+	#group = -1;
+	#offload: LinkOffload | undefined;
+	#dropped = 0;
+	/** The queue to look at first. */
+	#next = 0;
 	#context: LinkContext | null = null;
 	#retry: Alarm | null = null;
 	#noticed = 0;
@@ -73,13 +137,21 @@ export class PacketLink implements Link {
 	#failed = false;
 
 	constructor(options: PacketOptions) {
-		const { interface: name, addresses, mac, ringSize = 240 } = options;
+		for (const key of Object.keys(options))
+			if (!KNOWN.has(key)) throw bad(`a packet link has no option "${key}". It has ${[...KNOWN].join(", ")}`);
+		const { interface: name, addresses, mac, ring = "v2", ringSize = 240, fanout, offload = true, qdiscBypass } = options;
+		if (!Object.hasOwn(RINGS, ring)) throw bad(`bad ring: ${ring}. Give v2 or v3`);
 		if (!Number.isInteger(ringSize) || ringSize < 1 || ringSize > 4096)
 			throw bad(`bad ringSize: ${ringSize}. Give a whole number from 1 to 4096`);
 		if (addresses.length > ADDRESSES_MAX) throw bad(`${addresses.length} addresses are more than a packet link takes: ${ADDRESSES_MAX}`);
 		this.name = `packet:${name}`;
 		this.#interface = name;
+		this.#ring = RINGS[ring]!;
 		this.#ringSize = ringSize;
+		this.#fanout = fanout === undefined ? null : readFanout(fanout);
+		this.#headers = offload;
+		this.#bypass = qdiscBypass ?? null;
+		this.arenaBytes = this.queues * ringRoom(this.#ring, ringSize);
 		this.hostOptions = ownAddresses(name, addresses, kernelRoutes());
 		const station = stationOn(name, mac === "interface" ? undefined : (mac ?? macOf(parseCidr(addresses[0]!).words[3]!)));
 		this.mac = station.mac;
@@ -87,59 +159,140 @@ export class PacketLink implements Link {
 		this.mtu = Math.min(station.mtu, MTU_MAX);
 	}
 
-	/** Checksums and segmentation, unless the link was opened for plain frames. */
+	/** Checksums, and segmentation where it can be had, unless the link was opened for plain frames or without offload. */
 	get offload(): LinkOffload | undefined {
-		return this.#queue !== null && this.#context?.plain !== true ? OFFLOAD : undefined;
+		return this.#offload;
 	}
 
-	/** Opens the socket. Throws MillraceError: EPERM, ENODEV, ENETDOWN, ENOMEM, MILLRACE_KOFFI, MILLRACE_PLATFORM. */
+	/** Sockets of the link. */
+	get queues(): number {
+		return this.#fanout?.queues ?? 1;
+	}
+
+	/** Number of the fanout group, for other links that are to join; -1 without one, or while the link is not open. */
+	get fanoutGroup(): number {
+		return this.#group;
+	}
+
+	/** Frames of each socket since the link was opened. */
+	queueFigures(): PacketQueueFigures[] {
+		return this.#queues.map(({ frames }) => ({ rxFrames: frames }));
+	}
+
+	/**
+	 * The flow group of TCP or UDP packets between two ends, which may be given in either order. With ports 0: of all else between the two
+	 * addresses, fragments included. What is not IP is of group 0.
+	 */
+	flowGroup(address: string, port: number, otherAddress: string, otherPort: number): number {
+		return flowHash(parseIpv4(address), parseIpv4(otherAddress), port, otherPort) & (FLOW_GROUPS - 1);
+	}
+
+	/** The member of the fanout group that each flow group goes to, a copy. Empty unless the link is open in fanout mode "ebpf". */
+	get reta(): number[] {
+		const steering = this.#steering;
+		return steering === null ? [] : Array.from({ length: steering.groups }, (_, group) => steering.target(group));
+	}
+
+	/**
+	 * Sends a flow group to another member of the fanout group, from the kernel's next frame on. Of several links in a group, the one that was
+	 * opened last does this. Throws MILLRACE_OPTION, MILLRACE_LINK.
+	 */
+	setReta(group: number, member: number): void {
+		const steering = this.#steering;
+		if (steering === null)
+			throw new MillraceError("MILLRACE_LINK", `flow groups of link ${this.name} cannot be moved: it is not open in fanout mode "ebpf"`);
+		if (!Number.isInteger(group) || group < 0 || group >= steering.groups)
+			throw bad(`bad flow group: ${group}. Give a whole number from 0 to ${steering.groups - 1}`);
+		if (!Number.isInteger(member) || member < 0 || member >= this.#fanout!.members)
+			throw bad(`bad member: ${member}. Give a whole number from 0 to ${this.#fanout!.members - 1}`);
+		steering.steer(group, member);
+	}
+
+	/** Opens the sockets. Throws MillraceError: EPERM, ENODEV, ENETDOWN, ENOMEM, EINVAL, ENOSPC, MILLRACE_KOFFI, MILLRACE_PLATFORM. */
 	open(context: LinkContext): void {
 		if (this.#context !== null)
 			throw new MillraceError("MILLRACE_LINK", `link ${this.name} was opened before; make a new one for each host`);
 		this.#context = context;
 		try {
-			const index = indexOfUp(this.#interface);
-			const fd = openPacketSocket();
-			this.#fd = fd;
-			const addresses = this.hostOptions.addresses.map((text) => parseCidr(text).words[3]!);
-			attachFilter(fd, addressFilter(addresses, this.#ownMac ? this.mac : undefined));
-			setFrameOptions(fd);
-			this.#ring = new PacketRing(fd, this.#ringSize);
-			if (this.#ownMac) listenToMac(fd, index, this.mac);
-			bindPacketSocket(fd, index, ETH_P_ALL);
-			this.#queue = new PacketQueue(fd, this.#ring, context.pool, frameLimit(this), context.plain === true, this.#counters);
-			this.#retry = context.runtime.alarm(() => this.#again());
-			this.#poll = new Poll(
-				fd,
-				() => this.#notice(),
-				() => this.#fail(),
-			);
+			this.#open(context);
 		} catch (error) {
 			this.close();
 			throw error;
 		}
 	}
 
+	#open({ pool, runtime, plain = false }: LinkContext): void {
+		const index = indexOfUp(this.#interface);
+		const addresses = this.hostOptions.addresses.map((text) => parseCidr(text).words[3]!);
+		const filter = addressFilter(addresses, this.#ownMac ? this.mac : undefined);
+		const fanout = this.#fanout;
+		const headers = this.#headers;
+		const counters = this.#counters;
+		const limit = frameLimit(this);
+		const treatment: Treatment = !headers ? "headerless" : plain ? "plain" : "offload";
+		for (let i = 0; i < this.queues; i++) {
+			const port: PacketPort = { fd: openPacketSocket(), ring: null, poll: null };
+			this.#ports.push(port);
+			attachFilter(port.fd, fanout === null ? filter : NOTHING);
+			setFrameOptions(port.fd, headers);
+			const ring = openPacketRing(port.fd, { kind: this.#ring, frames: this.#ringSize, headers, arena: pool.arena });
+			port.ring = ring;
+			this.#queues.push(new PacketQueue({ ring, pool, limit, treatment, counters }));
+			if (i === 0 && this.#ownMac) listenToMac(port.fd, index, this.mac);
+			bindPacketSocket(port.fd, index, ETH_P_ALL);
+		}
+		const fds = this.#ports.map(({ fd }) => fd);
+		if (fanout !== null) {
+			const { group, steering } = joinGroup(fds, fanout);
+			this.#group = group;
+			this.#steering = steering;
+			for (const fd of fds) attachFilter(fd, filter);
+		}
+
+		const offload = treatment === "offload";
+		const cuts = offload && cutsSegments(this.#interface);
+		const bypass = this.#bypass ?? (cuts || !offload);
+		// What must bypass the disciplines must be cut by the device.
+		if (offload) this.#offload = { checksum: true, segmentation: cuts || !bypass ? SEGMENTATION_MAX : 0 };
+		setQdiscBypass(fds[0]!, bypass);
+		setSendBuffer(fds[0]!, SEND_BUFFER);
+		this.#sender = new PacketSender({ fd: fds[0]!, pool, limit, headers, mayEndBypass: bypass && this.#bypass === null, counters });
+
+		this.#retry = runtime.alarm(() => this.#again());
+		for (const port of this.#ports) {
+			port.poll = new Poll(
+				port.fd,
+				() => this.#notice(),
+				() => this.#fail(),
+			);
+		}
+	}
+
 	receive(batch: Batch): number {
-		const queue = this.#queue;
-		if (queue === null) return 0;
+		const queues = this.#queues;
+		const count = queues.length;
+		if (this.#sender === null) return 0;
 		const time = this.#noticedValid ? this.#noticed : this.#context!.runtime.clock.now() | 0;
 		this.#noticedValid = false;
-		const frames = queue.receive(batch, time);
-		if (queue.state === STARVED) {
-			// Frames wait, so the handle would call back in every turn for nothing.
-			this.#poll?.pause();
-			this.#retrySoon();
+		let frames = 0;
+		const first = this.#next;
+		for (let i = 0; i < count; i++) {
+			const at = first + i < count ? first + i : first + i - count;
+			const queue = queues[at]!;
+			frames += queue.receive(batch, time);
+			if (queue.state === STARVED) this.#starve();
+			// The one that had to leave some is first the next time.
+			if (queue.state !== DRAINED) this.#next = at;
 		}
 		return frames;
 	}
 
 	transmit(batch: Batch): number {
-		const queue = this.#queue;
-		if (queue === null || batch.count === 0) return 0;
+		const sender = this.#sender;
+		if (sender === null || batch.count === 0) return 0;
 		this.#noticedValid = false;
-		const taken = queue.transmit(batch);
-		if (queue.stalled) this.#retrySoon();
+		const taken = sender.transmit(batch);
+		if (sender.stalled) this.#retrySoon();
 		return taken;
 	}
 
@@ -147,27 +300,37 @@ export class PacketLink implements Link {
 	flush(): void {}
 
 	ref(): void {
-		this.#poll?.ref();
+		this.#ports[0]?.poll?.ref();
 	}
 
 	unref(): void {
-		this.#poll?.unref();
+		this.#ports[0]?.poll?.unref();
 	}
 
 	close(): void {
-		this.#poll?.close();
-		this.#poll = null;
+		this.#countDrops();
+		const ports = this.#ports.splice(0);
+		for (const { poll } of ports) poll?.close();
 		this.#retry?.clear();
 		this.#retry = null;
-		this.#queue = null;
-		if (this.#fd >= 0) libc().close(this.#fd);
-		this.#fd = -1;
-		this.#ring?.close();
-		this.#ring = null;
+		this.#queues = [];
+		this.#sender = null;
+		for (const { fd } of ports) libc().close(fd);
+		for (const { ring } of ports) ring?.close();
+		this.#steering?.close();
+		this.#steering = null;
+		this.#group = -1;
+		this.#offload = undefined;
 	}
 
 	counters(): Readonly<Record<string, number>> {
-		return { ...this.#counters };
+		this.#countDrops();
+		return { ...this.#counters, rxDropped: this.#dropped };
+	}
+
+	/** The kernel counts anew after each question. */
+	#countDrops(): void {
+		for (const { fd } of this.#ports) this.#dropped += packetDrops(fd);
 	}
 
 	#notice(): void {
@@ -178,13 +341,19 @@ export class PacketLink implements Link {
 		this.#context!.wake();
 	}
 
+	/** Frames wait, so the handles would call back in every turn for nothing. */
+	#starve(): void {
+		for (const { poll } of this.#ports) poll?.pause();
+		this.#retrySoon();
+	}
+
 	#retrySoon(): void {
 		const { clock } = this.#context!.runtime;
 		this.#retry?.set(clock.now() + RETRY);
 	}
 
 	#again(): void {
-		this.#poll?.resume();
+		for (const { poll } of this.#ports) poll?.resume();
 		this.#context!.wake();
 	}
 
@@ -195,7 +364,7 @@ export class PacketLink implements Link {
 		const error = new MillraceError("ENODEV", `interface "${this.#interface}" was brought down or removed. Restart, or open a new link`);
 		// Later: `failed` may well close the link, which is in the middle of something.
 		runtime.defer(() => {
-			if (this.#queue !== null) failed.call(this.#context, error);
+			if (this.#sender !== null) failed.call(this.#context, error);
 		});
 	}
 }
@@ -210,14 +379,34 @@ export function packetAvailable(): { ok: boolean; reason: string } {
 	try {
 		const fd = openPacketSocket();
 		try {
-			setFrameOptions(fd);
+			setFrameOptions(fd, true);
 		} finally {
 			libc().close(fd);
 		}
 	} catch (error) {
-		return { ok: false, reason: (error as Error).message.replace(/^millrace: /, "").replace(/\. .*$/s, "") };
+		return { ok: false, reason: inWords(error) };
 	}
 	return { ok: true, reason: "permitted" };
+}
+
+/** What packet sockets can do here besides: each tried in small. */
+export function packetAbilities(): { rings: string[]; fanout: string[] } {
+	const rings = Object.keys(RINGS).filter((ring) => {
+		const fd = openPacketSocket();
+		try {
+			openPacketRing(fd, { kind: RINGS[ring]!, frames: 1, headers: true, arena: new Arena(65536) }).close();
+			return true;
+		} catch {
+			return false;
+		} finally {
+			libc().close(fd);
+		}
+	});
+	return { rings, fanout: fanoutModes() };
+}
+
+function inWords(error: unknown): string {
+	return (error as Error).message.replace(/^millrace: /, "").replace(/\. .*$/s, "");
 }
 
 /** A locally administered hardware address for an IPv4 address. */

@@ -35,6 +35,10 @@ export abstract class LinkWrapper implements Link {
 		return this.inner.loopback === true;
 	}
 
+	get arenaBytes(): number {
+		return this.inner.arenaBytes ?? 0;
+	}
+
 	get offload(): LinkOffload | undefined {
 		return this.#transparent ? this.inner.offload : undefined;
 	}

@@ -58,6 +58,7 @@ export function interfaceWith(address: string): string | null {
 
 const SIOCETHTOOL = 0x8946;
 const ETHTOOL_GDRVINFO = 0x03;
+const ETHTOOL_GTSO = 0x1e;
 const ETHTOOL_GCHANNELS = 0x3c;
 
 /** Asks a driver; the answer lies in `argument`, whose first word is the question. False if it does not answer. */
@@ -83,6 +84,13 @@ export function driverOf(name: string): string {
 	const info = new Uint8Array(new ArrayBuffer(196)); // struct ethtool_drvinfo
 	info[0] = ETHTOOL_GDRVINFO;
 	return askDriver(name, info) ? String.fromCharCode(...info.subarray(4, info.indexOf(0, 4))) : "";
+}
+
+/** Whether the device of an interface cuts long TCP frames into segments, as it is set up now. */
+export function cutsSegments(name: string): boolean {
+	const value = new Uint32Array(new ArrayBuffer(128)); // struct ethtool_value
+	value[0] = ETHTOOL_GTSO;
+	return askDriver(name, new Uint8Array(value.buffer)) && value[1] !== 0;
 }
 
 /** First and last of the ports that the kernel chooses from for connections of its own. */

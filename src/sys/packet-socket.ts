@@ -1,29 +1,43 @@
 /**
  * Packet sockets (packet(7)): frames as they cross an interface, seen beside the kernel.
  *
- * Hides struct sockaddr_ll, the options, and the ring in which the kernel puts frames for us to see (TPACKET_V2). A socket is closed with its process, and with it what it asked of the interface
- * (addresses to listen to).
+ * Hides struct sockaddr_ll and the socket options; the ring in which the kernel puts frames is in packet-ring.ts. A socket is closed
+ * with its process, and with it what it asked of the interface (addresses to listen to) and its place in a fanout group.
+ *
+ * A fanout group is several sockets among which the kernel deals out the frames of an interface, each frame to one. Which one, as a number
+ * in the order in which they joined, says the group's mode; a socket's own filter is asked after that. When a socket leaves, the
+ * last one takes its number.
  */
-import { Arena } from "../memory/arena.ts";
-import { EACCES, EPERM, systemError } from "./errno.ts";
+import { EACCES, EINVAL, ENOSPC, EPERM, systemError } from "./errno.ts";
 import { libc } from "./libc.ts";
-import { MAP_UNIT, mapInto, mapLength, unmapFrom } from "./map.ts";
 
 const AF_PACKET = 17;
 const SOCK_RAW = 3;
 const SOCK_NONBLOCK = 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
-const SOL_PACKET = 263;
+export const SOL_PACKET = 263;
 const SOL_SOCKET = 1;
+const SO_SNDBUF = 7;
 const SO_ATTACH_FILTER = 26;
+const SO_SNDBUFFORCE = 32;
 const PACKET_ADD_MEMBERSHIP = 1;
-const PACKET_RX_RING = 5;
-const PACKET_VERSION = 10;
+const PACKET_STATISTICS = 6;
 const PACKET_VNET_HDR = 15;
+const PACKET_FANOUT = 18;
 const PACKET_QDISC_BYPASS = 20;
+const PACKET_FANOUT_DATA = 22;
 const PACKET_IGNORE_OUTGOING = 23;
-const TPACKET_V2 = 1;
 const PACKET_MR_UNICAST = 3;
+
+/** How a fanout group deals out frames: by the kernel's flow hash, by the CPU or the queue that a frame came by, by a program. */
+export const FANOUT_HASH = 0;
+export const FANOUT_CPU = 2;
+export const FANOUT_QUEUE = 5;
+export const FANOUT_EBPF = 7;
+/** The kernel chooses a number that no other group has. */
+const FANOUT_UNIQUE = 0x2000;
+/** A group has a hook of its own, to which the socket's PACKET_IGNORE_OUTGOING does not apply. */
+const FANOUT_IGNORE_OUTGOING = 0x4000;
 
 /** Opens a packet socket that is bound to nothing, and hears nothing. Non-blocking. */
 export function openPacketSocket(): number {
@@ -69,83 +83,64 @@ export function attachFilter(fd: number, program: Uint8Array): void {
 		throw systemError("attach a filter to a packet socket", libc().errno(), "Raise net.core.optmem_max");
 }
 
-/** Only frames that come in; a virtio-net header with each, both ways; frames that go out bypass queueing disciplines. */
-export function setFrameOptions(fd: number): void {
-	for (const option of [PACKET_IGNORE_OUTGOING, PACKET_VNET_HDR, PACKET_QDISC_BYPASS]) {
-		if (libc().setsockopt(fd, SOL_PACKET, option, Uint8Array.of(1, 0, 0, 0), 4) < 0)
-			throw systemError("set up a packet socket", libc().errno(), "This needs Linux 4.20 or later");
-	}
+/** Sets an option whose value is a word. Returns whether the kernel took it. */
+export function setPacketWord(fd: number, option: number, word: number): boolean {
+	return libc().setsockopt(fd, SOL_PACKET, option, new Uint8Array(Uint32Array.of(word).buffer), 4) >= 0;
 }
 
-/** What a slot's status says: the frame is ours to see; it was VLAN-tagged. */
-const STATUS_USER = 1;
-const STATUS_VLAN = 1 << 4;
-/** Bytes of a slot: the longest frame, 65535 bytes behind an Ethernet header, and what the kernel puts in front. */
-const SLOT = 65792;
-const BLOCK = 1 << 20;
-const SLOTS_PER_BLOCK = Math.floor(BLOCK / SLOT);
+/** Only frames that come in; where wanted, a virtio-net header with each, both ways. Before the socket has a ring. */
+export function setFrameOptions(fd: number, headers: boolean): void {
+	if (!setPacketWord(fd, PACKET_IGNORE_OUTGOING, 1) || (headers && !setPacketWord(fd, PACKET_VNET_HDR, 1)))
+		throw systemError("set up a packet socket", libc().errno(), "This needs Linux 4.20 or later");
+}
 
-/** The ring of a socket, in an arena of its own; the frames in it are copied out, for the kernel fills its slots in turn. */
-export class PacketRing {
-	readonly u8: Uint8Array;
-	readonly #words: Int32Array;
-	readonly #arena: Arena;
-	readonly #base: number;
-	readonly #bytes: number;
-	readonly #slots: number;
-	#at = 0;
-	/** Offset of the current slot. */
-	#slot: number;
+/** Whether frames that go out bypass queueing disciplines, and whoever listens on the interface. */
+export function setQdiscBypass(fd: number, bypass: boolean): void {
+	if (!setPacketWord(fd, PACKET_QDISC_BYPASS, bypass ? 1 : 0))
+		throw systemError("bypass queueing disciplines", libc().errno(), "Leave the option qdiscBypass out");
+}
 
-	/** @param frames Frames that the ring takes at least; each costs 64 KiB of RAM, for it may have that length. */
-	constructor(fd: number, frames: number) {
-		const blocks = Math.ceil(frames / SLOTS_PER_BLOCK);
-		this.#slots = blocks * SLOTS_PER_BLOCK;
-		this.#bytes = blocks * BLOCK;
-		const set = (option: number, ...words: number[]): void => {
-			const bytes = new Uint8Array(Uint32Array.from(words).buffer);
-			if (libc().setsockopt(fd, SOL_PACKET, option, bytes, bytes.length) < 0)
-				throw systemError(`make a ring of ${blocks} MB for frames`, libc().errno(), "Free some memory, or ask for fewer frames (ringSize)");
-		};
-		set(PACKET_VERSION, TPACKET_V2);
-		set(PACKET_RX_RING, BLOCK, blocks, SLOT, this.#slots);
-		this.#arena = new Arena(mapLength(this.#bytes) + 2 * MAP_UNIT);
-		this.#base = this.#arena.reserve(this.#bytes, MAP_UNIT);
-		mapInto(this.#arena, this.#base, this.#bytes, fd, 0, "the ring of a packet socket");
-		this.u8 = this.#arena.u8;
-		this.#words = this.#arena.i32;
-		this.#slot = this.#base;
-	}
+/** Bytes of frames that may be on their way through the interface: as near to what is asked for as the process may have. */
+export function setSendBuffer(fd: number, bytes: number): void {
+	const value = new Uint8Array(Uint32Array.of(bytes).buffer);
+	if (libc().setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, value, 4) < 0) libc().setsockopt(fd, SOL_SOCKET, SO_SNDBUF, value, 4);
+}
 
-	/** Whether there is a frame in the current slot. */
-	get ready(): boolean {
-		return (Atomics.load(this.#words, this.#slot >> 2) & STATUS_USER) !== 0;
-	}
-	/** The frame came with a VLAN tag, which the kernel has taken off. */
-	get tagged(): boolean {
-		return (this.#words[this.#slot >> 2]! & STATUS_VLAN) !== 0;
-	}
-	/** Bytes of the frame, and how many of them are there. */
-	get length(): number {
-		return this.#words[(this.#slot >> 2) + 1]!;
-	}
-	get captured(): number {
-		return this.#words[(this.#slot >> 2) + 2]!;
-	}
-	/** Offset of the frame in `u8`; the virtio-net header lies right in front. */
-	get start(): number {
-		return this.#slot + (this.#words[(this.#slot >> 2) + 3]! & 0xffff);
-	}
+/** Frames that the kernel had no room for in the socket's ring since the last time that this was asked. */
+export function packetDrops(fd: number): number {
+	const words = new Uint32Array(3); // struct tpacket_stats_v3, of which older rings give two words
+	const ok = libc().getsockopt(fd, SOL_PACKET, PACKET_STATISTICS, new Uint8Array(words.buffer), Uint8Array.of(12, 0, 0, 0)) >= 0;
+	return ok ? words[1]! : 0;
+}
 
-	/** Gives the slot back, and goes on to the next. */
-	advance(): void {
-		Atomics.store(this.#words, this.#slot >> 2, 0);
-		this.#at = this.#at + 1 === this.#slots ? 0 : this.#at + 1;
-		this.#slot = this.#base + Math.floor(this.#at / SLOTS_PER_BLOCK) * BLOCK + (this.#at % SLOTS_PER_BLOCK) * SLOT;
+/**
+ * Makes a bound socket a member of a fanout group. A group is there as long as it has members, in one network namespace.
+ *
+ * @param group 0 to 65535; -1: a new group with a number that no other one has.
+ * @param mode FANOUT_HASH or one of the others; the same for all members.
+ * @returns The group's number.
+ */
+export function joinFanout(fd: number, group: number, mode: number): number {
+	const unique = group < 0;
+	const type = mode | FANOUT_IGNORE_OUTGOING | (unique ? FANOUT_UNIQUE : 0);
+	if (!setPacketWord(fd, PACKET_FANOUT, (unique ? 0 : group) | (type << 16))) {
+		const errno = libc().errno();
+		const remedy =
+			errno === EINVAL
+				? "The group has members of another mode, or on another interface: choose another number"
+				: errno === ENOSPC
+					? "A group has at most 256 members"
+					: "This needs Linux 4.20 or later";
+		throw systemError(unique ? "make a fanout group" : `join fanout group ${group}`, errno, remedy);
 	}
+	if (!unique) return group;
+	const word = new Uint32Array(1);
+	libc().getsockopt(fd, SOL_PACKET, PACKET_FANOUT, new Uint8Array(word.buffer), Uint8Array.of(4, 0, 0, 0));
+	return word[0]! & 0xffff;
+}
 
-	/** After the socket was closed. */
-	close(): void {
-		unmapFrom(this.#arena, this.#base, this.#bytes);
-	}
+/** Gives a group in mode FANOUT_EBPF, of which the socket is a member, its program; it replaces the one before. */
+export function setFanoutProgram(fd: number, program: number): void {
+	if (!setPacketWord(fd, PACKET_FANOUT_DATA, program))
+		throw systemError("give a fanout group its program", libc().errno(), "Use the mode hash");
 }

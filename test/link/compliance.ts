@@ -121,7 +121,7 @@ class Session {
 	constructor(bench: LinkBench, pages: number) {
 		this.bench = bench;
 		this.link = bench.link;
-		this.pool = new PagePool(new Arena((pages + 8) * PAGE_SIZE * 1.1 + 65536), pages);
+		this.pool = new PagePool(new Arena((pages + 8) * PAGE_SIZE * 1.1 + 65536 + (bench.link.arenaBytes ?? 0)), pages);
 		this.batch = new Batch(this.pool);
 	}
 

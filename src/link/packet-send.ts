@@ -1,0 +1,145 @@
+/**
+ * The frames that leave by a packet socket: from pages to the interface.
+ *
+ * Hides sendmmsg, the virtio-net headers, and what becomes of frames that the kernel does not take. A batch takes one system call.
+ *
+ * The kernel cuts a frame of many segments behind the queueing disciplines, if the device does not. A frame that bypasses them must
+ * be cut by the device: the kernel drops it otherwise, with ENOBUFS (af_packet.c, __dev_direct_xmit). The device may stop to do
+ * so at any time (ethtool -K), so when such a frame is refused, frames go through the disciplines from then on, where the link may
+ * choose (`txBypassOff`).
+ */
+import { BATCH_CAPACITY, type Batch, FRAME_MORE } from "../memory/batch.ts";
+import type { PagePool } from "../memory/pages.ts";
+import { PageAddresses } from "../sys/address.ts";
+import { EAGAIN, ENETDOWN, ENOBUFS, ENXIO } from "../sys/errno.ts";
+import { libc } from "../sys/libc.ts";
+import { Messages } from "../sys/messages.ts";
+import { setQdiscBypass } from "../sys/packet-socket.ts";
+import { frameBytes, frameEntries } from "./frames.ts";
+import type { PacketCounters } from "./packet-queue.ts";
+import { describeFrame, VNET_HEADER } from "./vnet.ts";
+
+/** Bytes of the longest frame that stands for several segments. */
+const SEGMENTED_MAX = 14 + 65535;
+
+export interface PacketSenderOptions {
+	readonly fd: number;
+	readonly pool: PagePool;
+	/** Bytes of the longest frame that may be sent as one segment. */
+	readonly limit: number;
+	/** Each frame goes with a virtio-net header. */
+	readonly headers: boolean;
+	/** Frames bypass queueing disciplines, and need not. */
+	readonly mayEndBypass: boolean;
+	readonly counters: PacketCounters;
+}
+
+export class PacketSender {
+	/** The last `transmit` stopped because the socket took no more. */
+	stalled = false;
+	readonly #fd: number;
+	readonly #limit: number;
+	readonly #counters: PacketCounters;
+	readonly #addresses: PageAddresses;
+	readonly #messages = new Messages(2 * BATCH_CAPACITY);
+	/** Entries of the batch up to and with each message. */
+	readonly #entries = new Int32Array(BATCH_CAPACITY);
+	readonly #bytes = new Int32Array(BATCH_CAPACITY);
+	/** Room for a header for each message; null: frames go without. */
+	readonly #headers: Uint8Array | null;
+	readonly #headerAddresses: readonly bigint[];
+	#mayEndBypass: boolean;
+
+	constructor({ fd, pool, limit, headers, mayEndBypass, counters }: PacketSenderOptions) {
+		this.#fd = fd;
+		this.#limit = limit;
+		this.#counters = counters;
+		this.#mayEndBypass = mayEndBypass;
+		this.#addresses = new PageAddresses(pool);
+		this.#headers = headers ? new Uint8Array(BATCH_CAPACITY * VNET_HEADER) : null;
+		const base = this.#headers === null ? 0n : libc().address(this.#headers);
+		this.#headerAddresses = Array.from({ length: headers ? BATCH_CAPACITY : 0 }, (_, i) => base + BigInt(i * VNET_HEADER));
+	}
+
+	/** As `Link.transmit`. */
+	transmit(batch: Batch): number {
+		const messages = this.#messages;
+		const entries = this.#entries;
+		const { count } = batch;
+		this.stalled = false;
+		messages.clear();
+		for (let i = 0; i < count; ) {
+			const parts = (batch.flags[i]! & FRAME_MORE) === 0 ? 1 : frameEntries(batch, i);
+			const length = parts === 1 ? batch.length[i]! : frameBytes(batch, i, parts);
+			const at = messages.count;
+			const refused = length > (batch.segment[i] === 0 ? this.#limit : SEGMENTED_MAX) || length < 14;
+			i += parts;
+			if (refused || !this.#begin(batch, i - parts)) {
+				this.#counters.txRejected++;
+				// Goes with the frame before it.
+				if (at > 0) entries[at - 1] = i;
+				else {
+					batch.drop(i);
+					return i + this.transmit(batch);
+				}
+				continue;
+			}
+			for (let k = i - parts; k < i; k++) messages.add(this.#addresses.of(batch.page[k]!, batch.start[k]!), batch.length[k]!);
+			entries[at] = i;
+			this.#bytes[at] = length;
+		}
+		const done = this.#send(batch);
+		const taken = done === 0 ? 0 : entries[done - 1]!;
+		batch.drop(taken);
+		return taken;
+	}
+
+	/** Begins a message, with the header of the frame at entry `i`. False if what the frame asks for cannot be done. */
+	#begin(batch: Batch, i: number): boolean {
+		const messages = this.#messages;
+		const headers = this.#headers;
+		if (headers === null) {
+			messages.begin();
+			return true;
+		}
+		const at = messages.count;
+		if (!describeFrame(batch, i, headers, at * VNET_HEADER)) return false;
+		messages.begin();
+		messages.add(this.#headerAddresses[at]!, VNET_HEADER);
+		return true;
+	}
+
+	/** Sends the messages; returns how many are done with, sent or lost. */
+	#send(batch: Batch): number {
+		const messages = this.#messages;
+		const counters = this.#counters;
+		let done = 0;
+		while (done < messages.count) {
+			const sent = messages.send(this.#fd, done);
+			if (sent > 0) {
+				for (let i = done; i < done + sent; i++) counters.txBytes += this.#bytes[i]!;
+				counters.txFrames += sent;
+				done += sent;
+				continue;
+			}
+			const errno = libc().errno();
+			if (errno === EAGAIN) {
+				counters.txStalled++;
+				this.stalled = true;
+				break;
+			}
+			if (errno === ENOBUFS) {
+				if (this.#mayEndBypass && batch.segment[done === 0 ? 0 : this.#entries[done - 1]!] !== 0) {
+					setQdiscBypass(this.#fd, false);
+					this.#mayEndBypass = false;
+					counters.txBypassOff++;
+					continue;
+				}
+				counters.txNoMemory++;
+			} else if (errno === ENETDOWN || errno === ENXIO) counters.txDown++;
+			else counters.txRejected++;
+			done++;
+		}
+		return done;
+	}
+}

@@ -1,0 +1,215 @@
+/**
+ * The ring of a packet socket: memory in which the kernel puts frames, and we find them without a system call.
+ *
+ * Hides two layouts of the kernel's (linux/if_packet.h, af_packet.c), behind one way to walk them: `look` whether there is a frame, then its
+ * place and length in fields, `advance` to give it back. The kernel fills a ring in order and stops where it comes upon what was
+ * not given back: whoever keeps one frame stops all. So frames are copied out, and no slot is ever handed on as a page.
+ *
+ * - **Slots** (TPACKET_V2): one frame each, of 64 KiB, for it may be so long. Seen at once.
+ * - **Blocks** (TPACKET_V3): frames lie in them one behind the other. A block is seen when the next frame does not fit, or when it has been
+ *   open for RETIRE.
+ *
+ * The ring lies in the arena of whoever gave room for it, otherwise in one of its own: within one arena a frame is copied without a view.
+ * Frames begin two bytes before a multiple of 8, as they do in pages, because V8 copies shared memory by words only where source
+ * and target lie alike: 85 ns instead of 446 for 1514 bytes (`copyWithin`, Node 20; 83 and 410 on Node 26).
+ */
+import { Arena } from "../memory/arena.ts";
+import { systemError } from "./errno.ts";
+import { libc } from "./libc.ts";
+import { MAP_UNIT, mapInto, mapLength, unmapFrom } from "./map.ts";
+import { SOL_PACKET, setPacketWord } from "./packet-socket.ts";
+
+const PACKET_RX_RING = 5;
+const PACKET_VERSION = 10;
+const PACKET_RESERVE = 12;
+const TPACKET_V2 = 1;
+const TPACKET_V3 = 2;
+
+/** What a frame's status says: ours to see; its checksum was left to a device; it was VLAN-tagged. */
+const STATUS_USER = 1;
+const STATUS_PARTIAL = 1 << 3;
+const STATUS_VLAN = 1 << 4;
+
+/** Bytes of a slot: the longest frame, 65535 bytes behind an Ethernet header, and what the kernel puts in front. */
+const SLOT = 65792;
+const SLOT_BLOCK = 1 << 20;
+const SLOTS_PER_BLOCK = Math.floor(SLOT_BLOCK / SLOT);
+
+/** Bytes of a block; it must take the longest frame. Larger ones are seen later under load. */
+const BLOCK = 1 << 18;
+/** Milliseconds that a block stays open: the least there is. */
+const RETIRE = 1;
+
+/** "slots": TPACKET_V2. "blocks": TPACKET_V3. */
+export type RingKind = "slots" | "blocks";
+
+/** Bytes of a ring for so many of the longest frames. */
+function ringSize(kind: RingKind, frames: number): number {
+	if (kind === "slots") return Math.ceil(frames / SLOTS_PER_BLOCK) * SLOT_BLOCK;
+	// One block is ours while the kernel fills another.
+	return Math.max(2, Math.ceil((frames * SLOT) / BLOCK)) * BLOCK;
+}
+
+/** Bytes that a ring takes of an arena. */
+export function ringRoom(kind: RingKind, frames: number): number {
+	return mapLength(ringSize(kind, frames)) + MAP_UNIT;
+}
+
+export interface RingOptions {
+	readonly kind: RingKind;
+	/** Frames of the longest kind that the ring takes; each costs 64 KiB of RAM. */
+	readonly frames: number;
+	/** A virtio-net header of 10 bytes lies in front of each frame. */
+	readonly headers: boolean;
+	/** Where the ring may lie if there is room. */
+	readonly arena: Arena;
+}
+
+/** The ring of a socket. Fields are those of the current frame, valid from a `look` that found one to `advance`. */
+export abstract class PacketRing {
+	/** The arena that the ring lies in. */
+	readonly u8: Uint8Array;
+	/** Offset of the frame in `u8`; the virtio-net header, if any, lies right in front. */
+	start = 0;
+	/** Bytes of the frame, and how many of them are there. */
+	length = 0;
+	captured = 0;
+	protected readonly words: Int32Array;
+	protected readonly base: number;
+	protected readonly bytes: number;
+	protected status = 0;
+	readonly #arena: Arena;
+
+	constructor(fd: number, { kind, frames, headers, arena }: RingOptions) {
+		const bytes = ringSize(kind, frames);
+		this.bytes = bytes;
+		const slots = kind === "slots";
+		const unit = slots ? SLOT_BLOCK : BLOCK;
+		const request = slots
+			? Uint32Array.of(SLOT_BLOCK, bytes / unit, SLOT, (bytes / unit) * SLOTS_PER_BLOCK)
+			: Uint32Array.of(BLOCK, bytes / unit, BLOCK, bytes / unit, RETIRE, 0, 0);
+		const set =
+			setPacketWord(fd, PACKET_VERSION, slots ? TPACKET_V2 : TPACKET_V3) &&
+			setPacketWord(fd, PACKET_RESERVE, headers ? 2 : 4) &&
+			libc().setsockopt(fd, SOL_PACKET, PACKET_RX_RING, new Uint8Array(request.buffer), request.byteLength) >= 0;
+		if (!set)
+			throw systemError(
+				`make a ring of ${bytes >> 20} MB for frames`,
+				libc().errno(),
+				"Free some memory, or ask for fewer frames (ringSize)",
+			);
+		const room = mapLength(bytes) + MAP_UNIT;
+		this.#arena = arena.size - arena.used >= room ? arena : new Arena(room);
+		this.base = this.#arena.reserve(bytes, MAP_UNIT);
+		mapInto(this.#arena, this.base, bytes, fd, 0, "the ring of a packet socket");
+		this.u8 = this.#arena.u8;
+		this.words = this.#arena.i32;
+	}
+
+	/** The frame came with a VLAN tag, which the kernel has taken off. */
+	get tagged(): boolean {
+		return (this.status & STATUS_VLAN) !== 0;
+	}
+	/** The frame's transport checksum was never completed. */
+	get partial(): boolean {
+		return (this.status & STATUS_PARTIAL) !== 0;
+	}
+
+	/** Whether there is a frame. */
+	abstract look(): boolean;
+	/** Gives the frame back, and goes on to the next. */
+	abstract advance(): void;
+
+	/** After the socket was closed. */
+	close(): void {
+		unmapFrom(this.#arena, this.base, this.bytes);
+	}
+}
+
+/** Struct tpacket2_hdr: status, length, bytes there, offset of the frame (16 bits). */
+class SlotRing extends PacketRing {
+	readonly #slots: number;
+	#at = 0;
+	/** Offset of the current slot. */
+	#slot: number;
+
+	constructor(fd: number, options: RingOptions) {
+		super(fd, options);
+		this.#slots = (this.bytes / SLOT_BLOCK) * SLOTS_PER_BLOCK;
+		this.#slot = this.base;
+	}
+
+	look(): boolean {
+		const { words } = this;
+		const at = this.#slot >> 2;
+		this.status = Atomics.load(words, at);
+		if ((this.status & STATUS_USER) === 0) return false;
+		this.length = words[at + 1]!;
+		this.captured = words[at + 2]!;
+		this.start = this.#slot + (words[at + 3]! & 0xffff);
+		return true;
+	}
+
+	advance(): void {
+		Atomics.store(this.words, this.#slot >> 2, 0);
+		this.#at = this.#at + 1 === this.#slots ? 0 : this.#at + 1;
+		this.#slot = this.base + Math.floor(this.#at / SLOTS_PER_BLOCK) * SLOT_BLOCK + (this.#at % SLOTS_PER_BLOCK) * SLOT;
+	}
+}
+
+/** Words of struct tpacket_block_desc: status, frames, offset of the first. */
+const BLOCK_STATUS = 2;
+const BLOCK_FRAMES = 3;
+const BLOCK_FIRST = 4;
+/** Words of struct tpacket3_hdr: offset of the next, bytes there, length, status, offset of the frame (16 bits). */
+const NEXT = 0;
+const CAPTURED = 3;
+const LENGTH = 4;
+const STATUS = 5;
+const MAC = 6;
+
+class BlockRing extends PacketRing {
+	/** Offset of the current block, of the current frame's header in it, and frames of it that are left. */
+	#block: number;
+	#frame = 0;
+	#left = 0;
+
+	constructor(fd: number, options: RingOptions) {
+		super(fd, options);
+		this.#block = this.base;
+	}
+
+	look(): boolean {
+		const { words } = this;
+		while (this.#left === 0) {
+			const block = this.#block >> 2;
+			if ((Atomics.load(words, block + BLOCK_STATUS) & STATUS_USER) === 0) return false;
+			this.#left = words[block + BLOCK_FRAMES]!;
+			this.#frame = this.#block + words[block + BLOCK_FIRST]!;
+			if (this.#left === 0) this.#release();
+		}
+		const at = this.#frame >> 2;
+		this.status = words[at + STATUS]!;
+		this.length = words[at + LENGTH]!;
+		this.captured = words[at + CAPTURED]!;
+		this.start = this.#frame + (words[at + MAC]! & 0xffff);
+		return true;
+	}
+
+	advance(): void {
+		if (--this.#left === 0) this.#release();
+		else this.#frame += this.words[(this.#frame >> 2) + NEXT]!;
+	}
+
+	/** Gives the block back. */
+	#release(): void {
+		Atomics.store(this.words, (this.#block >> 2) + BLOCK_STATUS, 0);
+		this.#block += BLOCK;
+		if (this.#block === this.base + this.bytes) this.#block = this.base;
+	}
+}
+
+/** Gives a packet socket a ring. Before it is bound. */
+export function openPacketRing(fd: number, options: RingOptions): PacketRing {
+	return options.kind === "slots" ? new SlotRing(fd, options) : new BlockRing(fd, options);
+}
