@@ -63,7 +63,7 @@ function pairs(lab: Lab, options: Options): Pair[] {
 		kernel("kernel net to kernel net", (port, round) => client(["kernel", "veth0", "-", String(port), VETH_SERVER], round)),
 	];
 	if (options.short) return list;
-	list.push(ours("packet"));
+	list.push(ours("packet"), ours("packet-v3"));
 	if (installed("wrk")) {
 		list.push(
 			kernel("wrk to kernel net", async (port, round) => {
@@ -90,7 +90,8 @@ async function run(options: Options): Promise<Result> {
 			if (i === 1 || list[i]!.name.startsWith("wrk")) rows.push(row(series(i)));
 			else rows.push(row(series(i), series(1), i === 0 ? ratioAtLeast(3) : undefined));
 		}
-		if (list.length > 3) rows.push(row(series(0), series(3)));
+		const last = list.length - 1;
+		if (list[last]!.name.startsWith("wrk")) rows.push(row(series(0), series(last)));
 		return { rounds: options.rounds, rows, notes, complete: true };
 	} finally {
 		await stopAll();

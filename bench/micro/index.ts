@@ -5,11 +5,18 @@
  */
 import { run } from "mitata";
 import { checksums } from "./checksum.ts";
+import { copies } from "./copy.ts";
 import { lookups } from "./lookup.ts";
 import { optionParsing } from "./options.ts";
 import { records } from "./records.ts";
 
-export const micro: Readonly<Record<string, () => void>> = { checksum: checksums, lookup: lookups, records, options: optionParsing };
+export const micro: Readonly<Record<string, () => void>> = {
+	checksum: checksums,
+	copy: copies,
+	lookup: lookups,
+	records,
+	options: optionParsing,
+};
 
 export async function runMicro(names: readonly string[]): Promise<void> {
 	for (const [name, define] of Object.entries(micro)) if (names.length === 0 || names.includes(name)) define();

@@ -4,7 +4,7 @@
  *   short.js server STACK INTERFACE ADDRESS/LENGTH PORT           says "ready", runs until it is ended
  *   short.js client STACK INTERFACE ADDRESS/LENGTH PORT SERVER SECONDS
  *
- * STACK is `xdp` or `packet` (Millrace with that address on the interface, socket events) or `kernel` (node:net, interface and
+ * STACK is `xdp`, `packet` or `packet-v3` (Millrace with that address on the interface, socket events) or `kernel` (node:net, interface and
  * address as the kernel has them). The client keeps 64 connections going and prints { rate, errors }: connections per second in
  * the last three quarters of the time.
  */
@@ -38,7 +38,7 @@ let errors = 0;
 function host(): Host {
 	const options = { interface: device, addresses: [own] };
 	const made = createHost({
-		link: stack === "xdp" ? xdpLink(options) : packetLink(options),
+		link: stack === "xdp" ? xdpLink(options) : packetLink({ ...options, ring: stack === "packet-v3" ? "v3" : "v2" }),
 		runtime: nodeRuntime(),
 		addresses: [own],
 		memory: 64 << 20,

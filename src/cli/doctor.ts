@@ -4,7 +4,7 @@
  * Each check is made by doing the thing in small, not by guessing from versions, and says what it found in one line.
  */
 import { createServer } from "node:net";
-import { packetAvailable } from "../link/packet.ts";
+import { packetAbilities, packetAvailable } from "../link/packet.ts";
 import { tapAvailable } from "../link/tap.ts";
 import { xdpAvailable } from "../link/xdp.ts";
 import { Arena } from "../memory/arena.ts";
@@ -79,7 +79,9 @@ function xdpLinkFinding(): Finding {
 function packetLinkFinding(): Finding {
 	if (process.platform !== "linux") return { ok: false, reason: `packet sockets are Linux's, this is ${process.platform}` };
 	const { ok, reason } = packetAvailable();
-	return { ok, reason: ok ? `${reason}; on an Ethernet interface, with --address` : reason };
+	if (!ok) return { ok, reason };
+	const { rings, fanout } = packetAbilities();
+	return { ok, reason: `${reason}; rings ${rings.join(", ")}, fanout by ${fanout.join(", ")}; on an Ethernet interface, with --address` };
 }
 
 function kernelSockets(): Promise<Finding> {

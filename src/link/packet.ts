@@ -8,7 +8,10 @@
  * only while the kernel forwards no packets (net.ipv4.ip_forward), or it would send the stack's back where they came from.
  *
  * Which ring: "v2" shows a frame at once; "v3" lays frames close together and shows them in blocks, when one is full or after a
- * millisecond.
+ * millisecond. Over a veth pair (Node 20, Linux 6.18, 15 MB of ring each) an echo of one byte takes 50 us with v2 and 1,000 us with v3;
+ * of 5,000 frames that come while the program is busy v2 keeps 240 and v3 all; a frame comes out of a waiting ring in
+ * 143 and 127 ns (60 bytes), 499 and 248 ns (1514 bytes); bulk data from a kernel, merged, come equally fast. A wait in every round trip
+ * costs more than losses that TCP repairs, so v2 is the default.
  *
  * Queueing disciplines are bypassed where nothing is lost by that: a device that does not cut segments itself (no TSO) drops long frames
  * that come to it by the bypass, so there they take the way through the disciplines, and the kernel cuts them behind.

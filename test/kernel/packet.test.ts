@@ -12,6 +12,7 @@ import { createHost, type Host } from "../../src/index.ts";
 import { impairLink } from "../../src/link/impair.ts";
 import type { Link } from "../../src/link/link.ts";
 import { type PacketLink, type PacketOptions, packetAvailable, packetLink } from "../../src/link/packet.ts";
+import { millrace } from "../cli/helpers.ts";
 import { isolate } from "../helpers/namespace.ts";
 import { lacksTools, output, scratch } from "../helpers/peers.ts";
 import { farNamespace, ip, vethPair } from "../helpers/veth.ts";
@@ -171,6 +172,10 @@ describe("bulk between the packet link and a kernel, sha256 equal", { skip }, ()
 			},
 			(link) => impairLink(link, {}),
 		));
+});
+
+test("doctor says what packet sockets can do here", { skip }, async () => {
+	assert.match((await millrace(["doctor"])).stdout, /^link packet +yes +permitted; rings v2, v3, fanout by hash, ebpf, cpu, queue; /m);
 });
 
 describe("a device that does not cut segments", { skip: skipTool }, () => {
