@@ -9,8 +9,23 @@ import { latency } from "./latency.ts";
 import { memlink } from "./memlink.ts";
 import { memory } from "./memory.ts";
 import { net } from "./net.ts";
+import { peers } from "./peers.ts";
 import { portable } from "./portable.ts";
 import { reflector } from "./reflector.ts";
 import { xdp } from "./xdp.ts";
 
-export const benches: readonly Bench[] = [net, http, portable, latency, idle, bulk, goodput, reflector, xdp, memlink, memory, allocation];
+export const benches: readonly Bench[] = [
+	net,
+	http,
+	portable,
+	latency,
+	idle,
+	bulk,
+	goodput,
+	reflector,
+	xdp,
+	peers,
+	memlink,
+	memory,
+	allocation,
+];

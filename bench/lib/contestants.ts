@@ -87,7 +87,7 @@ export async function millrace(lab: Lab, options: Options, file: string, flags: 
 }
 
 /** A program of ours that makes its own TAP device, as the environment says, in the mode that its argument says. */
-export async function onTap(lab: Lab, options: Options, name: string, mode: "keep-alive" | "close", label: string): Promise<Serving> {
+export async function onTap(lab: Lab, options: Options, name: string, mode: string, label: string): Promise<Serving> {
 	const port = nextPort++;
 	const { device, address, stack, kernel } = planTap();
 	const child = lab.server([options.node, program(name), mode], {

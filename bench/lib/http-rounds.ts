@@ -42,7 +42,8 @@ function framesFrom(device: string): number {
 	return Number(line?.split(":")[1]?.trim().split(/\s+/)[1] ?? Number.NaN);
 }
 
-async function measure(lab: Lab, server: Serving, mode: Mode, seconds: number): Promise<Record<string, number>> {
+/** Lets wrk ask one server for a while. */
+export async function measure(lab: Lab, server: Serving, mode: Mode, seconds: number): Promise<Record<string, number>> {
 	const cpuBefore = server.child.cpu();
 	const framesBefore = server.device === undefined ? 0 : framesFrom(server.device);
 	const { address, port } = server;
