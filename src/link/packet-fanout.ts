@@ -5,6 +5,9 @@
  * join; until all have joined, a filter keeps everything from them. Flows keep together: all frames of one arrive at one socket, in
  * order. (The kernel's modes that do not promise this, round-robin and random, are not offered.)
  *
+ * Whenever a socket joins or leaves, the kernel deals anew, and flows move to other sockets. What belongs to no flow of the stack's alone (ARP)
+ * reaches one socket only. Both are for those to mind who share an interface and an address between stacks; for one link it makes no difference.
+ *
  * By itself this is no gain for one link, whose sockets are served by one thread, but for more room at bursts; it is there so that several
  * links, of shards or of processes, can share an interface: each opens its sockets in the group of one number.
  */

@@ -43,7 +43,7 @@ export class PacketCounters {
 	txDown = 0;
 	/** Frames lost because they cannot be sent: longer than the MTU allows, or shorter than an Ethernet header. */
 	txRejected = 0;
-	/** Frames go through queueing disciplines since the device stopped to cut them. */
+	/** Frames go through queueing disciplines since a long one was refused on the way past them. */
 	txBypassOff = 0;
 }
 

@@ -4,9 +4,9 @@
  * Hides sendmmsg, the virtio-net headers, and what becomes of frames that the kernel does not take. A batch takes one system call.
  *
  * The kernel cuts a frame of many segments behind the queueing disciplines, if the device does not. A frame that bypasses them must
- * be cut by the device: the kernel drops it otherwise, with ENOBUFS (af_packet.c, __dev_direct_xmit). The device may stop to do
+ * be cut by the device: the kernel drops it otherwise, with ENOBUFS (net/core/dev.c, __dev_direct_xmit). The device may stop to do
  * so at any time (ethtool -K), so when such a frame is refused, frames go through the disciplines from then on, where the link may
- * choose (`txBypassOff`).
+ * choose (`txBypassOff`). A device that had no room looks the same; it is no loss then either, for a discipline would have kept the frame.
  */
 import { BATCH_CAPACITY, type Batch, FRAME_MORE } from "../memory/batch.ts";
 import type { PagePool } from "../memory/pages.ts";
