@@ -9,10 +9,15 @@
  */
 import type { Host } from "../host/host.ts";
 import type { Gateway } from "../link/user.ts";
+import { keepFreedMemory } from "../sys/malloc.ts";
 import { atEnd } from "./run-end.ts";
 import { type Figures, showFigures } from "./run-figures.ts";
 import { openRunHost, type RunHost } from "./run-link.ts";
 import { OPTIONS_VARIABLE, parseRunOptions, type RunOptions } from "./run-options.ts";
+
+/** Set to "0": the allocator keeps its own limits (sys/malloc.ts). */
+const KEEP_VARIABLE = "MILLRACE_KEEP_FREED";
+const LIBC_LINKS: ReadonlySet<RunHost["kind"]> = new Set<RunHost["kind"]>(["tap", "xdp", "packet"]);
 
 /** The stack of this process. */
 export interface RunningStack {
@@ -44,6 +49,8 @@ function start(options: RunOptions): RunningStack {
 	const { host, kind, description, address, gateway, leaves, flushCapture } = openRunHost(options);
 	const say = options.quiet ? () => {} : complain;
 	say(description);
+	// Links without the C library are not fast enough to be held up by its allocator.
+	if (LIBC_LINKS.has(kind) && process.env[KEEP_VARIABLE] !== "0") keepFreedMemory();
 
 	const opened = (port: number, at: string): void => {
 		say(`port ${port} of the program is open at ${at} (http://${at}/ if it is a web server)`);

@@ -22,6 +22,7 @@ import { debuglog } from "node:util";
 import { type AddressOut, Conduit, type Sink, WRITTEN } from "./conduit.ts";
 import { ECONNRESET, errnoOf } from "./errno.ts";
 import { deliverNow, type ExpressHandle, type ExpressSocket, express, flows } from "./express.ts";
+import { handedOut } from "./gc-room.ts";
 import type { Request, SocketInternals } from "./internals.ts";
 import { ownable } from "./ownership.ts";
 import type { StackEvents, StackHost, StackSocket } from "./stack.ts";
@@ -47,6 +48,8 @@ let state: Int32Array;
 const EOF = errnoOf("EOF");
 /** Bytes given to Node at a time. */
 const READ_SIZE = 65536;
+/** Chunks of so many bytes count as bulk data: at fewer bytes the collector is not what a chunk costs. */
+const BULK = 16384;
 /** V8 keeps typed arrays of up to so many bytes in its own heap, and makes an ArrayBuffer for them only when somebody asks for it. */
 const ON_HEAP = 64;
 
@@ -212,6 +215,7 @@ export class PlainHandle implements Sink, ExpressHandle {
 
 	deliver(socket: StackSocket): void {
 		const length = Math.min(socket.available, READ_SIZE);
+		if (length >= BULK) handedOut(length);
 		const owner = this.owner as ExpressSocket;
 		if (this.onread === onStreamRead && flows(owner)) {
 			const chunk = chunkFor(owner, length);

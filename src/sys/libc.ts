@@ -39,6 +39,9 @@ export interface Libc {
 	getsockopt(fd: number, level: number, option: number, value: Memory, length: Memory): number;
 	/** The address, or -1. An address where to map is a BigInt. */
 	mmap(address: bigint, length: number, protection: number, flags: number, fd: number, offset: number): number;
+	/** The address, or 0. */
+	malloc(length: number): number | bigint;
+	free(address: number | bigint): void;
 	/** A system call that the C library has no function for, of three arguments. */
 	syscall3(number: number, first: number, memory: Memory, third: number): number;
 	/** An ioctl whose argument is a struct. */
@@ -115,6 +118,8 @@ function load(): Libc {
 		setsockopt: library.func("setsockopt", "int", ["int", "int", "int", "void *", "int"]),
 		getsockopt: library.func("getsockopt", "int", ["int", "int", "int", "void *", "void *"]),
 		mmap: library.func("mmap", "int64_t", ["void *", "ulong", "int", "int", "int", "int64_t"]),
+		malloc: library.func("malloc", "int64_t", ["ulong"]),
+		free: library.func("free", "void", ["int64_t"]),
 		syscall3: library.func("syscall", "int", ["long", "int", "void *", "uint"]),
 		ioctl: library.func("ioctl", "int", ["int", "ulong", "void *"]),
 		ioctlValue: library.func("ioctl", "int", ["int", "ulong", "ulong"]),

@@ -1,0 +1,67 @@
+/**
+ * Room for the garbage collector while bulk data are read.
+ *
+ * Hides a spiral of V8's. Every chunk that a socket hands out is an ArrayBuffer outside of the heap, but counts against the heap's limit,
+ * which is a small multiple of what lives in the heap. A server with 9 MB of objects gets a limit of 30 MB, so 32 MiB of chunks (what V8
+ * lets come together before it looks at the young ones) are answered with a collection of the whole heap: one per 25 ms at 10 Gbit/s,
+ * which takes up to half of the core, which V8 answers with lower limits. The kernel's sockets suffer from it, too, with twice the room.
+ *
+ * So while bulk data come, a heap that is small may grow further before it is collected as a whole: V8's own switch
+ * `heap-growing-percent`, which it reads at the end of each collection. Heaps of more than SMALL have the room anyway. A second without bulk
+ * data, and V8 decides alone again.
+ */
+import v8 from "node:v8";
+
+/** Set to "0": V8 alone decides. */
+const VARIABLE = "MILLRACE_GC_ROOM";
+/** Bytes that the heap may grow before it is collected as a whole: four times what V8 lets come together. */
+const ROOM = 128 << 20;
+/** Bytes of a heap that has the room by V8's own rule, which is at least to double. */
+const SMALL = ROOM / 2;
+/** Bytes of bulk data between two looks at the heap. */
+const INTERVAL = 32 << 20;
+/** Without so many bytes in a second there is no bulk. */
+const IDLE_MS = 1000;
+
+let left = process.env[VARIABLE] === "0" ? Number.POSITIVE_INFINITY : INTERVAL;
+let percent = 0;
+let timer: NodeJS.Timeout | null = null;
+let looked = false;
+
+/** Says that a chunk of bulk data was handed out. */
+export function handedOut(bytes: number): void {
+	left -= bytes;
+	if (left <= 0) look();
+}
+
+function look(): void {
+	left = INTERVAL;
+	looked = true;
+	const { used_heap_size: used } = v8.getHeapStatistics();
+	setPercent(used < SMALL ? Math.ceil((100 * ROOM) / used) : 0);
+	timer ??= setInterval(idle, IDLE_MS).unref();
+}
+
+function idle(): void {
+	if (looked) {
+		looked = false;
+		return;
+	}
+	clearInterval(timer!);
+	timer = null;
+	left = INTERVAL;
+	setPercent(0);
+}
+
+function setPercent(value: number): void {
+	// Not for every kilobyte that the heap has grown.
+	if (value !== 0 && percent !== 0 && Math.abs(value - percent) < percent >> 2) return;
+	if (value === percent) return;
+	percent = value;
+	v8.setFlagsFromString(`--heap-growing-percent=${value}`);
+}
+
+/** What V8 was told, for tests; 0: nothing. */
+export function heapGrowingPercent(): number {
+	return percent;
+}
