@@ -35,13 +35,16 @@ async function run(options: Options): Promise<Result> {
 			["no connection", 0],
 			[`${number(CONNECTIONS)} idle connections`, CONNECTIONS],
 		] as const) {
-			for (const ours of [true, false]) {
+			for (const who of ["millrace (tap)", "millrace (tap, --spin)", "kernel (lo)"]) {
+				const ours = who !== "kernel (lo)";
 				const start = async (): Promise<Serving> => {
-					const server = ours ? await millrace(lab, options, "net-keepalive.mjs") : await kernel(lab, options, "net-keepalive.mjs", "lo");
+					const server = ours
+						? await millrace(lab, options, "net-keepalive.mjs", who.includes("--spin") ? ["--spin"] : [])
+						: await kernel(lab, options, "net-keepalive.mjs", "lo");
 					if (connections > 0) await holdConnections(lab, server);
 					return server;
 				};
-				const name = `${what}, ${ours ? "millrace (tap)" : "kernel (lo)"}`;
+				const name = `${what}, ${who}`;
 				const server = ours ? await servers.ours(name, start) : await servers.theirs(name, start);
 				if (server !== undefined) cases.push({ name, ours, server });
 			}

@@ -1,4 +1,4 @@
-/** 64 bytes there and back on one connection: an unmodified `net` echo server over TAP and on kernel sockets. */
+/** 64 bytes there and back on one connection: an unmodified `net` echo server over TAP (sleeping, or spinning, between frames) and on kernel sockets. */
 import { alternate, type Bench, type Options, type Result, type Row, ratioAtMost, row } from "../lib/bench.ts";
 import { stopAll } from "../lib/child.ts";
 import { kernel, millrace, type Serving } from "../lib/contestants.ts";
@@ -12,9 +12,13 @@ async function run(options: Options): Promise<Result> {
 	const servers = new Servers(notes);
 	try {
 		const ours = await servers.ours("millrace", () => millrace(lab, options, "echo.mjs"));
+		const spinning = await servers.ours("millrace with --spin", async () => ({
+			...(await millrace(lab, options, "echo.mjs", ["--spin"])),
+			name: "millrace (tap, --spin)",
+		}));
 		const lo = await servers.theirs("kernel (lo)", () => kernel(lab, options, "echo.mjs", "lo"));
 		const veth = options.short ? undefined : await servers.theirs("kernel (veth)", () => kernel(lab, options, "echo.mjs", "veth"));
-		const running = [ours, lo, veth].filter((server): server is Serving => server !== undefined);
+		const running = [ours, spinning, lo, veth].filter((server): server is Serving => server !== undefined);
 		const figures = await alternate(
 			running.map((server) => ({
 				name: server.name,
@@ -30,10 +34,12 @@ async function run(options: Options): Promise<Result> {
 				values: figures[running.indexOf(server)]![metric]!,
 			});
 			for (const server of running) {
-				if (server !== ours) rows.push(row(series(server)));
+				if (server === spinning && ours !== undefined) rows.push(row(series(server), series(ours)));
+				else if (server !== ours) rows.push(row(series(server)));
 				else
 					for (const other of running)
-						if (other !== ours) rows.push(row(series(ours), series(other), other === lo ? ratioAtMost(1) : undefined));
+						if (other !== ours && other !== spinning)
+							rows.push(row(series(ours), series(other), other === lo ? ratioAtMost(1) : undefined));
 			}
 		}
 		return { rounds: options.rounds, rows, notes, complete: servers.complete };

@@ -19,7 +19,7 @@ export interface OptionSpec {
 	readonly path: string;
 	/** What the value is called in the help; absent for a switch. */
 	readonly value?: string;
-	/** The value when none is given; with it, a value is optional and taken only if it looks like a percentage. */
+	/** The value when none is given; with it, a value is optional and taken only if it looks like a percentage or a short time. */
 	readonly otherwise?: string;
 	/** May be given several times. */
 	readonly list?: true;
@@ -27,9 +27,11 @@ export interface OptionSpec {
 }
 
 /** What an optional value of a switch-like option must look like, so that it cannot be the script's name. */
-const PERCENTAGE = /^[0-9.]+%$/;
+const FIGURE = /^[0-9.]+(%|us|ms)$/;
 /** How often an impairment strikes when it is asked for without a figure. */
 const SOME = "1%";
+/** How long a spin lasts at most, likewise. */
+const SPIN = "100us";
 
 /** All options, in the order of the help. */
 export const OPTIONS: readonly OptionSpec[] = [
@@ -86,6 +88,13 @@ export const OPTIONS: readonly OptionSpec[] = [
 	{ name: "capture", path: "capture", value: "FILE", help: "write what crosses the link, pcapng" },
 	{ name: "congestion", path: "congestion", value: "NAME", help: "cubic (default), newreno or bbr" },
 	{ name: "memory", path: "memory", value: "SIZE", help: "memory for frames and connections, such as 256mb" },
+	{
+		name: "spin",
+		path: "spin",
+		value: "TIME",
+		otherwise: SPIN,
+		help: `stay awake so long for the next frame while traffic is dense; ${SPIN} without a figure`,
+	},
 	{ name: "stats", path: "stats", help: "a line of figures every second, on stderr" },
 	{ name: "quiet", path: "quiet", help: "do not say which link was taken" },
 ];
@@ -130,7 +139,7 @@ export function parseRun(words: readonly string[]): RunCommand {
 		let value: unknown = true;
 		if (spec.value !== undefined) {
 			if (equals >= 0) value = word.slice(equals + 1);
-			else if (spec.otherwise !== undefined) value = PERCENTAGE.test(words[at + 1] ?? "") ? words[++at] : spec.otherwise;
+			else if (spec.otherwise !== undefined) value = FIGURE.test(words[at + 1] ?? "") ? words[++at] : spec.otherwise;
 			else if (at + 1 < words.length && !words[at + 1]!.startsWith("--")) value = words[++at];
 			else throw usageError(`${flag} needs a value: ${flag} ${spec.value} (${spec.help})`);
 		} else if (equals >= 0) throw usageError(`${flag} takes no value`);

@@ -21,6 +21,8 @@ export { type ConnectionInfo, type SocketEvents, TcpRequest, type TcpSocket };
 
 /** Bytes of pages unless said otherwise: touched only as far as they are used. */
 const DEFAULT_MEMORY = 256 << 20;
+/** Longest spin, in microseconds: whoever waits longer may as well sleep. */
+export const SPIN_MAX = 1000;
 
 /** What a host is made of. Only `link` and `runtime` must be given; `createHost` of the package entry supplies the runtime. */
 export interface HostOptions {
@@ -40,6 +42,11 @@ export interface HostOptions {
 	acceptAny?: boolean;
 	/** Checksums by WebAssembly SIMD, where the engine has it and the link leaves them to the stack; default true. */
 	simd?: boolean;
+	/**
+	 * Microseconds for which the event loop goes on turning after the last frame instead of sleeping, while traffic is dense, so that
+	 * the next frame need not wake it; 0 to 1000, default 0. It takes processor time for latency, see `stats().shard`.
+	 */
+	spin?: number;
 	/** Limits and timers of TCP, see TcpOptions. */
 	tcp?: Partial<TcpOptions>;
 }
@@ -118,7 +125,7 @@ export class TcpListener {
 	}
 }
 
-const KNOWN_OPTIONS = new Set(["link", "runtime", "addresses", "routes", "memory", "congestion", "acceptAny", "simd", "tcp"]);
+const KNOWN_OPTIONS = new Set(["link", "runtime", "addresses", "routes", "memory", "congestion", "acceptAny", "simd", "spin", "tcp"]);
 
 /**
  * Opens the link and starts a host on it.
@@ -158,11 +165,23 @@ export class Host {
 			if (!KNOWN_OPTIONS.has(key))
 				throw new MillraceError("MILLRACE_BAD_OPTION", `createHost has no option "${key}". It has ${[...KNOWN_OPTIONS].join(", ")}`);
 		}
-		const { link, runtime, addresses = [], routes = [], memory = DEFAULT_MEMORY, congestion, acceptAny = false, simd = true } = options;
+		const {
+			link,
+			runtime,
+			addresses = [],
+			routes = [],
+			memory = DEFAULT_MEMORY,
+			congestion,
+			acceptAny = false,
+			simd = true,
+			spin = 0,
+		} = options;
 		if (link === undefined || runtime === undefined)
 			throw new MillraceError("MILLRACE_BAD_OPTION", "createHost needs a link and a runtime");
 		if (!(memory >= 1 << 18))
 			throw new MillraceError("MILLRACE_BAD_OPTION", `memory of ${memory} bytes is too little: give at least ${1 << 18}`);
+		if (!(Number.isInteger(spin) && spin >= 0 && spin <= SPIN_MAX))
+			throw new MillraceError("MILLRACE_BAD_OPTION", `spin of ${spin} microseconds: give a whole number from 0 to ${SPIN_MAX}`);
 		this.runtime = runtime;
 		this.#shard = new Shard({
 			link,
@@ -172,6 +191,7 @@ export class Host {
 			acceptAny,
 			memory,
 			simd,
+			spin,
 			tcp: { ...options.tcp, ...(congestion === undefined ? {} : { congestion }) },
 			upper: this.#sockets,
 			failed: (error) => this.onLinkFailed?.(error),
@@ -327,12 +347,16 @@ export class Host {
 
 	/** Listeners and connections keep the process alive by these; counted. */
 	ref(): void {
-		if (this.#refs++ === 0 && !this.#closed) this.#shard.link.ref();
+		if (this.#refs++ > 0 || this.#closed) return;
+		this.#shard.held = true;
+		this.#shard.link.ref();
 	}
 
 	/** Takes one `ref` back. */
 	unref(): void {
-		if (--this.#refs === 0 && !this.#closed) this.#shard.link.unref();
+		if (--this.#refs > 0 || this.#closed) return;
+		this.#shard.held = false;
+		this.#shard.link.unref();
 	}
 
 	#assertOpen(): void {

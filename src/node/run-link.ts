@@ -167,6 +167,7 @@ function openHost(
 			tcp,
 			...(options.memory === null ? {} : { memory: options.memory }),
 			...(options.congestion === null ? {} : { congestion: options.congestion }),
+			...(options.spin === null ? {} : { spin: options.spin }),
 		});
 		return { host, flushCapture: () => writer?.flush() };
 	} catch (error) {

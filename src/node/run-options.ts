@@ -9,6 +9,7 @@
  * Unknown keys and contradictions are refused by name, before anything has been opened.
  */
 import { MillraceError } from "../errors.ts";
+import { SPIN_MAX } from "../host/host.ts";
 import { ARENA_MAX } from "../memory/arena.ts";
 import { formatIpv4 } from "../wire/address.ts";
 import {
@@ -102,6 +103,8 @@ export interface RunOptions {
 	/** Bytes of the arena; null: the stack's default. */
 	memory: number | null;
 	congestion: "cubic" | "newreno" | "bbr" | null;
+	/** Microseconds for which the event loop stays awake after a frame while traffic is dense; null: it does not. */
+	spin: number | null;
 	/** Nothing is written but errors and what was asked for. */
 	quiet: boolean;
 }
@@ -160,6 +163,7 @@ export function parseRunOptions(input: unknown, label: OptionLabel = jsonLabel):
 		mtu: fields.take("mtu", readMtu),
 		memory: fields.take("memory", readMemory),
 		congestion: fields.take("congestion", readCongestion),
+		spin: fields.take("spin", readSpin),
 		quiet: fields.take("quiet", readFlag) ?? false,
 	};
 	fields.end();
@@ -237,6 +241,9 @@ const readFraction1: Read<number> = (value, complain) =>
 
 const readTime: Read<number> = (value, complain) =>
 	readQuantity(value, complain, readMicroseconds, 0, 60_000_000, "a time such as 20ms, 150us or 1.5s (at most 60s)");
+
+const readSpin: Read<number> = (value, complain) =>
+	Math.round(readQuantity(value, complain, readMicroseconds, 1, SPIN_MAX, "a time from 1us to 1ms, such as 100us"));
 
 const readRate: Read<number> = (value, complain) =>
 	readQuantity(value, complain, readBitRate, 8000, 1e12, "a rate such as 100mbit, 56kbit or 1gbit (at least 8kbit)");

@@ -33,7 +33,7 @@ describe("the command line of millrace run", () => {
 
 	test("every option of the issue is read into its unit", () => {
 		const all = options(
-			"--link user --loss 2% --delay 20ms --jitter 5ms --rate 100mbit --reorder --duplicate 3% --corrupt=0.5% --seed 7 --capture a.pcapng --mtu 1400 --memory 64mb --congestion newreno --publish 8080:80,9000 --publish 0.0.0.0:53:53 --kernel-ports 9229,9230 --stats --quiet",
+			"--link user --loss 2% --delay 20ms --jitter 5ms --rate 100mbit --reorder --duplicate 3% --corrupt=0.5% --seed 7 --capture a.pcapng --mtu 1400 --memory 64mb --congestion newreno --spin 50us --publish 8080:80,9000 --publish 0.0.0.0:53:53 --kernel-ports 9229,9230 --stats --quiet",
 		);
 		assert.deepEqual(all, {
 			link: { kind: "user" },
@@ -55,6 +55,7 @@ describe("the command line of millrace run", () => {
 			mtu: 1400,
 			memory: 64 * 1024 * 1024,
 			congestion: "newreno",
+			spin: 50,
 			quiet: true,
 		} satisfies RunOptions);
 	});
@@ -71,6 +72,11 @@ describe("the command line of millrace run", () => {
 	test("an optional percentage is taken only if it looks like one", () => {
 		const { options, script } = parseRun(["--reorder", "5%", "--duplicate", "app.js"]);
 		assert.deepEqual([options.impair?.reorder, options.impair?.duplicate, script], [0.05, 0.01, "app.js"]);
+	});
+
+	test("an optional time, too", () => {
+		assert.deepEqual([parseRun(["--spin", "40us", "app.js"]).options.spin, parseRun(["--spin", "app.js"]).options.spin], [40, 100]);
+		assert.equal(parseRun(["app.js"]).options.spin, null);
 	});
 
 	test("addresses, routes and device names", () => {
@@ -96,6 +102,8 @@ describe("a command line that is refused names what is wrong with it", () => {
 		["--loss", /^--loss needs a value: /],
 		["--loss --delay 2ms a.js", /^--loss needs a value: /],
 		["--loss 2% --loss 3% a.js", /^--loss is given twice$/],
+		["--spin 2ms a.js", /^--spin: "2ms" is not a time from 1us to 1ms, such as 100us$/],
+		["--spin=0us a.js", /^--spin: "0us" is not a time/],
 		["--loss 2 a.js", /^--loss: "2" is not a percentage between 0% and 100%, such as 2%$/],
 		["--loss 101% a.js", /^--loss: "101%" is not a percentage/],
 		["--loss -1% a.js", /^--loss: "-1%" is not a percentage/],
