@@ -62,14 +62,14 @@ export class OffloadTapQueue extends TapQueue {
 	#starved = false;
 	#starvedSince = 0;
 	readonly #slots = new Int32Array(SLOTS);
-	readonly #slotParts = new Iovecs(SLOTS);
+	readonly #slotParts = new Iovecs(SLOTS, this.addresses.base);
 	/** Slots 0 to this, exclusive, have no page. */
 	#empty = SLOTS;
 	/** Bytes of the frame that lies in the slots; 0: none. */
 	#waiting = 0;
 	readonly #header = new Uint8Array(new ArrayBuffer(VNET_HEADER));
 	readonly #headerAddress: bigint;
-	readonly #parts = new Iovecs(1 + BATCH_CAPACITY);
+	readonly #parts = new Iovecs(1 + BATCH_CAPACITY, this.addresses.base);
 
 	/**
 	 * @param limit Bytes of the longest frame of one segment.
@@ -201,7 +201,7 @@ export class OffloadTapQueue extends TapQueue {
 			const i = --this.#empty;
 			const start = this.pool.address(page) + (i === 0 ? HEADER_OFFSET : 0);
 			this.#slots[i] = page;
-			this.#slotParts.set(i, this.addresses.of(page, start), i === 0 ? FRAME_ROOM + VNET_HEADER : PAGE_SIZE);
+			this.#slotParts.at(i, start, i === 0 ? FRAME_ROOM + VNET_HEADER : PAGE_SIZE);
 		}
 		return true;
 	}
@@ -248,11 +248,10 @@ export class OffloadTapQueue extends TapQueue {
 		let written: number;
 		if (header >= this.pool.address(page)) {
 			if (!describeFrame(batch, first, this.pool.u8, header)) return REFUSED;
-			const address = this.addresses.of(page, header);
 			const length = batch.length[first]! + VNET_HEADER;
-			if (parts === 1) written = this.libc.write(this.fd, address, length);
+			if (parts === 1) written = this.libc.write(this.fd, this.addresses.of(page, header), length);
 			else {
-				this.#parts.set(0, address, length);
+				this.#parts.at(0, header, length);
 				written = this.#writeParts(batch, first, 1, parts);
 			}
 		} else {
@@ -266,8 +265,7 @@ export class OffloadTapQueue extends TapQueue {
 	/** Writes part 0 and the entries of a frame from its `from`-th on. */
 	#writeParts(batch: Batch, first: number, from: number, parts: number): number {
 		let count = 1;
-		for (let i = first + from; i < first + parts; i++)
-			this.#parts.set(count++, this.addresses.of(batch.page[i]!, batch.start[i]!), batch.length[i]!);
+		for (let i = first + from; i < first + parts; i++) this.#parts.at(count++, batch.start[i]!, batch.length[i]!);
 		return this.libc.writev(this.fd, this.#parts.bytes, count);
 	}
 

@@ -155,7 +155,7 @@ export abstract class TapQueue {
 
 /** A queue that moves each frame as it is, checksums complete. Those that come are at most FRAME_ROOM bytes long. */
 export class PlainTapQueue extends TapQueue {
-	readonly #parts = new Iovecs(BATCH_CAPACITY);
+	readonly #parts = new Iovecs(BATCH_CAPACITY, this.addresses.base);
 
 	read(batch: Batch, time: number): void {
 		const pool = this.pool;
@@ -186,8 +186,7 @@ export class PlainTapQueue extends TapQueue {
 
 	protected send(batch: Batch, first: number, parts: number): number {
 		if (parts === 1) return this.libc.write(this.fd, this.addresses.of(batch.page[first]!, batch.start[first]!), batch.length[first]!);
-		for (let i = 0; i < parts; i++)
-			this.#parts.set(i, this.addresses.of(batch.page[first + i]!, batch.start[first + i]!), batch.length[first + i]!);
+		for (let i = 0; i < parts; i++) this.#parts.at(i, batch.start[first + i]!, batch.length[first + i]!);
 		return this.libc.writev(this.fd, this.#parts.bytes, parts);
 	}
 
