@@ -51,8 +51,9 @@ async function echoed(blocks: number, seed: number): Promise<boolean> {
 describe("TCP over a TAP device of several queues", { skip, concurrency: false }, () => {
 	for (const steering of ["kernel", "flow-group"] as const) {
 		for (const offload of [false, true]) {
-			test(`${steering} steering, ${offload ? "with" : "without"} offload: what many connections sent comes back`, async () => {
+			test(`${steering} steering, ${offload ? "with" : "without"} offload: what many connections sent comes back`, async (t) => {
 				const { link, close, listening } = echoing({ steering, offload });
+				t.after(close);
 				await listening;
 				const groups = link.reta.length;
 				let moves = 0;
@@ -83,13 +84,13 @@ describe("TCP over a TAP device of several queues", { skip, concurrency: false }
 				if (steering === "flow-group") assert.ok(figures.every((queue, i) => i === 0 || queue.txFrames === 0));
 				else assert.ok(figures.every((queue) => queue.txFrames > 0));
 				assert.deepEqual([rxTruncated, rxTooLong, txRejected, txNoMemory], [0, 0, 0, 0]);
-				close();
 			});
 		}
 	}
 
-	test("bulk on several queues turns long frames on for all of them, and nothing is cut when they end", async () => {
+	test("bulk on several queues turns long frames on for all of them, and nothing is cut when they end", async (t) => {
 		const { link, host, close, listening } = echoing({ steering: "flow-group" });
+		t.after(close);
 		await listening;
 		for (let round = 0; round < 2; round++) {
 			const results = await Promise.all(Array.from({ length: 6 }, (_, i) => echoed(96, i + 3)));
@@ -102,7 +103,6 @@ describe("TCP over a TAP device of several queues", { skip, concurrency: false }
 		assert.deepEqual([rxTruncated, rxTooLong], [0, 0]);
 		while (host.stats().connections.total > 0) await new Promise((resolve) => setTimeout(resolve, 5));
 		assert.ok(host.stats().memory.pagesInUse < SLOTS, "the pages for long frames were given back");
-		close();
 	});
 });
 
