@@ -9,7 +9,8 @@
  * (or per message), because a pipe sends later than its `write` returns.
  *
  * Bounds: frames that wait for the host (`capacity`, in pages) and bytes that wait for the pipe (`backlog`); beyond them frames are dropped
- * and counted. A length that no frame can have means that the borders are lost: the link fails.
+ * and counted. A length that no frame can have means that the borders are lost: the link fails, or, where another peer may come
+ * (`Pipe.reject`), has nothing more to do with this one.
  */
 import { MillraceError } from "../errors.ts";
 import { type Batch, FRAME_MORE } from "../memory/batch.ts";
@@ -26,30 +27,9 @@ import {
 	pagesFor,
 } from "./frames.ts";
 import type { Link, LinkContext } from "./link.ts";
+import type { Pipe } from "./pipe.ts";
 
-/** What a pipe reports. */
-export interface PipeEvents {
-	/** Bytes of the stream, or one message; they are copied during the call. */
-	arrived(bytes: Uint8Array): void;
-	/** It is over. */
-	closed(error?: Error): void;
-}
-
-/** A byte stream or a message channel: the part that differs from platform to platform. */
-export interface Pipe {
-	/** Begins to report; called once. */
-	start(events: PipeEvents): void;
-	/** Sends bytes, or one message. The array is the pipe's from now on. */
-	write(bytes: Uint8Array): void;
-	/** Bytes that were written and have not left yet. */
-	readonly pending: number;
-	/** Whether an open pipe keeps the process alive. */
-	ref?(): void;
-	/** Takes `ref` back. */
-	unref?(): void;
-	/** Ends the pipe; nothing is reported any more. */
-	close(): void;
-}
+export { type Pipe, type PipeEvents, type WebSocketLike, webSocketPipe } from "./pipe.ts";
 
 /** Options of `streamLink`. */
 export interface StreamLinkOptions {
@@ -103,6 +83,7 @@ class StreamLink implements Link {
 	#rxDropSize = 0;
 	#rxDropFull = 0;
 	#rxDropNoPage = 0;
+	#rxBadFraming = 0;
 	#txFrames = 0;
 	#txBytes = 0;
 	#txDropSize = 0;
@@ -136,7 +117,11 @@ class StreamLink implements Link {
 			throw new MillraceError("MILLRACE_LINK_USED", `link ${this.name} was opened before: a link serves one host, once; make another`);
 		this.#used = true;
 		this.#context = context;
-		this.#pipe.start({ arrived: (bytes) => this.#arrived(bytes), closed: (error) => this.#gone(error) });
+		this.#pipe.start({
+			arrived: (bytes) => this.#arrived(bytes),
+			restarted: () => this.#restart(context),
+			closed: (error) => this.#gone(error),
+		});
 		this.#pipe.unref?.();
 	}
 
@@ -182,6 +167,7 @@ class StreamLink implements Link {
 			rxDropSize: this.#rxDropSize,
 			rxDropFull: this.#rxDropFull,
 			rxDropNoPage: this.#rxDropNoPage,
+			rxBadFraming: this.#rxBadFraming,
 			txFrames: this.#txFrames,
 			txBytes: this.#txBytes,
 			txDropSize: this.#txDropSize,
@@ -193,7 +179,7 @@ class StreamLink implements Link {
 	/** Whether a frame of so many bytes may leave; counts it either way. */
 	#admit(bytes: number, room: number): boolean {
 		if (bytes > this.#limit || bytes === 0) this.#txDropSize++;
-		else if (this.#context === null) this.#txDropNoPeer++;
+		else if (this.#context === null || this.#pipe.connected === false) this.#txDropNoPeer++;
 		else if (bytes > room) this.#txDropFull++;
 		else {
 			this.#txFrames++;
@@ -264,12 +250,7 @@ class StreamLink implements Link {
 			const length = this.#length >>> 0;
 			this.#lengthBytes = 0;
 			this.#length = 0;
-			if (length > FRAMING_MAX) {
-				return this.#fail(
-					"MILLRACE_FRAMING",
-					`a frame of ${length} bytes was announced: the peer does not put 4-byte lengths in front of frames`,
-				);
-			}
+			if (length > FRAMING_MAX) return this.#lost(length, context);
 			this.#begin(length, context);
 			this.#missing = length;
 			if (length === 0) this.#end(context, time);
@@ -334,6 +315,23 @@ class StreamLink implements Link {
 		this.#pageCount = 0;
 	}
 
+	/** The next byte is the first of a length. */
+	#restart(context: LinkContext): void {
+		this.#discard(context);
+		this.#length = this.#lengthBytes = this.#missing = 0;
+	}
+
+	/** Nobody knows where the next frame begins. */
+	#lost(length: number, context: LinkContext): void {
+		this.#rxBadFraming++;
+		if (this.#pipe.reject === undefined) {
+			const what = `a frame of ${length} bytes was announced: the peer does not put 4-byte lengths in front of frames`;
+			return this.#fail("MILLRACE_FRAMING", what);
+		}
+		this.#restart(context);
+		this.#pipe.reject();
+	}
+
 	#gone(error?: Error): void {
 		const code = (error as { code?: unknown } | undefined)?.code;
 		this.#fail(typeof code === "string" ? code : "ECONNRESET", error?.message ?? "the peer closed");
@@ -354,60 +352,6 @@ class StreamLink implements Link {
  */
 export function streamLink(pipe: Pipe, options: StreamLinkOptions = {}): Link {
 	return new StreamLink(pipe, options);
-}
-
-/** The part of the standard WebSocket interface that is used; `ws` and browsers have it. */
-export interface WebSocketLike {
-	/** Set to "arraybuffer". */
-	binaryType: string;
-	/** Bytes that have not left yet. */
-	readonly bufferedAmount: number;
-	/** 0 connecting, 1 open, 2 closing, 3 closed. */
-	readonly readyState: number;
-	/** Sends one message. */
-	send(bytes: Uint8Array): void;
-	/** Begins the end. */
-	close(): void;
-	/** The three kinds of events that matter here. */
-	addEventListener(type: "message", listener: (event: { data: unknown }) => void): void;
-	addEventListener(type: "close" | "open", listener: () => void): void;
-	addEventListener(type: "error", listener: (event: unknown) => void): void;
-}
-
-/** A WebSocket as a pipe, for `framing: "message"` (v86 relays) or for a stream in messages. What is sent before it is open waits. */
-export function webSocketPipe(socket: WebSocketLike): Pipe {
-	const early: Uint8Array[] = [];
-	let earlyBytes = 0;
-	let closed = false;
-	const connecting = () => socket.readyState === 0;
-	return {
-		start(events) {
-			socket.binaryType = "arraybuffer";
-			socket.addEventListener("message", ({ data }) => {
-				if (data instanceof ArrayBuffer) events.arrived(new Uint8Array(data)); // text is nobody's frame
-			});
-			socket.addEventListener("open", () => {
-				for (const bytes of early.splice(0)) if (!closed) socket.send(bytes);
-				earlyBytes = 0;
-			});
-			socket.addEventListener("error", () => events.closed(new Error("the WebSocket failed")));
-			socket.addEventListener("close", () => events.closed());
-		},
-		write(bytes) {
-			if (socket.readyState === 1) socket.send(bytes);
-			else if (connecting()) {
-				early.push(bytes);
-				earlyBytes += bytes.length;
-			}
-		},
-		get pending() {
-			return socket.bufferedAmount + earlyBytes;
-		},
-		close() {
-			closed = true;
-			socket.close();
-		},
-	};
 }
 
 function choose(option: string, value: string, choices: readonly string[]): void {

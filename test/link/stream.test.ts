@@ -1,11 +1,13 @@
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
+import { createServer } from "node:http";
 import net from "node:net";
 import { describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import fc from "fast-check";
 import { WebSocket, WebSocketServer } from "ws";
+import { createHost } from "../../src/host/host.ts";
 import {
 	type Pipe,
 	type PipeEvents,
@@ -14,6 +16,7 @@ import {
 	type WebSocketLike,
 	webSocketPipe,
 } from "../../src/link/stream.ts";
+import { createNet, type StackNet } from "../../src/node/net.ts";
 import { datagramPipe, socketPipe } from "../../src/node/pipe.ts";
 import { nodeRuntime } from "../../src/node/runtime.ts";
 import { makePool, Speaker } from "../helpers/memory-bench.ts";
@@ -245,6 +248,35 @@ describe("a stream link", () => {
 		assert.equal(pool.inUse, 0);
 	});
 
+	test("takes the next peer's frames from their beginning, and counts what is sent while there is none", () => {
+		const { pipe, link, pool, speaker } = make();
+		const good = testFrame(link, 100, 1);
+		for (const rest of [2, 700]) {
+			// The peer leaves in the middle of a length, and of a frame.
+			pipe.events!.arrived(framed(new Uint8Array(1400)).subarray(0, rest));
+			pipe.events!.restarted();
+			assert.equal(pool.inUse, 0);
+			pipe.events!.arrived(framed(good));
+			assert.deepEqual(
+				speaker.receive().map((frame) => frame.bytes),
+				[good],
+			);
+		}
+		Object.assign(pipe, { connected: false });
+		speaker.send(good);
+		assert.deepEqual([pipe.written.length, link.counters().txDropNoPeer, link.counters().txFrames], [0, 1, 0]);
+	});
+
+	test("where another peer may come, one that does not keep to the framing is sent away, and the link goes on", () => {
+		const { pipe, link, failures, speaker } = make();
+		let rejected = 0;
+		(pipe as Pipe).reject = () => rejected++;
+		pipe.events!.arrived(new TextEncoder().encode("GET / HTTP/1.1\r\n"));
+		assert.deepEqual([rejected, failures.length, pipe.closes, link.counters().rxBadFraming], [1, 0, 0, 1]);
+		pipe.events!.arrived(framed(testFrame(link, 100, 1)));
+		assert.equal(speaker.receive().length, 1);
+	});
+
 	test("drops a frame whose pages were taken while it came, and keeps its place", () => {
 		const { pipe, link, pool, speaker } = make({ mtu: 9000 }, 8);
 		const bytes = framed(new Uint8Array(9000), testFrame(link, 100, 1));
@@ -295,6 +327,40 @@ describe("a stream link", () => {
 	});
 });
 
+test("hosts at both ends of a WebSocket, a frame a message as v86 and its relays have it, talk HTTP", async () => {
+	const server = new WebSocketServer({ port: 0, host: "127.0.0.1" });
+	await once(server, "listening");
+	const near = new WebSocket(`ws://127.0.0.1:${(server.address() as net.AddressInfo).port}`);
+	const [far] = (await once(server, "connection")) as [WebSocket];
+	const messages: Uint8Array[] = [];
+	far.on("message", (data, binary) => void (binary && messages.push(new Uint8Array(data as ArrayBuffer))));
+	const hosts = [near, far].map((socket, i) =>
+		createHost({
+			link: streamLink(webSocketPipe(socket as unknown as WebSocketLike), { framing: "message" }),
+			runtime: nodeRuntime(),
+			addresses: [`192.168.86.${i + 1}/24`],
+			memory: 8 << 20,
+		}),
+	);
+	const [guest, relay] = hosts.map((host) => createNet(host)) as [StackNet, StackNet];
+	try {
+		const web = relay.adopt(createServer((_, response) => response.end("hello, guest"))).listen(80);
+		await once(web, "listening");
+		const socket = guest.connect(80, "192.168.86.2");
+		socket.end("GET / HTTP/1.1\r\nhost: relay\r\nconnection: close\r\n\r\n");
+		let text = "";
+		for await (const chunk of socket) text += chunk;
+		assert.match(text, /^HTTP\/1.1 200 OK\r\n[\s\S]*hello, guest$/);
+		// Each message is an Ethernet frame from its first byte on: a question by ARP, then IPv4.
+		assert.deepEqual([messages[0]!.subarray(0, 6), messages[0]!.subarray(12, 14)], [new Uint8Array(6).fill(255), Uint8Array.of(8, 6)]);
+		assert.ok(messages.slice(1).every((frame) => frame[12] === 8 && frame.length >= 42));
+		web.close();
+	} finally {
+		for (const host of hosts) await host.close();
+		server.close();
+	}
+});
+
 test("a WebSocket that is not open yet keeps what is sent, in order, and counts it as pending", () => {
 	const sent: Uint8Array[] = [];
 	const listeners = new Map<string, (event: { data: unknown }) => void>();
@@ -308,7 +374,7 @@ test("a WebSocket that is not open yet keeps what is sent, in order, and counts 
 	};
 	const arrived: Uint8Array[] = [];
 	const pipe = webSocketPipe(socket);
-	pipe.start({ arrived: (bytes) => void arrived.push(bytes), closed() {} });
+	pipe.start({ arrived: (bytes) => void arrived.push(bytes), restarted() {}, closed() {} });
 	pipe.write(Uint8Array.of(1));
 	pipe.write(Uint8Array.of(2, 3));
 	assert.equal(pipe.pending, 3);
