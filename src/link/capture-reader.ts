@@ -2,7 +2,8 @@
  * Capture files as a sequence of frames: pcap (draft-ietf-opsawg-pcap) and pcapng (draft-ietf-opsawg-pcapng).
  *
  * Hides which of the two it is, byte orders, time resolutions and block types. The file is bytes in memory and is trusted in
- * nothing: every length is checked against what is there, and a file that ends in the middle ends with its last whole frame.
+ * nothing: every length is checked against what is there, and a file that ends in the middle ends with its last whole frame, which
+ * the reader then returns as "cut".
  */
 import { MillraceError } from "../errors.ts";
 
@@ -17,6 +18,10 @@ export interface CapturedFrame {
 	/** As the capture says; null when it does not. */
 	readonly direction: "in" | "out" | null;
 }
+
+/** How a file ends: with a whole frame, or in the middle of something. */
+export type CaptureEnd = "whole" | "cut";
+type Frames = Generator<CapturedFrame, CaptureEnd, void>;
 
 const SECTION_HEADER = 0x0a0d0d0a;
 const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
@@ -36,7 +41,7 @@ const PCAP_RECORD = 16;
  *
  * @throws MillraceError MILLRACE_CAPTURE_FORMAT when the bytes are no capture, at the first frame asked for.
  */
-export function* captureFrames(bytes: Uint8Array): Generator<CapturedFrame, void, void> {
+export function* captureFrames(bytes: Uint8Array): Frames {
 	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 	const magic = bytes.length >= 4 ? view.getUint32(0, true) : 0;
 	if (magic === SECTION_HEADER) return yield* pcapng(bytes, view);
@@ -57,12 +62,13 @@ function mediumOf(linkType: number): CapturedFrame["medium"] {
 	return [12, 14, 101, 228, 229].includes(linkType) ? "ip" : "other";
 }
 
-function* pcap(bytes: Uint8Array, view: DataView, little: boolean, perMicrosecond: number): Generator<CapturedFrame, void, void> {
+function* pcap(bytes: Uint8Array, view: DataView, little: boolean, perMicrosecond: number): Frames {
 	const medium = mediumOf(view.getUint32(20, little) & 0xffff); // above: length of the frame check sequence
-	for (let at = PCAP_HEADER; at + PCAP_RECORD <= bytes.length; ) {
+	let at = PCAP_HEADER;
+	while (at + PCAP_RECORD <= bytes.length) {
 		const kept = view.getUint32(at + 8, little);
 		const end = at + PCAP_RECORD + kept;
-		if (end > bytes.length) return;
+		if (end > bytes.length) return "cut";
 		yield {
 			time: view.getUint32(at, little) * 1e6 + view.getUint32(at + 4, little) / perMicrosecond,
 			bytes: bytes.subarray(at + PCAP_RECORD, end),
@@ -72,6 +78,7 @@ function* pcap(bytes: Uint8Array, view: DataView, little: boolean, perMicrosecon
 		};
 		at = end;
 	}
+	return at === bytes.length ? "whole" : "cut";
 }
 
 interface Interface {
@@ -82,17 +89,18 @@ interface Interface {
 	offset: number;
 }
 
-function* pcapng(bytes: Uint8Array, view: DataView): Generator<CapturedFrame, void, void> {
+function* pcapng(bytes: Uint8Array, view: DataView): Frames {
 	let little = true;
 	let interfaces: Interface[] = [];
-	for (let at = 0; at + 12 <= bytes.length; ) {
+	let at = 0;
+	while (at + 12 <= bytes.length) {
 		if (view.getUint32(at, true) === SECTION_HEADER) {
 			interfaces = [];
 			little = view.getUint32(at + 8, true) === BYTE_ORDER_MAGIC;
 		}
 		const type = view.getUint32(at, little);
 		const length = view.getUint32(at + 4, little);
-		if (length < 12 || length % 4 !== 0 || at + length > bytes.length) return;
+		if (length < 12 || length % 4 !== 0 || at + length > bytes.length) return "cut";
 		const body = at + 8;
 		const end = at + length - 4;
 		if (type === INTERFACE_DESCRIPTION && body + 8 <= end) interfaces.push(describe(view, body, end, little));
@@ -118,6 +126,7 @@ function* pcapng(bytes: Uint8Array, view: DataView): Generator<CapturedFrame, vo
 		}
 		at += length;
 	}
+	return at === bytes.length ? "whole" : "cut";
 }
 
 /** Calls back with each option of a block: its code, where it begins, its length. */

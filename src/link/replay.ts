@@ -9,9 +9,13 @@
 import { MillraceError } from "../errors.ts";
 import { type Batch, FRAME_MORE } from "../memory/batch.ts";
 import type { Alarm } from "../time/clock.ts";
-import { type CapturedFrame, captureFrames } from "./capture-reader.ts";
+import { ETHERTYPE_IPV4 } from "../wire/ethernet.ts";
+import { type CapturedFrame, type CaptureEnd, captureFrames } from "./capture-reader.ts";
 import { FRAME_OFFSET, FRAME_ROOM, frameEntries, frameLimit, MTU_MAX, MTU_MIN, pagesFor } from "./frames.ts";
 import type { Link, LinkContext } from "./link.ts";
+
+const ETHERTYPE_VLAN = 0x8100;
+const VLAN_TAG = 4;
 
 /** Options of `replayLink`. */
 export interface ReplayOptions {
@@ -19,6 +23,12 @@ export interface ReplayOptions {
 	readonly speed?: number;
 	/** Only frames that the capture has as received ("in") or sent ("out"); default all. A host that plays the part of the one that was captured wants "in". */
 	readonly only?: "in" | "out";
+	/**
+	 * "ip": also of a capture on Ethernet only the IPv4 packets are replayed, without their Ethernet headers. A host then takes what is for
+	 * its address whatever hardware address that had, and answers without asking for hardware addresses, which nobody would tell
+	 * it. Default: as it was captured.
+	 */
+	readonly medium?: "ip";
 	/** Largest IP packet, in bytes: 68 to 65535, default 1500. */
 	readonly mtu?: number;
 	/** Name in messages, default "pcap". */
@@ -34,8 +44,10 @@ class ReplayLink implements Link {
 	readonly #limit: number;
 	readonly #speed: number;
 	readonly #only: "in" | "out" | undefined;
+	/** The capture's, which is not the link's where Ethernet headers are taken off. */
+	readonly #captured: "ethernet" | "ip";
 	readonly #ended: (() => void) | undefined;
-	readonly #frames: Iterator<CapturedFrame, void, void>;
+	readonly #frames: Iterator<CapturedFrame, CaptureEnd, void>;
 	/** The next frame, when it was captured and when it is due. */
 	#frame: CapturedFrame | null;
 	readonly #first: number;
@@ -53,7 +65,7 @@ class ReplayLink implements Link {
 	#txBytes = 0;
 
 	constructor(capture: Uint8Array, options: ReplayOptions) {
-		const { speed = 1, mtu = 1500, name = "pcap", only, ended } = options;
+		const { speed = 1, mtu = 1500, name = "pcap", only, medium, ended } = options;
 		if (!(speed > 0)) throw new MillraceError("MILLRACE_BAD_OPTION", `speed ${speed} of a replay: give a number above 0`);
 		if (!Number.isInteger(mtu) || mtu < MTU_MIN || mtu > MTU_MAX) {
 			throw new MillraceError("MILLRACE_BAD_OPTION", `mtu ${mtu} of a replay: give a whole number from ${MTU_MIN} to ${MTU_MAX}`);
@@ -61,6 +73,8 @@ class ReplayLink implements Link {
 		if (only !== undefined && only !== "in" && only !== "out") {
 			throw new MillraceError("MILLRACE_BAD_OPTION", `only ${String(only)} of a replay is not known: give "in" or "out"`);
 		}
+		if (medium !== undefined && medium !== "ip")
+			throw new MillraceError("MILLRACE_BAD_OPTION", `medium ${String(medium)} of a replay is not known: give "ip", or none`);
 		this.name = name;
 		this.mtu = mtu;
 		this.#speed = speed;
@@ -70,16 +84,17 @@ class ReplayLink implements Link {
 		const first = this.#frames.next();
 		if (first.done === true)
 			throw new MillraceError("MILLRACE_CAPTURE_FORMAT", `capture ${name} holds no frame: there is nothing to replay`);
-		const { medium } = first.value;
-		if (medium === "other") {
+		const captured = first.value.medium;
+		if (captured === "other") {
 			throw new MillraceError(
 				"MILLRACE_CAPTURE_FORMAT",
 				`capture ${name} is neither of Ethernet frames nor of IP packets: capture on an Ethernet interface`,
 			);
 		}
-		this.medium = medium;
+		this.#captured = captured;
+		this.medium = medium ?? captured;
 		this.#limit = frameLimit(this);
-		this.#frame = this.#usable(first.value) ? first.value : this.#next();
+		this.#frame = this.#usable(first.value) ?? this.#next();
 		this.#first = this.#frame?.time ?? 0;
 	}
 
@@ -161,16 +176,20 @@ class ReplayLink implements Link {
 	/** The next frame that can be replayed; null at the end. */
 	#next(): CapturedFrame | null {
 		for (let step = this.#frames.next(); step.done !== true; step = this.#frames.next()) {
-			if (this.#usable(step.value)) return step.value;
+			const frame = this.#usable(step.value);
+			if (frame !== null) return frame;
 		}
 		return null;
 	}
 
-	#usable(frame: CapturedFrame): boolean {
-		if (frame.medium !== this.medium || (this.#only !== undefined && frame.direction !== this.#only)) this.#rxSkipped++;
+	/** The frame as it is to arrive; null, and counted, if it is not. */
+	#usable(captured: CapturedFrame): CapturedFrame | null {
+		const frame = captured.medium === this.medium ? captured : packetOf(captured);
+		if (captured.medium !== this.#captured || frame === null || (this.#only !== undefined && frame.direction !== this.#only))
+			this.#rxSkipped++;
 		else if (frame.bytes.length < frame.length || frame.bytes.length > this.#limit || frame.bytes.length === 0) this.#rxDropSize++;
-		else return true;
-		return false;
+		else return frame;
+		return null;
 	}
 
 	/** Determines when the next frame is due, and has the host woken then. */
@@ -180,6 +199,23 @@ class ReplayLink implements Link {
 		this.#due = Math.max(this.#due, this.#opened + Math.floor((this.#frame.time - this.#first) / this.#speed));
 		this.#alarm!.set(this.#due);
 	}
+}
+
+/** The IPv4 packet in a captured frame, also behind VLAN tags; null if there is none. */
+export function packetOf(frame: CapturedFrame): CapturedFrame | null {
+	const { bytes, length } = frame;
+	if (frame.medium === "ip") return frame;
+	if (frame.medium === "other") return null;
+	let at = 12;
+	let type = etherType(bytes, at);
+	for (; type === ETHERTYPE_VLAN; type = etherType(bytes, at)) at += VLAN_TAG;
+	if (type !== ETHERTYPE_IPV4) return null;
+	return { ...frame, bytes: bytes.subarray(at + 2), length: length - at - 2, medium: "ip" };
+}
+
+/** The type at `at`; 0 where the frame ends before. */
+function etherType(bytes: Uint8Array, at: number): number {
+	return at + 2 <= bytes.length ? (bytes[at]! << 8) | bytes[at + 1]! : 0;
 }
 
 /**

@@ -219,8 +219,14 @@ describe("a capture reader", () => {
 		for (const file of [ng, old]) {
 			let last = 0;
 			for (let end = 24; end <= file.length; end++) {
-				const count = [...captureFrames(file.subarray(0, end))].length;
+				const frames = captureFrames(file.subarray(0, end));
+				let count = 0;
+				let step = frames.next();
+				for (; step.done !== true; step = frames.next()) count++;
 				assert.ok(count === last || count === last + 1);
+				// And says whether it is cut there. A pcap file ends well after any record.
+				const whole = end === file.length || (file === old && (end === 24 || count > last));
+				if (file === old || end === file.length) assert.equal(step.value, whole ? "whole" : "cut", `at ${end}`);
 				last = count;
 			}
 			assert.equal(last, file === ng ? 3 : 2);
@@ -269,11 +275,37 @@ describe("a capture reader", () => {
 	}
 });
 
+test("of a capture on Ethernet, the IPv4 packets alone can be replayed, also from behind VLAN tags", () => {
+	const packet = Uint8Array.from({ length: 60 }, (_, i) => (i === 0 ? 0x45 : i));
+	const frame = (...head: number[]) => Uint8Array.from([...new Array(12).fill(2), ...head, ...packet]);
+	const frames = [
+		frame(0x08, 0x00),
+		frame(0x08, 0x06), // ARP
+		frame(0x81, 0x00, 0x00, 0x05, 0x08, 0x00),
+		frame(0x86, 0xdd), // IPv6
+		Uint8Array.of(1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 0x81), // ends within its type
+	];
+	const file = pcapFile(
+		true,
+		false,
+		1,
+		frames.map((bytes, i) => ({ s: i, fraction: 0, bytes })),
+	);
+	const { clock, link, got } = replayed(file, { medium: "ip" });
+	assert.equal(link.medium, "ip");
+	clock.advance(10_000_000);
+	assert.deepEqual(got, [
+		{ bytes: packet, after: 0 },
+		{ bytes: packet, after: 2_000_000 },
+	]);
+	assert.equal(link.counters().rxSkipped, 3);
+});
+
 test("a replay says what is wrong with its file or its options", () => {
 	const { file } = record([60]);
 	assert.throws(() => replayLink(new Uint8Array(100)), { code: "MILLRACE_CAPTURE_FORMAT", message: /neither pcap nor pcapng/ });
 	assert.throws(() => replayLink(pcapFile(true, false, 1, [])), { code: "MILLRACE_CAPTURE_FORMAT", message: /no frame/ });
-	for (const wrong of [{ speed: 0 }, { mtu: 1 }, { only: "both" }]) {
+	for (const wrong of [{ speed: 0 }, { mtu: 1 }, { only: "both" }, { medium: "ethernet" }]) {
 		assert.throws(() => replayLink(file, wrong as ReplayOptions), { code: "MILLRACE_BAD_OPTION" });
 	}
 });
