@@ -3,40 +3,53 @@
  *
  * Each check is made by doing the thing in small, not by guessing from versions, and says what it found in one line.
  */
-import { createServer } from "node:net";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { createServer, type ListenOptions } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { packetAbilities, packetAvailable } from "../link/packet.ts";
 import { tapAvailable } from "../link/tap.ts";
 import { xdpAvailable } from "../link/xdp.ts";
 import { Arena } from "../memory/arena.ts";
 import { interfaceWith } from "../node/interfaces.ts";
 import { linkEnds } from "../node/run-options.ts";
+import { NetworkInterface } from "../sys/interface.ts";
+import { type XdpFacts, xdpFacts } from "../sys/xdp-facts.ts";
 import { versionText } from "./help.ts";
 
 /** Oldest Node that is tested. */
 const NODE_LEAST = [20, 19] as const;
 
+/** Interfaces that are named in a line. */
+const NAMED = 4;
+
 interface Finding {
-	ok: boolean;
+	/** null: it cannot be known without trying. */
+	ok: boolean | null;
 	/** In a few words: the state, or the reason and the remedy. */
 	reason: string;
 }
 
 /** Writes the findings, line by line; returns the exit code: 0 if a program can be run by any link. */
 export async function doctor(print: (line: string) => void): Promise<number> {
+	const row = (what: string, text: string): void => print(`${what.padEnd(20)}${text}`);
 	const report = (what: string, { ok, reason }: Finding): boolean => {
-		print(`${what.padEnd(16)}${ok ? "yes" : "no "}  ${reason}`);
-		return ok;
+		row(what, `${ok === null ? "may" : ok ? "yes" : "no "}  ${reason}`);
+		return ok === true;
 	};
 	print(`millrace ${versionText()}, ${process.platform} ${process.arch}`);
 	const node = report("node", nodeVersion());
 	const memory = report("memory", sharedMemory());
-	print(`${"privileges".padEnd(16)}${privileges()}`);
+	row("privileges", privileges());
 	const tap = report("link tap", tapLinkFinding());
-	report("link xdp", xdpLinkFinding());
+	for (const [what, finding] of Object.entries(xdpLinkFindings())) report(`link ${what}`, finding);
 	report("link packet", packetLinkFinding());
+	report("link stream", await streamLinkFinding());
+	report("link pcap", inMemory(memory, "replays a capture: --link pcap:FILE, made by tcpdump -w or --capture"));
 	const user = report("link user", await kernelSockets());
-	report("link loopback", { ok: memory, reason: memory ? "needs nothing" : "no memory to work in" });
-	print(`${"default link".padEnd(16)}${tap ? "tap" : user ? "user" : "none"}`);
+	report("link loopback", inMemory(memory, "needs nothing; client and server in one program"));
+	report("link memory", inMemory(memory, "joins hosts within a program: millrace/link/memory, not for --link"));
+	row("default link", tap ? "tap" : user ? "user" : "none");
 	return node && memory ? 0 : 1;
 }
 
@@ -55,6 +68,11 @@ function sharedMemory(): Finding {
 	}
 }
 
+/** For links that need nothing but the stack's own memory. */
+function inMemory(ok: boolean, reason: string): Finding {
+	return { ok, reason: ok ? reason : "no memory to work in" };
+}
+
 function privileges(): string {
 	if (process.getuid === undefined) return "not known on this platform";
 	return process.getuid() === 0 ? "root" : `user ${process.getuid()}`;
@@ -63,33 +81,85 @@ function privileges(): string {
 function tapLinkFinding(): Finding {
 	if (process.platform !== "linux") return { ok: false, reason: `TAP devices are used on Linux only, this is ${process.platform}` };
 	const { ok, reason } = tapAvailable();
-	if (!ok) return { ok, reason };
+	if (!ok) return { ok, reason: `${reason}. Run as root or with CAP_NET_ADMIN, /dev/net/tun being there; or use --link user` };
 	const { address, kernelAddress } = linkEnds("tap", { address: null, kernelAddress: null });
 	const holder = interfaceWith(kernelAddress.slice(0, kernelAddress.indexOf("/")));
 	const remark = holder === null ? "" : `, but ${holder} has ${kernelAddress} already: give --address and --kernel-address`;
 	return { ok: true, reason: `${reason}; the program would be at ${address}${remark}` };
 }
 
-function xdpLinkFinding(): Finding {
-	if (process.platform !== "linux") return { ok: false, reason: `AF_XDP is Linux's, this is ${process.platform}` };
+/** The three ways of an XDP link, from the one that every interface has to the one that few have. */
+function xdpLinkFindings(): Record<string, Finding> {
+	const all = (finding: Finding) => ({ "xdp generic": finding, "xdp native": finding, "xdp zero-copy": finding });
+	if (process.platform !== "linux") return all({ ok: false, reason: `AF_XDP is Linux's, this is ${process.platform}` });
 	const { ok, reason } = xdpAvailable();
-	return { ok, reason: ok ? `${reason}; on an Ethernet interface, with --ports or --address` : reason };
+	if (!ok) return all({ ok, reason: `${reason}. Run as root, on Linux 5.9 or later; or use --link packet, which needs no XDP` });
+	const found = interfaces();
+	const names = found.map(({ name }) => name);
+	if (names.length === 0) return all({ ok: false, reason: "no Ethernet interface is up: see ip link" });
+	const able = (what: keyof XdpFacts, how: string, otherwise: string): Finding => {
+		const those = found.filter(({ facts }) => facts?.[what]).map(({ name }) => name);
+		if (those.length > 0) return { ok: true, reason: `${named(those)}; ${how}` };
+		if (found.some(({ facts }) => facts === null)) return { ok: null, reason: `this kernel (before 6.3) does not say; ${how}, to try` };
+		return { ok: false, reason: `the driver of ${named(names)} cannot; ${otherwise}` };
+	};
+	return {
+		"xdp generic": { ok, reason: `${reason}; ${named(names)}; with --ports or --address` },
+		"xdp native": able("native", "taken by default, --xdp-mode native insists", "generic works, at a lower speed"),
+		"xdp zero-copy": able("zeroCopy", "taken by default, --zero-copy always insists", "frames are copied once by the kernel"),
+	};
+}
+
+/** The Ethernet interfaces of this machine that are up, and what their drivers can do for XDP. */
+function interfaces(): { name: string; facts: XdpFacts | null }[] {
+	// Not from /sys, which may show another network namespace.
+	const names = [...readFileSync("/proc/net/dev", "latin1").matchAll(/^\s*(\S+):/gm)].map(([, name]) => name!);
+	return names.flatMap((name) => {
+		const device = new NetworkInterface(name);
+		try {
+			return device.ethernet && device.up ? [{ name, facts: xdpFacts(device.index) }] : [];
+		} finally {
+			device.close();
+		}
+	});
+}
+
+function named(names: readonly string[]): string {
+	return names.length <= NAMED ? names.join(", ") : `${names.slice(0, NAMED).join(", ")} and ${names.length - NAMED} more`;
 }
 
 function packetLinkFinding(): Finding {
 	if (process.platform !== "linux") return { ok: false, reason: `packet sockets are Linux's, this is ${process.platform}` };
 	const { ok, reason } = packetAvailable();
-	if (!ok) return { ok, reason };
+	if (!ok) return { ok, reason: `${reason}. Run as root, or with CAP_NET_RAW and CAP_NET_ADMIN` };
 	const { rings, fanout } = packetAbilities();
 	return { ok, reason: `${reason}; rings ${rings.join(", ")}, fanout by ${fanout.join(", ")}; on an Ethernet interface, with --address` };
 }
 
-function kernelSockets(): Promise<Finding> {
+/** Made and removed again: a UNIX socket, as a virtual machine would connect to. */
+async function streamLinkFinding(): Promise<Finding> {
+	const folder = mkdtempSync(join(tmpdir(), "millrace-"));
+	try {
+		const code = await listens({ path: join(folder, "doctor.sock") });
+		if (code !== null)
+			return { ok: false, reason: `cannot listen on a UNIX socket in ${tmpdir()}: ${code}. stream:tcp and stream:udp may work` };
+		return { ok: true, reason: "for a virtual machine: --link stream:listen:unix:PATH --address 10.0.2.2/24" };
+	} finally {
+		rmSync(folder, { recursive: true, force: true });
+	}
+}
+
+async function kernelSockets(): Promise<Finding> {
+	const code = await listens({ port: 0, host: "127.0.0.1" });
+	if (code !== null) return { ok: false, reason: `cannot listen on 127.0.0.1: ${code}. Bring the interface lo up` };
+	return { ok: true, reason: "needs no privilege; the program would be at 127.0.0.1" };
+}
+
+/** Listens for a moment; null, or the code of what went wrong. */
+function listens(where: ListenOptions): Promise<string | null> {
 	return new Promise((resolve) => {
 		const server = createServer();
-		server.once("error", (error: NodeJS.ErrnoException) => resolve({ ok: false, reason: `cannot listen on 127.0.0.1: ${error.code}` }));
-		server.listen(0, "127.0.0.1", () =>
-			server.close(() => resolve({ ok: true, reason: "needs no privilege; the program would be at 127.0.0.1" })),
-		);
+		server.once("error", ({ code }: NodeJS.ErrnoException) => resolve(code ?? "EIO"));
+		server.listen(where, () => server.close(() => resolve(null)));
 	});
 }

@@ -31,8 +31,9 @@ describe("millrace", () => {
 
 	test("doctor says of each link whether it can run here, and why", async () => {
 		const { code, stdout, stderr } = await millrace(["doctor"]);
-		for (const what of ["node", "memory", "link tap", "link xdp", "link packet", "link user", "link loopback"])
-			assert.match(stdout, new RegExp(`^${what} +(yes|no ) +\\S`, "m"));
+		const links = ["tap", "xdp generic", "xdp native", "xdp zero-copy", "packet", "stream", "pcap", "user", "loopback", "memory"];
+		for (const what of ["node", "memory", ...links.map((link) => `link ${link}`)])
+			assert.match(stdout, new RegExp(`^${what} +(yes|no |may)  \\S`, "m"));
 		assert.match(stdout, /^default link +(tap|user)$/m);
 		assert.deepEqual([code, stderr], [0, ""]);
 	});

@@ -234,10 +234,18 @@ describe("an interface that cannot be had", { skip }, () => {
 	});
 });
 
-test("doctor says whether there can be an XDP link", { skip }, async () => {
-	assert.match((await millrace(["doctor"])).stdout, /^link xdp +yes +permitted; /m);
+test("doctor says which ways of XDP the interfaces have, and what to do where there is none", { skip }, async () => {
+	const { stdout } = await millrace(["doctor"]);
+	assert.match(stdout, /^link xdp generic +yes +permitted; (\S+, )*near(, \S+)*; with --ports or --address$/m);
+	assert.match(stdout, /^link xdp native +(yes +(\S+, )*near[,;]|may +this kernel \(before 6\.3\) does not say)/m);
+	// veth has none; another interface of this namespace there is not.
+	assert.match(stdout, /^link xdp zero-copy +(no +the driver of (\S+, )*near(, \S+)* cannot; |may )/m);
 	const lacking = await millrace(["doctor"], {}, ["setpriv", "--bounding-set=-net_admin,-bpf,-sys_admin,-perfmon"]);
-	assert.match(lacking.stdout, /^link xdp +no +cannot make a BPF map: operation not permitted$/m);
+	for (const way of ["generic", "native", "zero-copy"])
+		assert.match(
+			lacking.stdout,
+			new RegExp(`^link xdp ${way} +no +cannot make a BPF map: operation not permitted\\. Run as root, .*--link packet`, "m"),
+		);
 });
 
 /** What a UDP socket of this machine's kernel gets from the far side at the port that the stack has of TCP. */

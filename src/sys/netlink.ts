@@ -1,0 +1,51 @@
+/**
+ * Questions to the kernel by netlink (RFC 3549), one at a time.
+ *
+ * Hides the socket and how messages are made of attributes. Each question has a socket of its own, and is answered before the call that
+ * sends it returns. What is asked is in tun-facts.ts and xdp-facts.ts.
+ */
+import { libc } from "./libc.ts";
+
+const AF_NETLINK = 16;
+const SOCK_RAW_NONBLOCK = 3 | 0o4000;
+const SOCK_CLOEXEC = 0o2000000;
+const NLM_F_REQUEST = 1;
+/** Bytes of struct nlmsghdr. */
+const HEADER = 16;
+const ANSWER = 32768;
+/** The upper bits of an attribute's type are flags. */
+const TYPE_MASK = 0x3fff;
+
+/** Asks; `body` is what follows the message's header. The answer's body, or null if it is not of the type `wanted`. */
+export function askKernel(protocol: number, type: number, body: Uint8Array, wanted = type): DataView | null {
+	const c = libc();
+	const socket = c.socket(AF_NETLINK, SOCK_RAW_NONBLOCK | SOCK_CLOEXEC, protocol);
+	if (socket < 0) return null;
+	try {
+		const request = new Uint8Array(new ArrayBuffer(HEADER + body.length));
+		const header = new DataView(request.buffer);
+		header.setUint32(0, request.length, true);
+		header.setUint16(4, type, true);
+		header.setUint16(6, NLM_F_REQUEST, true);
+		request.set(body, HEADER);
+		if (c.send(socket, request, request.length, 0) < 0) return null;
+		const answer = new Uint8Array(new ArrayBuffer(ANSWER));
+		const length = c.recv(socket, answer, answer.length, 0);
+		if (length < HEADER || new DataView(answer.buffer).getUint16(4, true) !== wanted) return null;
+		return new DataView(answer.buffer, HEADER, length - HEADER);
+	} finally {
+		c.close(socket);
+	}
+}
+
+/** The attributes in a piece of a message, by type. */
+export function attributes(view: DataView, from = 0): Map<number, DataView> {
+	const found = new Map<number, DataView>();
+	for (let at = from; at + 4 <= view.byteLength; ) {
+		const length = view.getUint16(at, true);
+		if (length < 4 || at + length > view.byteLength) break;
+		found.set(view.getUint16(at + 2, true) & TYPE_MASK, new DataView(view.buffer, view.byteOffset + at + 4, length - 4));
+		at += (length + 3) & ~3;
+	}
+	return found;
+}
