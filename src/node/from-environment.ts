@@ -29,7 +29,7 @@ export interface RunningStack {
 	readonly description: string;
 	/** See RunHost. */
 	readonly leaves?: RunHost["leaves"];
-	/** Settles when the ports that the options name are published. If one cannot be had, the process says so and ends with code 2. */
+	/** Settles when the ports that the options name are published, or the far end of a stream can be had. If not, the process says so and ends with code 2. */
 	readonly ready: Promise<void>;
 }
 
@@ -46,19 +46,24 @@ export function startFromEnvironment(): RunningStack {
 }
 
 function start(options: RunOptions): RunningStack {
-	const { host, kind, description, address, gateway, leaves, flushCapture } = openRunHost(options);
 	const say = options.quiet ? () => {} : complain;
-	say(description);
+	const { host, kind, description, address, gateway, leaves, flushCapture, ready: reached } = openRunHost(options, say);
+	if (reached === undefined) say(description);
 	// Links without the C library are not fast enough to be held up by its allocator.
 	if (LIBC_LINKS.has(kind) && process.env[KEEP_VARIABLE] !== "0") keepFreedMemory();
 
 	const opened = (port: number, at: string): void => {
 		say(`port ${port} of the program is open at ${at} (http://${at}/ if it is a web server)`);
 	};
-	let ready = Promise.resolve();
+	let ready = reached === undefined ? Promise.resolve() : orEnd(reached.then(() => say(description)));
 	if (gateway === null) host.onListen = (port) => opened(port, `${address}:${port}`);
 	else if (options.publish.length === 0) publishAll(host, gateway, opened);
-	else ready = publishOnly(gateway, options, opened);
+	else ready = orEnd(publishOnly(gateway, options, opened));
+
+	// Before a far end was reached, its failure is that of `ready`.
+	void ready.then(() => {
+		host.onLinkFailed = ({ message }) => complain(message.replace(/^millrace: /, ""));
+	});
 
 	host.onLate = (gap) => {
 		// Without connections nobody waited; one word is enough, and the longest gap stays in the figures of the host.
@@ -107,14 +112,23 @@ function publishAll(host: Host, gateway: Gateway, opened: (port: number, at: str
 }
 
 async function publishOnly(gateway: Gateway, options: RunOptions, opened: (port: number, at: string) => void): Promise<void> {
+	for (const publication of options.publish) {
+		const { port } = await gateway.publish(publication);
+		opened(publication.to, `${publication.address}:${port}`);
+	}
+}
+
+/** What turns out not to be had after the start ends the process, as it would have at the start. */
+async function orEnd(work: Promise<void>): Promise<void> {
+	// A program that has not begun yet does not keep the process; what it waits for must.
+	const hold = setInterval(() => {}, 60_000);
 	try {
-		for (const publication of options.publish) {
-			const { port } = await gateway.publish(publication);
-			opened(publication.to, `${publication.address}:${port}`);
-		}
+		await work;
 	} catch (error) {
 		process.stderr.write(`${(error as Error).message}\n`);
 		process.exit(2);
+	} finally {
+		clearInterval(hold);
 	}
 }
 

@@ -13,13 +13,18 @@ import { impairLink } from "../link/impair.ts";
 import type { Link } from "../link/link.ts";
 import { loopbackLink } from "../link/loopback.ts";
 import { packetLink } from "../link/packet.ts";
+import { streamLink } from "../link/stream.ts";
 import { tapLink } from "../link/tap.ts";
 import { type Gateway, userLink } from "../link/user.ts";
 import { xdpLink } from "../link/xdp.ts";
+import { parseMac } from "../wire/address.ts";
 import { openCaptureFile } from "./capture-file.ts";
 import { interfaceWith } from "./interfaces.ts";
+import { openReplay } from "./replay-file.ts";
 import { type LinkChoice, linkEnds, type RouteOption, type RunOptions } from "./run-options.ts";
 import { nodeRuntime } from "./runtime.ts";
+import { readStreamEnd, type StreamEnd } from "./stream-end.ts";
+import { openStreamEnd, type Say } from "./stream-pipe.ts";
 
 /** Bytes for frames and streams on an XDP link unless asked for more. */
 const XDP_MEMORY = 64 << 20;
@@ -36,6 +41,8 @@ export interface RunHost {
 	gateway: Gateway | null;
 	/** Where the stack has ports of the machine's own address: whether packets to an address leave the machine by its link. */
 	leaves?: (address: string) => boolean;
+	/** Settles when the far end of a stream was reached, or can come; rejects with a MillraceError. */
+	ready?: Promise<void>;
 	/** Writes out what the capture still holds. */
 	flushCapture(): void;
 }
@@ -46,17 +53,18 @@ const NOT_PERMITTED = new Set(["EPERM", "EACCES", "ENOENT", "ENODEV", "ENXIO", "
 /**
  * Opens the link that the options ask for, and a host on it.
  *
+ * @param say Told what happens on the link later on, a line each.
  * @throws {MillraceError} with the reason, and nothing left open, when that cannot be had.
  */
-export function openRunHost(options: RunOptions): RunHost {
-	if (options.link !== null) return open(options.link, options, "as asked for");
-	if (options.publish.length > 0) return open({ kind: "user" }, options, "for there are ports to publish");
+export function openRunHost(options: RunOptions, say: Say): RunHost {
+	if (options.link !== null) return open(options.link, options, "as asked for", say);
+	if (options.publish.length > 0) return open({ kind: "user" }, options, "for there are ports to publish", say);
 	try {
-		return open({ kind: "tap" }, options, "permitted here");
+		return open({ kind: "tap" }, options, "permitted here", say);
 	} catch (error) {
 		if (!(error instanceof MillraceError) || !NOT_PERMITTED.has(error.code)) throw error;
 		if (options.gateway !== null || options.routes.length > 0) throw error;
-		return open({ kind: "user" }, options, `no TAP device: ${firstSentence(error.message)}`);
+		return open({ kind: "user" }, options, `no TAP device: ${firstSentence(error.message)}`, say);
 	}
 }
 
@@ -69,7 +77,7 @@ function firstSentence(message: string): string {
 	return message.replace(/^millrace: /, "").replace(/\. .*$/s, "");
 }
 
-function open(choice: LinkChoice, options: RunOptions, why: string): RunHost {
+function open(choice: LinkChoice, options: RunOptions, why: string, say: Say): RunHost {
 	const { kind } = choice;
 	if (kind === "loopback") {
 		const link = loopbackLink(options.mtu === null ? {} : { mtu: options.mtu });
@@ -78,11 +86,18 @@ function open(choice: LinkChoice, options: RunOptions, why: string): RunHost {
 	}
 
 	if (kind === "xdp") return openXdp(choice.name!, options, why);
-	if (kind === "packet") {
-		const link = packetLink({ interface: choice.name!, addresses: [options.address!] });
-		const { addresses } = link.hostOptions;
-		const parts = openHost(link, options, addresses, routesOf(options, link.hostOptions));
-		return { ...parts, kind, gateway: null, address: bare(addresses[0]!), description: `link ${link.name} (${why}): ${addresses[0]}` };
+	if (kind === "packet") return openPacket(choice.name!, options, why);
+	if (kind === "stream") return openStream(choice.name!, options, why, say);
+	if (kind === "pcap") {
+		const { link, address } = openReplay(choice.name!, { address: options.address, speed: options.speed, say });
+		const parts = openHost(link, options, [address], [{ to: "0.0.0.0/0" }]);
+		return {
+			...parts,
+			kind,
+			gateway: null,
+			address: bare(address),
+			description: `link ${link.name} (${why}): ${address}${speedText(options.speed)}`,
+		};
 	}
 
 	const ends = linkEnds(kind, options);
@@ -120,11 +135,57 @@ function routesOf(options: RunOptions, kernel: { readonly routes: readonly Route
 	return [...options.routes, ...(options.gateway === null ? kernel.routes : [{ to: "0.0.0.0/0", via: options.gateway }])];
 }
 
+function speedText(speed: RunOptions["speed"]): string {
+	return speed === "max" ? ", all at once" : speed === null || speed === 1 ? ", as fast as it was" : `, ${speed} times as fast as it was`;
+}
+
+/** The hardware address as links take it. */
+function macOf({ mac }: RunOptions): { mac?: string } {
+	return mac === null ? {} : { mac };
+}
+
+function openPacket(name: string, options: RunOptions, why: string): RunHost {
+	const ring = options.ringSize === null ? {} : { ringSize: options.ringSize };
+	const link = packetLink({ interface: name, addresses: [options.address!], ...macOf(options), ...ring });
+	const [address] = link.hostOptions.addresses as [string];
+	const parts = openHost(link, options, [address], routesOf(options, link.hostOptions));
+	return { ...parts, kind: "packet", gateway: null, address: bare(address), description: `link ${link.name} (${why}): ${address}` };
+}
+
+function openStream(where: string, options: RunOptions, why: string, say: Say): RunHost {
+	const { pipe, framing, description, ready } = openStreamEnd(readStreamEnd(where) as StreamEnd, say);
+	const address = options.address!;
+	const link = streamLink(pipe, {
+		name: `stream:${where}`,
+		framing,
+		...(options.mtu === null ? {} : { mtu: options.mtu }),
+		...(options.mac === null ? {} : { mac: parseMac(options.mac) }),
+	});
+	const parts = openHost(link, options, [address], routesOf(options, { routes: [] }));
+	return {
+		...parts,
+		kind: "stream",
+		gateway: null,
+		address: bare(address),
+		ready,
+		description: `link stream (${why}): ${address}, ${description}`,
+	};
+}
+
 function openXdp(name: string, options: RunOptions, why: string): RunHost {
 	const { address, ports, outgoingPorts } = options;
 	const own = address === null ? { ports } : { addresses: [address] };
 	const outgoing = outgoingPorts === null ? {} : { outgoingPorts: [outgoingPorts.first, outgoingPorts.last] as const };
-	const link = xdpLink({ interface: name, ...own, ...outgoing });
+	const link = xdpLink({
+		interface: name,
+		...own,
+		...outgoing,
+		...(options.mac === "interface" ? {} : macOf(options)),
+		...(options.xdpMode === null ? {} : { mode: options.xdpMode }),
+		...(options.zeroCopy === null ? {} : { zeroCopy: options.zeroCopy }),
+		...(options.rxQueues.length === 0 ? {} : { queues: [...new Set(options.rxQueues)] }),
+		...(options.ringSize === null ? {} : { ringSize: options.ringSize }),
+	});
 	const { addresses, tcp } = link.hostOptions;
 	// All of the memory is kept in RAM for the kernel to write to: less than for other links, unless asked for.
 	const memory = options.memory ?? XDP_MEMORY;

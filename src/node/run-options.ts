@@ -8,10 +8,11 @@
  *
  * Unknown keys and contradictions are refused by name, before anything has been opened.
  */
-import { MillraceError } from "../errors.ts";
 import { SPIN_MAX } from "../host/host.ts";
 import { ARENA_MAX } from "../memory/arena.ts";
-import { formatIpv4 } from "../wire/address.ts";
+import { formatIpv4, parseMac } from "../wire/address.ts";
+import { type LinkChoice, readLink, refuseForeign } from "./link-choice.ts";
+import { bad, type Complain, Fields, list, type OptionLabel, oneOf, type Read, readQuantity, whole } from "./option-fields.ts";
 import {
 	type Ipv4Prefix,
 	inNetwork,
@@ -20,18 +21,13 @@ import {
 	readBitRate,
 	readBytes,
 	readFraction,
-	readInteger,
 	readIpv4,
 	readIpv4Prefix,
 	readMicroseconds,
 } from "./quantities.ts";
 
-/** Which link carries the frames. */
-export interface LinkChoice {
-	kind: "tap" | "user" | "loopback" | "xdp" | "packet";
-	/** Name of the TAP device, the link's own default when absent; of `xdp` and `packet`, the interface, always there. */
-	name?: string;
-}
+export type { LinkChoice } from "./link-choice.ts";
+export type { OptionLabel } from "./option-fields.ts";
 
 /** A route by the link: packets to `to` go to the neighbour `via`, or straight to the destination. */
 export interface RouteOption {
@@ -94,6 +90,18 @@ export interface RunOptions {
 	impair: ImpairOptions | null;
 	/** File that the frames are written to, pcapng. */
 	capture: string | null;
+	/** `xdp` and `packet` with `address`, `stream`: the stack's hardware address; "interface": that of the interface; null: the link's default. */
+	mac: string | null;
+	/** `xdp`: where the program that divides the frames runs. */
+	xdpMode: "auto" | "native" | "generic" | null;
+	/** `xdp`: whether the driver moves frames straight from and to the stack's pages. */
+	zeroCopy: "auto" | "always" | "never" | null;
+	/** `xdp`: receive queues whose frames the stack takes; empty: all. */
+	rxQueues: number[];
+	/** `xdp`, `packet`: frames of each ring; null: the link's default. */
+	ringSize: number | null;
+	/** `pcap`: how many times as fast as it was recorded; "max": all at once; null: as it was. */
+	speed: number | "max" | null;
 	/** Ports that are left to the kernel's TCP, for listening and for connecting. */
 	kernelPorts: number[];
 	/** Whether a line of figures is written every second. */
@@ -119,11 +127,8 @@ const MTU_LEAST = 576;
 const MTU_MOST = 1500;
 /** An arena smaller than this has no room for the tables. */
 const MEMORY_LEAST = 8 * 1024 * 1024;
-/** IFNAMSIZ of the kernel, less the closing zero. */
-const DEVICE_NAME = /^[A-Za-z0-9_.-]{1,15}$/;
-
-/** How an option is called in complaints: `path` is that of the field, e.g. "impair.loss". */
-export type OptionLabel = (path: string) => string;
+/** Fastest replay that is still one in time. */
+const SPEED_MOST = 1e6;
 
 const jsonLabel: OptionLabel = (path) => (path === "" ? OPTIONS_VARIABLE : `${OPTIONS_VARIABLE}: ${path}`);
 
@@ -159,6 +164,12 @@ export function parseRunOptions(input: unknown, label: OptionLabel = jsonLabel):
 		impair: fields.take("impair", readImpair),
 		capture: fields.take("capture", readPath),
 		kernelPorts: fields.take("kernelPorts", list(readPort)) ?? [],
+		mac: fields.take("mac", readMac),
+		xdpMode: fields.take("xdpMode", oneOf("auto", "native", "generic")),
+		zeroCopy: fields.take("zeroCopy", oneOf("auto", "always", "never")),
+		rxQueues: fields.take("rxQueues", list(readQueue)) ?? [],
+		ringSize: fields.take("ringSize", readRingSize),
+		speed: fields.take("speed", readSpeed),
 		stats: fields.take("stats", readFlag) ?? false,
 		mtu: fields.take("mtu", readMtu),
 		memory: fields.take("memory", readMemory),
@@ -169,71 +180,6 @@ export function parseRunOptions(input: unknown, label: OptionLabel = jsonLabel):
 	fields.end();
 	checkTogether(options, label);
 	return options;
-}
-
-/** A complaint about one value: what was given, and what would be right. */
-type Complain = (wanted: string) => never;
-type Read<T> = (value: unknown, complain: Complain, path: string, label: OptionLabel) => T;
-
-function bad(message: string): MillraceError {
-	return new MillraceError("MILLRACE_BAD_OPTION", message);
-}
-
-/** Takes fields out of an object one by one, so that what is left over is unknown. */
-class Fields {
-	readonly #object: Readonly<Record<string, unknown>>;
-	readonly #path: string;
-	readonly #label: OptionLabel;
-	readonly #known = new Set<string>();
-
-	constructor(value: unknown, path: string, label: OptionLabel) {
-		if (typeof value !== "object" || value === null || Array.isArray(value)) throw bad(`${label(path)} must be an object`);
-		this.#object = value as Record<string, unknown>;
-		this.#path = path;
-		this.#label = label;
-	}
-
-	take<T>(key: string, read: Read<T>): T | null {
-		this.#known.add(key);
-		const value = Object.hasOwn(this.#object, key) ? this.#object[key] : undefined;
-		if (value === undefined || value === null) return null;
-		const path = this.#path === "" ? key : `${this.#path}.${key}`;
-		return read(value, complainer(path, this.#label, value), path, this.#label);
-	}
-
-	end(): void {
-		for (const key of Object.keys(this.#object)) {
-			if (!this.#known.has(key)) throw bad(`${this.#label(this.#path)} has no option "${key}"; there are ${[...this.#known].join(", ")}`);
-		}
-	}
-}
-
-function complainer(path: string, label: OptionLabel, value: unknown): Complain {
-	return (wanted) => {
-		const given = typeof value === "string" ? `"${value}"` : JSON.stringify(value);
-		throw bad(`${label(path)}: ${given} is not ${wanted}`);
-	};
-}
-
-/** Lists are arrays, or text with commas, or arrays of such text; a complaint is about the item. */
-function list<T>(read: (item: unknown, complain: Complain) => T): Read<T[]> {
-	return (value, _complain, path, label) =>
-		(Array.isArray(value) ? value : [value])
-			.flatMap((item) => (typeof item === "string" ? item.split(",") : [item]))
-			.map((item) => read(item, complainer(path, label, item)));
-}
-
-function readQuantity(
-	value: unknown,
-	complain: Complain,
-	read: (text: string) => number | null,
-	least: number,
-	most: number,
-	wanted: string,
-): number {
-	const result = typeof value === "number" ? value : typeof value === "string" ? read(value) : null;
-	if (result === null || !Number.isFinite(result) || result < least || result > most) return complain(wanted);
-	return result;
 }
 
 const readFraction1: Read<number> = (value, complain) =>
@@ -248,11 +194,6 @@ const readSpin: Read<number> = (value, complain) =>
 const readRate: Read<number> = (value, complain) =>
 	readQuantity(value, complain, readBitRate, 8000, 1e12, "a rate such as 100mbit, 56kbit or 1gbit (at least 8kbit)");
 
-const whole = (value: unknown, least: number, most: number): number | null => {
-	if (typeof value === "string") return readInteger(value, least, most);
-	return Number.isInteger(value) && (value as number) >= least && (value as number) <= most ? (value as number) : null;
-};
-
 const readPort = (value: unknown, complain: Complain): number => whole(value, 1, 65535) ?? complain("a port between 1 and 65535");
 const readMtu: Read<number> = (value, complain) =>
 	whole(value, MTU_LEAST, MTU_MOST) ?? complain(`a number of bytes between ${MTU_LEAST} and ${MTU_MOST}`);
@@ -264,8 +205,7 @@ const readMemory: Read<number> = (value, complain) =>
 const readPath: Read<string> = (value, complain) =>
 	typeof value === "string" && value !== "" && !value.includes("\0") ? value : complain("a file name");
 
-const readCongestion: Read<"cubic" | "newreno" | "bbr"> = (value, complain) =>
-	value === "cubic" || value === "newreno" || value === "bbr" ? value : complain("cubic, newreno or bbr");
+const readCongestion = oneOf("cubic", "newreno", "bbr");
 
 const readPortRange: Read<PortRange> = (value, complain) => {
 	const wanted = "a range of ports such as 61000-65535";
@@ -275,27 +215,25 @@ const readPortRange: Read<PortRange> = (value, complain) => {
 	return parts.length !== 2 || first === null || last === null || first > last ? complain(wanted) : { first, last };
 };
 
-const KINDS: readonly LinkChoice["kind"][] = ["tap", "user", "loopback", "xdp", "packet"];
-const isKind = (value: unknown): value is LinkChoice["kind"] => KINDS.includes(value as LinkChoice["kind"]);
+const readQueue = (value: unknown, complain: Complain): number => whole(value, 0, 4095) ?? complain("the number of a queue, from 0 on");
+const readRingSize: Read<number> = (value, complain) => whole(value, 1, 32768) ?? complain("a number of frames between 1 and 32768");
 
-const readLink: Read<LinkChoice> = (value, complain, path, label) => {
-	const wanted = "tap, tap:NAME, xdp:INTERFACE, packet:INTERFACE, user or loopback";
-	if (typeof value === "string") {
-		const colon = value.indexOf(":");
-		const kind = colon < 0 ? value : value.slice(0, colon);
-		return readLink(colon < 0 ? { kind } : { kind, name: value.slice(colon + 1) }, () => complain(wanted), path, label);
+/** "10", "10x", "0.5x" or "max". */
+const readSpeed: Read<number | "max"> = (value, complain) => {
+	if (value === "max") return value;
+	const speed = typeof value === "string" && /^[0-9]+(\.[0-9]+)?x?$/.test(value) ? Number.parseFloat(value) : value;
+	const right = typeof speed === "number" && speed >= 1 / SPEED_MOST && speed <= SPEED_MOST;
+	return right ? speed : complain("a speed such as 10x or 0.5x, or max");
+};
+
+const readMac: Read<string> = (value, complain) => {
+	const wanted = 'a hardware address of a single station, such as 02:00:00:00:00:01, or "interface"';
+	if (value === "interface") return value;
+	try {
+		return typeof value === "string" && (parseMac(value)[0]! & 1) === 0 ? value.toLowerCase() : complain(wanted);
+	} catch {
+		return complain(wanted);
 	}
-	const fields = new Fields(value, path, label);
-	const kind = fields.take("kind", (v) => (isKind(v) ? v : complain(wanted)));
-	const name = fields.take("name", (v) =>
-		typeof v === "string" && DEVICE_NAME.test(v) && v !== "." && v !== ".."
-			? v
-			: complain(`${wanted}, with a device name of 1 to 15 letters, digits, "_", "." or "-"`),
-	);
-	fields.end();
-	const interfaceOf = kind === "xdp" || kind === "packet";
-	if (kind === null || (name !== null ? kind !== "tap" && !interfaceOf : interfaceOf)) return complain(wanted);
-	return name === null ? { kind } : { kind, name };
 };
 
 const readAddress: Read<string> = (value, complain) => {
@@ -365,22 +303,10 @@ const readImpair: Read<ImpairOptions> = (value, _complain, path, label) => {
 /** Rules that bind several options: what only one kind of link has, and addresses that must fit each other. */
 function checkTogether(options: RunOptions, label: OptionLabel): void {
 	const kind = options.link?.kind;
-	const only = (path: keyof RunOptions, given: boolean, kinds: readonly string[]): void => {
-		if (given && kind !== undefined && !kinds.includes(kind)) {
-			throw bad(`${label(path)} does not go with link ${kind}, only with ${kinds.join(" or ")}`);
-		}
-	};
-	only("address", options.address !== null, ["tap", "user", "xdp", "packet"]);
-	only("kernelAddress", options.kernelAddress !== null, ["tap", "user"]);
-	only("gateway", options.gateway !== null, ["tap", "xdp", "packet"]);
-	only("routes", options.routes.length > 0, ["tap", "xdp", "packet"]);
-	only("publish", options.publish.length > 0, ["user"]);
-	only("mtu", options.mtu !== null, ["tap", "user", "loopback"]);
+	refuseForeign(options, kind ?? null, label);
 	const takes = options.ports.length > 0 ? "ports" : options.outgoingPorts !== null ? "outgoingPorts" : null;
 	if (takes !== null) {
-		only(takes, true, ["xdp"]);
-		if (kind === undefined) throw bad(`${label(takes)} is for link xdp: name the interface, ${label("link")} xdp:INTERFACE`);
-		for (const other of ["address", "gateway"] as const) {
+		for (const other of ["address", "gateway", "mac"] as const) {
 			if (options[other] !== null)
 				throw bad(`${label(takes)} takes ports of the machine's own address, ${label(other)} is for an address of its own: choose one`);
 		}
@@ -397,10 +323,11 @@ function checkTogether(options: RunOptions, label: OptionLabel): void {
 		seen.add(`${address}:${port}`);
 	}
 
-	if (kind === "packet" && options.address === null) throw bad(`link packet needs ${label("address")}, one of its own`);
-	if (kind === "xdp" || kind === "packet") {
-		if (options.address !== null) checkHops(options, options.address, label);
-	} else if (kind !== "loopback") checkEnds(options, linkEnds(kind ?? "tap", options, label), label);
+	if ((kind === "packet" || kind === "stream") && options.address === null)
+		throw bad(`link ${kind} needs ${label("address")}, one of its own`);
+	if (kind === "stream" && options.mac === "interface") throw bad(`${label("mac")}: link stream has no interface; give six bytes`);
+	if (kind === undefined || kind === "tap" || kind === "user") checkEnds(options, linkEnds(kind ?? "tap", options, label), label);
+	else if (options.address !== null) checkHops(options, options.address, label);
 }
 
 /** The addresses of a link's two ends, each with prefix length. */

@@ -4,6 +4,7 @@ import fc from "fast-check";
 import { nearest, OPTIONS, parseRun } from "../../src/cli/options.ts";
 import { MillraceError } from "../../src/errors.ts";
 import { linkEnds, parseRunOptions, type RunOptions } from "../../src/node/run-options.ts";
+import { readStreamEnd } from "../../src/node/stream-end.ts";
 
 /** The options of a command line that ends in a script. */
 const options = (line: string): RunOptions => parseRun([...line.split(" ").filter(Boolean), "app.js"]).options;
@@ -50,6 +51,12 @@ describe("the command line of millrace run", () => {
 			],
 			impair: { loss: 0.02, reorder: 0.01, duplicate: 0.03, corrupt: 0.005, delay: 20_000, jitter: 5000, rate: 100_000_000, seed: 7 },
 			capture: "a.pcapng",
+			mac: null,
+			xdpMode: null,
+			zeroCopy: null,
+			rxQueues: [],
+			ringSize: null,
+			speed: null,
 			kernelPorts: [9229, 9230],
 			stats: true,
 			mtu: 1400,
@@ -67,6 +74,48 @@ describe("the command line of millrace run", () => {
 		assert.deepEqual(parseRunOptions(JSON.stringify(ports)), ports);
 		const own = options("--link xdp:eth0 --address 192.168.1.50 --gateway 192.168.1.1");
 		assert.deepEqual([own.ports, own.address, own.gateway], [[], "192.168.1.50/24", "192.168.1.1"]);
+	});
+
+	test("what an interface link has of its own: hardware address, mode, copies, queues, rings", () => {
+		const xdp = options(
+			"--link xdp:eth0 --address 10.0.0.2 --mac 02:AA:00:00:00:01 --xdp-mode generic --zero-copy never --rx-queues 0,2 --rx-queues 3 --ring-size 512",
+		);
+		const { mac, xdpMode, zeroCopy, rxQueues, ringSize } = xdp;
+		assert.deepEqual([mac, xdpMode, zeroCopy, rxQueues, ringSize], ["02:aa:00:00:00:01", "generic", "never", [0, 2, 3], 512]);
+		assert.deepEqual(parseRunOptions(JSON.stringify(xdp)), xdp);
+		assert.equal(options("--link packet:eth0 --address 10.0.0.2 --mac interface").mac, "interface");
+	});
+
+	test("a capture is replayed at a speed", () => {
+		const speed = (text: string) => options(`--link pcap:a:b.pcap --speed ${text}`).speed;
+		assert.deepEqual(["10", "10x", "0.5x", "max"].map(speed), [10, 10, 0.5, "max"]);
+		assert.deepEqual(options("--link pcap:a:b.pcap").link, { kind: "pcap", name: "a:b.pcap" });
+		const max = options("--link pcap:x --speed max --address 10.0.0.2");
+		assert.deepEqual(parseRunOptions(JSON.stringify(max)), max);
+	});
+
+	test("a stream has its far end behind the colon, as a connection, a listener or a pair of datagram sockets", () => {
+		const read = (text: string) => {
+			const { link } = options(`--link stream:${text} --address 10.0.2.2`);
+			assert.deepEqual(link, { kind: "stream", name: text });
+			return readStreamEnd(text);
+		};
+		assert.deepEqual(read("unix:/tmp/a:b.sock"), { how: "connect", path: "/tmp/a:b.sock" });
+		assert.deepEqual(read("listen:unix:vm.sock"), { how: "listen", path: "vm.sock" });
+		assert.deepEqual(read("tcp:localhost:5000"), { how: "connect", host: "localhost", port: 5000 });
+		assert.deepEqual(read("tcp:[::1]:5000"), { how: "connect", host: "::1", port: 5000 });
+		assert.deepEqual(read("listen:tcp:5000"), { how: "listen", host: "127.0.0.1", port: 5000 });
+		assert.deepEqual(read("listen:tcp:0.0.0.0:5000"), { how: "listen", host: "0.0.0.0", port: 5000 });
+		assert.deepEqual(read("udp:5001:127.0.0.1:5002"), {
+			how: "datagrams",
+			local: { host: "127.0.0.1", port: 5001 },
+			peer: { host: "127.0.0.1", port: 5002 },
+		});
+		assert.deepEqual(read("udp:10.0.0.1:1:10.0.0.2:2"), {
+			how: "datagrams",
+			local: { host: "10.0.0.1", port: 1 },
+			peer: { host: "10.0.0.2", port: 2 },
+		});
 	});
 
 	test("an optional percentage is taken only if it looks like one", () => {
@@ -121,7 +170,7 @@ describe("a command line that is refused names what is wrong with it", () => {
 		["--memory 1mb a.js", /^--memory: "1mb" is not a size between 8mb and 2047mb/],
 		["--memory 4gb a.js", /^--memory: /],
 		["--congestion reno a.js", /^--congestion: "reno" is not cubic, newreno or bbr$/],
-		["--link wifi a.js", /^--link: "wifi" is not tap, tap:NAME, xdp:INTERFACE, packet:INTERFACE, user or loopback$/],
+		["--link wifi a.js", /^--link: "wifi" is not tap, tap:NAME, xdp:INTERFACE, packet:INTERFACE, stream:..., pcap:FILE, user or loopback$/],
 		["--link user:x a.js", /^--link: "user:x" is not tap/],
 		["--link tap: a.js", /^--link: "tap:" is not tap/],
 		["--link tap:aaaaaaaaaaaaaaaa a.js", /^--link: /],
@@ -139,6 +188,45 @@ describe("a command line that is refused names what is wrong with it", () => {
 		["--link packet:eth0 --address 10.0.0.2 --ports 80 a.js", /^--ports does not go with link packet, only with xdp$/],
 		["--ports 80 a.js", /^--ports is for link xdp: name the interface, --link xdp:INTERFACE$/],
 		["--link tap --ports 80 a.js", /^--ports does not go with link tap, only with xdp$/],
+		["--link memory a.js", /^--link: "memory" is not .* \(memory joins hosts of one program: it is for the library\)$/],
+		["--link stream a.js", /^--link: "stream" is not stream:unix:PATH, stream:tcp:HOST:PORT, stream:listen:unix:PATH, /],
+		["--link stream:x a.js", /^--link: "stream:x" is not stream:unix:PATH, /],
+		["--link stream:unix: a.js", /^--link: "stream:unix:" is not a UNIX socket, whose path has 1 to 107 bytes$/],
+		["--link stream:tcp:5000 a.js", /^--link: "stream:tcp:5000" is not stream:tcp:HOST:PORT, such as /],
+		["--link stream:tcp:a:99999 a.js", /^--link: "stream:tcp:a:99999" is not stream:tcp:HOST:PORT/],
+		["--link stream:listen:tcp:x a.js", /^--link: .* is not stream:listen:tcp:\[HOST:\]PORT, such as /],
+		["--link stream:listen:udp:1 a.js", /^--link: "stream:listen:udp:1" is not stream:unix:PATH, /],
+		["--link stream:udp:1:2 a.js", /^--link: "stream:udp:1:2" is not stream:udp:\[ADDR:\]PORT:ADDR:PORT, /],
+		["--link stream:udp:1:10.0.0.1:2 a.js", /^--link: .*; towards another machine, the address here is not of 127.0.0.0\/8$/],
+		["--link stream:ws://x/ a.js", /^--link: .* \(a WebSocket is for the library: webSocketPipe of millrace\/link\/stream\)$/],
+		["--link stream:dgram:x a.js", /^--link: .* \(datagrams go over UDP; Node has no UNIX datagram sockets\)$/],
+		["--link stream:unix:a a.js", /^link stream needs --address, one of its own$/],
+		[
+			"--link stream:unix:a --address 10.0.2.2 --kernel-address 10.0.2.3 a.js",
+			/^--kernel-address does not go with link stream, only with /,
+		],
+		["--link stream:unix:a --address 10.0.2.2 --mac interface a.js", /^--mac: link stream has no interface; give six bytes$/],
+		["--link pcap a.js", /^--link: "pcap" is not tap/],
+		["--link pcap: a.js", /^--link: "pcap:" is not pcap:FILE, with the name of a capture file$/],
+		["--link pcap:x --speed 0 a.js", /^--speed: "0" is not a speed such as 10x or 0.5x, or max$/],
+		["--link pcap:x --speed fast a.js", /^--speed: "fast" is not a speed/],
+		["--link pcap:x --mtu 1400 a.js", /^--mtu does not go with link pcap, only with tap or user or loopback or stream$/],
+		["--link tap --speed 10x a.js", /^--speed does not go with link tap, only with pcap$/],
+		["--speed 10x a.js", /^--speed is for link pcap: name the file, --link pcap:FILE$/],
+		["--mac 02:00:00:00:00:01 a.js", /^--mac is for link xdp or packet or stream: name the interface, --link xdp:INTERFACE$/],
+		[
+			"--link xdp:eth0 --address 10.0.0.2 --mac 01:00:00:00:00:01 a.js",
+			/^--mac: .* is not a hardware address of a single station, such as /,
+		],
+		["--link xdp:eth0 --ports 80 --mac 02:00:00:00:00:01 a.js", /^--ports takes ports of the machine's own address, --mac is for /],
+		["--link xdp:eth0 --ports 80 --xdp-mode fast a.js", /^--xdp-mode: "fast" is not auto, native or generic$/],
+		["--link xdp:eth0 --ports 80 --zero-copy yes a.js", /^--zero-copy: "yes" is not auto, always or never$/],
+		["--link xdp:eth0 --ports 80 --rx-queues 0,x a.js", /^--rx-queues: "x" is not the number of a queue, from 0 on$/],
+		["--link xdp:eth0 --ports 80 --ring-size 0 a.js", /^--ring-size: "0" is not a number of frames between 1 and 32768$/],
+		["--link packet:eth0 --address 10.0.0.2 --xdp-mode native a.js", /^--xdp-mode does not go with link packet, only with xdp$/],
+		["--link user --zero-copy never a.js", /^--zero-copy does not go with link user, only with xdp$/],
+		["--link packet:eth0 --address 10.0.0.2 --rx-queues 1 a.js", /^--rx-queues does not go with link packet, only with xdp$/],
+		["--link tap --ring-size 512 a.js", /^--ring-size does not go with link tap, only with xdp or packet$/],
 		["--address 10.77.0.256 a.js", /^--address: "10.77.0.256" is not an IPv4 address/],
 		["--address 10.77.0.02 a.js", /^--address: "10.77.0.02" is not an IPv4 address/],
 		["--address 10.77.0.2/33 a.js", /^--address: /],
@@ -162,8 +250,11 @@ describe("a command line that is refused names what is wrong with it", () => {
 		["--publish 80,x a.js", /^--publish: "x" is not a port, PORT:PORT/],
 		["--kernel-ports 9229,70000 a.js", /^--kernel-ports: "70000" is not a port between 1 and 65535$/],
 		["--link tap --publish 80 a.js", /^--publish does not go with link tap, only with user$/],
-		["--link loopback --address 127.0.0.2 a.js", /^--address does not go with link loopback, only with tap or user or xdp or packet$/],
-		["--link user --gateway 10.0.2.2 a.js", /^--gateway does not go with link user, only with tap or xdp or packet$/],
+		[
+			"--link loopback --address 127.0.0.2 a.js",
+			/^--address does not go with link loopback, only with tap or user or xdp or packet or stream or pcap$/,
+		],
+		["--link user --gateway 10.0.2.2 a.js", /^--gateway does not go with link user, only with tap or xdp or packet or stream$/],
 		["--link loopback --route 10.0.0.0/8 a.js", /^--route does not go with link loopback/],
 		["--publish 80 --gateway 10.77.0.1 a.js", /^--publish is for link user, --gateway for link tap: choose one$/],
 	];
@@ -209,6 +300,9 @@ describe("options as JSON, for millrace/register", () => {
 		['{"impair":{"loss":2}}', /^millrace: MILLRACE_OPTIONS: impair.loss: 2 is not a percentage/],
 		['{"stats":"yes"}', /^millrace: MILLRACE_OPTIONS: stats: "yes" is not true or false$/],
 		['{"link":{"kind":"tap","nme":"x"}}', /^millrace: MILLRACE_OPTIONS: link has no option "nme"; /],
+		['{"link":{"kind":"stream","name":5}}', /^millrace: MILLRACE_OPTIONS: link: {"kind":"stream","name":5} is not tap/],
+		['{"link":"pcap:x","speed":null,"outgoingPorts":5}', /^millrace: MILLRACE_OPTIONS: outgoingPorts: /],
+		['{"link":"xdp:x","ports":[80],"rxQueues":[-1]}', /^millrace: MILLRACE_OPTIONS: rxQueues: -1 is not the number of a queue/],
 		['{"publish":[{"port":80,"too":80}]}', /^millrace: MILLRACE_OPTIONS: publish: /],
 		['{"__proto__":{"stats":true},"x":1}', /has no option/],
 	];

@@ -1,0 +1,238 @@
+/**
+ * The far end of a stream link, opened: sockets of this machine's kernel as pipes.
+ *
+ * Hides that everything about them takes time, while a link is open at once. A pipe begins when the link starts it; what is sent
+ * before the far end was reached waits in the socket, and `ready` settles when it was, or fails with one line to say. Frames
+ * always go by kernel sockets, also where the program's own `net` is on the stack.
+ *
+ * A pipe that listens has one peer at a time. Further ones are turned away; when the peer leaves, the next may come: a virtual machine
+ * that starts again finds its network as it was. A pipe that connects does so once.
+ */
+import { createSocket } from "node:dgram";
+import { existsSync, lstatSync, unlinkSync } from "node:fs";
+import type { Socket } from "node:net";
+import { dirname } from "node:path";
+import { MillraceError } from "../errors.ts";
+import type { Pipe, PipeEvents } from "../link/pipe.ts";
+import { KernelServer, KernelSocket } from "../link/user-kernel.ts";
+import { datagramPipe, socketPipe } from "./pipe.ts";
+import type { Endpoint, StreamEnd } from "./stream-end.ts";
+
+/** Tells a person what happens on the pipe, a line each. */
+export type Say = (text: string) => void;
+
+/** A pipe, and when it can be relied on. */
+export interface OpenedEnd {
+	readonly pipe: Pipe;
+	readonly framing: "length" | "message";
+	/** For people: "listening at unix:vm.sock". */
+	readonly description: string;
+	/** Settles when the far end was reached, or can come; rejects with a MillraceError that has the operating system's code. */
+	readonly ready: Promise<void>;
+}
+
+type Where = { path: string } | Endpoint;
+
+/** Makes the pipe of a far end; nothing is opened before the link is. */
+export function openStreamEnd(end: StreamEnd, say: Say): OpenedEnd {
+	switch (end.how) {
+		case "connect":
+			return connecting(end);
+		case "listen":
+			return listening(end, say);
+		case "datagrams":
+			return datagrams(end.local, end.peer);
+	}
+}
+
+const nameOf = (where: Where): string => ("path" in where ? `unix:${where.path}` : `tcp:${endpointName(where)}`);
+const endpointName = ({ host, port }: Endpoint): string => `${host.includes(":") ? `[${host}]` : host}:${port}`;
+/** What `connect` and `listen` of Node take. */
+const target = (where: Where) => ("path" in where ? { path: where.path } : { host: where.host, port: where.port });
+
+function connecting(where: Where): OpenedEnd {
+	const socket = new KernelSocket();
+	socket.setNoDelay(true);
+	const ready = new Promise<void>((resolve, reject) => {
+		socket.once("connect", resolve);
+		socket.once("error", (cause: NodeJS.ErrnoException) => reject(notReached(where, cause)));
+	});
+	const pipe = socketPipe(socket);
+	const { start } = pipe;
+	pipe.start = (events) => {
+		start(events);
+		socket.connect(target(where));
+	};
+	return { pipe, framing: "length", description: `connected to ${nameOf(where)}`, ready };
+}
+
+function notReached(where: Where, cause: NodeJS.ErrnoException): MillraceError {
+	const { code = "EIO", errno } = cause;
+	const reasons: Record<string, string> = {
+		ENOENT: "there is no such socket",
+		ECONNREFUSED: "nobody listens there",
+		EACCES: "permission denied",
+		ENOTFOUND: "there is no host of that name",
+	};
+	const remedy = "Start the other side first, or wait for it: stream:listen:...";
+	return new MillraceError(code, `cannot connect to ${nameOf(where)}: ${reasons[code] ?? code}. ${remedy}`, {
+		cause,
+		...(errno === undefined ? {} : { errno }),
+	});
+}
+
+/** A server of which one connection at a time is the pipe. */
+class ListeningPipe implements Pipe {
+	readonly #server = new KernelServer();
+	readonly #where: Where;
+	readonly #say: Say;
+	#peer: Socket | null = null;
+	#events: PipeEvents | null = null;
+	#referenced = true;
+	#turnedAway = false;
+	/** See OpenedEnd. */
+	readonly ready: Promise<void>;
+
+	constructor(where: Where, say: Say) {
+		this.#where = where;
+		this.#say = say;
+		let removed = false;
+		this.ready = new Promise<void>((resolve, reject) => {
+			this.#server.once("listening", resolve);
+			this.#server.on("error", (cause: NodeJS.ErrnoException) => {
+				if (removed || cause.code !== "EADDRINUSE" || !("path" in where)) return reject(cannotListen(where, cause));
+				removed = true;
+				removeStale(where.path).then(
+					() => this.#server.listen(target(where)),
+					() => reject(cannotListen(where, cause)),
+				);
+			});
+		});
+		this.#server.on("connection", (socket) => this.#join(socket));
+	}
+
+	start(events: PipeEvents): void {
+		this.#events = events;
+		this.#server.listen(target(this.#where));
+	}
+
+	get connected(): boolean {
+		return this.#peer !== null;
+	}
+
+	get pending(): number {
+		return this.#peer?.writableLength ?? 0;
+	}
+
+	write(bytes: Uint8Array): void {
+		this.#peer?.write(bytes);
+	}
+
+	reject(): void {
+		this.#say(`the peer at ${nameOf(this.#where)} does not put 4-byte lengths in front of frames, and was turned away`);
+		this.#leave();
+	}
+
+	ref(): void {
+		this.#referenced = true;
+		this.#server.ref();
+		this.#peer?.ref();
+	}
+
+	unref(): void {
+		this.#referenced = false;
+		this.#server.unref();
+		this.#peer?.unref();
+	}
+
+	close(): void {
+		this.#events = null;
+		this.#server.close();
+		this.#leave();
+	}
+
+	#join(socket: Socket): void {
+		if (this.#peer !== null || this.#events === null) {
+			socket.destroy();
+			if (!this.#turnedAway && this.#events !== null) this.#say(`a second peer at ${nameOf(this.#where)} was turned away: a link has one`);
+			this.#turnedAway = true;
+			return;
+		}
+		this.#peer = socket;
+		socket.setNoDelay(true);
+		if (!this.#referenced) socket.unref();
+		this.#say(`a peer has joined at ${nameOf(this.#where)}`);
+		socketPipe(socket).start({
+			arrived: (bytes) => {
+				if (this.#peer === socket) this.#events?.arrived(bytes);
+			},
+			restarted() {},
+			closed: () => {
+				if (this.#peer !== socket) return;
+				this.#leave();
+				this.#say(`the peer at ${nameOf(this.#where)} has left; the next one may come`);
+			},
+		});
+	}
+
+	#leave(): void {
+		const peer = this.#peer;
+		this.#peer = null;
+		peer?.destroy();
+		this.#events?.restarted();
+	}
+}
+
+function listening(where: Where, say: Say): OpenedEnd {
+	const pipe = new ListeningPipe(where, say);
+	return { pipe, framing: "length", description: `listening at ${nameOf(where)}`, ready: pipe.ready };
+}
+
+/** Removes a socket that a process left behind which is gone; rejects if somebody answers there, or it is no socket. */
+function removeStale(path: string): Promise<void> {
+	return new Promise((resolve, reject) => {
+		if (!lstatSync(path).isSocket()) return reject(new Error("not a socket"));
+		const probe = new KernelSocket();
+		probe.once("connect", () => {
+			probe.destroy();
+			reject(new Error("in use"));
+		});
+		probe.once("error", (error: NodeJS.ErrnoException) => {
+			if (error.code !== "ECONNREFUSED") return reject(error);
+			unlinkSync(path);
+			resolve();
+		});
+		probe.connect({ path });
+	});
+}
+
+function cannotListen(where: Where | Endpoint, cause: NodeJS.ErrnoException, name = nameOf(where)): MillraceError {
+	const { code: given = "EIO", errno } = cause;
+	// libuv reports the lack of a directory as that of a permission.
+	const code = given === "EACCES" && "path" in where && !existsSync(dirname(where.path)) ? "ENOENT" : given;
+	const reasons: Record<string, string> = {
+		EADDRINUSE: "somebody has it already. Choose another",
+		EADDRNOTAVAIL: "this machine does not have that address. Choose one of its own, or 127.0.0.1",
+		EACCES: "permission denied. Choose one that you may use",
+		ENOENT: "there is no such directory. Make it first",
+	};
+	return new MillraceError(code, `cannot listen at ${name}: ${reasons[code] ?? code}`, {
+		cause,
+		...(errno === undefined ? {} : { errno }),
+	});
+}
+
+function datagrams(local: Endpoint, peer: Endpoint): OpenedEnd {
+	const socket = createSocket("udp4");
+	const ready = new Promise<void>((resolve, reject) => {
+		socket.once("listening", resolve);
+		socket.once("error", (cause: NodeJS.ErrnoException) => reject(cannotListen(local, cause, `udp:${endpointName(local)}`)));
+	});
+	const pipe = datagramPipe(socket, { address: peer.host, port: peer.port });
+	const { start } = pipe;
+	pipe.start = (events) => {
+		start(events);
+		socket.bind(local.port, local.host);
+	};
+	return { pipe, framing: "message", description: `udp:${endpointName(local)} with ${endpointName(peer)}`, ready };
+}
