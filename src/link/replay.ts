@@ -1,8 +1,9 @@
 /**
  * Replaying link: the frames of a capture arrive again, with the time between them as it was.
  *
- * Hides the file. The first frame arrives when the link is opened, each other one as much later as it was then, over `speed`; its
- * arrival time is that moment, however late the host fetches it. What the host sends goes nowhere and is counted.
+ * Hides the file. The first frame arrives when the link is opened (or when it is told to begin, if it `waits`), each other one as much
+ * later as it was then, over `speed`; its arrival time is that moment, however late the host fetches it. What the host sends goes
+ * nowhere and is counted.
  *
  * A frame that the capture cut, of another medium, or longer than the link's MTU allows, cannot be replayed: it is counted.
  */
@@ -31,13 +32,19 @@ export interface ReplayOptions {
 	readonly medium?: "ip";
 	/** Largest IP packet, in bytes: 68 to 65535, default 1500. */
 	readonly mtu?: number;
+	/**
+	 * Begin not when the link is opened but when `begin` is called, or when the host first sends something: for a program that has to
+	 * open its ports before anybody can come. Default false.
+	 */
+	readonly waits?: boolean;
 	/** Name in messages, default "pcap". */
 	readonly name?: string;
 	/** Called once, when the last frame was fetched. */
 	ended?(): void;
 }
 
-class ReplayLink implements Link {
+/** A link on which a capture arrives again. Made by `replayLink`; members as in `Link`. */
+export class ReplayLink implements Link {
 	readonly name: string;
 	readonly medium: "ethernet" | "ip";
 	readonly mtu: number;
@@ -52,7 +59,9 @@ class ReplayLink implements Link {
 	#frame: CapturedFrame | null;
 	readonly #first: number;
 	#due = 0;
-	#opened = 0;
+	/** When the first frame arrived, or is to. */
+	#begun = 0;
+	#waits: boolean;
 	#context: LinkContext | null = null;
 	#used = false;
 	#alarm: Alarm | null = null;
@@ -65,7 +74,7 @@ class ReplayLink implements Link {
 	#txBytes = 0;
 
 	constructor(capture: Uint8Array, options: ReplayOptions) {
-		const { speed = 1, mtu = 1500, name = "pcap", only, medium, ended } = options;
+		const { speed = 1, mtu = 1500, name = "pcap", only, medium, waits = false, ended } = options;
 		if (!(speed > 0)) throw new MillraceError("MILLRACE_BAD_OPTION", `speed ${speed} of a replay: give a number above 0`);
 		if (!Number.isInteger(mtu) || mtu < MTU_MIN || mtu > MTU_MAX) {
 			throw new MillraceError("MILLRACE_BAD_OPTION", `mtu ${mtu} of a replay: give a whole number from ${MTU_MIN} to ${MTU_MAX}`);
@@ -79,6 +88,7 @@ class ReplayLink implements Link {
 		this.mtu = mtu;
 		this.#speed = speed;
 		this.#only = only;
+		this.#waits = waits;
 		this.#ended = ended;
 		this.#frames = captureFrames(capture);
 		const first = this.#frames.next();
@@ -103,15 +113,18 @@ class ReplayLink implements Link {
 			throw new MillraceError("MILLRACE_LINK_USED", `link ${this.name} was opened before: a link serves one host, once; make another`);
 		this.#used = true;
 		this.#context = context;
-		this.#opened = context.runtime.clock.now();
-		this.#due = this.#opened;
 		this.#alarm = context.runtime.alarm(() => context.wake());
-		this.#schedule();
+		if (!this.#waits) this.#begin(context);
+	}
+
+	/** Lets the first frame arrive now, if it has waited for that. */
+	begin(): void {
+		if (this.#waits && this.#context !== null) this.#begin(this.#context);
 	}
 
 	receive(batch: Batch): number {
 		const context = this.#context;
-		if (context === null || this.#frame === null) return 0;
+		if (context === null || this.#frame === null || this.#waits) return 0;
 		const now = context.runtime.clock.now();
 		const before = batch.count;
 		while (this.#frame !== null && this.#due <= now) {
@@ -130,6 +143,7 @@ class ReplayLink implements Link {
 		if (this.#context !== null) {
 			for (let at = 0; at < count; at += frameEntries(batch, at)) this.#txFrames++;
 			for (let i = 0; i < count; i++) this.#txBytes += batch.length[i]!;
+			if (count > 0) this.begin();
 		}
 		batch.drop(count);
 		return count;
@@ -157,6 +171,13 @@ class ReplayLink implements Link {
 			txFrames: this.#txFrames,
 			txBytes: this.#txBytes,
 		};
+	}
+
+	#begin(context: LinkContext): void {
+		this.#waits = false;
+		this.#begun = context.runtime.clock.now();
+		this.#due = this.#begun;
+		this.#schedule();
 	}
 
 	/** Copies a frame into pages, for which there is room. */
@@ -196,7 +217,7 @@ class ReplayLink implements Link {
 	#schedule(): void {
 		if (this.#frame === null) return this.#ended?.();
 		// Captures of several interfaces may go back a little in time: a clock does not.
-		this.#due = Math.max(this.#due, this.#opened + Math.floor((this.#frame.time - this.#first) / this.#speed));
+		this.#due = Math.max(this.#due, this.#begun + Math.floor((this.#frame.time - this.#first) / this.#speed));
 		this.#alarm!.set(this.#due);
 	}
 }
@@ -224,6 +245,6 @@ function etherType(bytes: Uint8Array, at: number): number {
  * @param capture The contents of a pcap or pcapng file.
  * @throws MillraceError MILLRACE_CAPTURE_FORMAT when it is none, or holds nothing to replay; MILLRACE_BAD_OPTION.
  */
-export function replayLink(capture: Uint8Array, options: ReplayOptions = {}): Link {
+export function replayLink(capture: Uint8Array, options: ReplayOptions = {}): ReplayLink {
 	return new ReplayLink(capture, options);
 }

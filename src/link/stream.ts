@@ -334,7 +334,9 @@ class StreamLink implements Link {
 
 	#gone(error?: Error): void {
 		const code = (error as { code?: unknown } | undefined)?.code;
-		this.#fail(typeof code === "string" ? code : "ECONNRESET", error?.message ?? "the peer closed");
+		// Which of these it is depends on who was faster.
+		const gone = error === undefined || code === "EPIPE" || code === "ECONNRESET";
+		this.#fail(typeof code === "string" ? code : "ECONNRESET", gone ? "the peer closed" : error.message);
 	}
 
 	#fail(code: string, what: string): void {

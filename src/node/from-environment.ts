@@ -47,7 +47,7 @@ export function startFromEnvironment(): RunningStack {
 
 function start(options: RunOptions): RunningStack {
 	const say = options.quiet ? () => {} : complain;
-	const { host, kind, description, address, gateway, leaves, flushCapture, ready: reached } = openRunHost(options, say);
+	const { host, kind, description, address, gateway, leaves, flushCapture, begin, ready: reached } = openRunHost(options, say);
 	if (reached === undefined) say(description);
 	// Links without the C library are not fast enough to be held up by its allocator.
 	if (LIBC_LINKS.has(kind) && process.env[KEEP_VARIABLE] !== "0") keepFreedMemory();
@@ -56,7 +56,11 @@ function start(options: RunOptions): RunningStack {
 		say(`port ${port} of the program is open at ${at} (http://${at}/ if it is a web server)`);
 	};
 	let ready = reached === undefined ? Promise.resolve() : orEnd(reached.then(() => say(description)));
-	if (gateway === null) host.onListen = (port) => opened(port, `${address}:${port}`);
+	if (gateway === null)
+		host.onListen = (port) => {
+			opened(port, `${address}:${port}`);
+			begin?.();
+		};
 	else if (options.publish.length === 0) publishAll(host, gateway, opened);
 	else ready = orEnd(publishOnly(gateway, options, opened));
 

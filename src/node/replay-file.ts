@@ -6,13 +6,13 @@
  * directions (pcapng, as `--capture` writes it) only those that had been received; what the captured machine sent itself is not for us.
  * The packets arrive without their Ethernet headers, so that no hardware address has to fit.
  *
- * The program's answers go nowhere but into `--capture`. After the last frame the link is silent, as a network is where nobody speaks.
+ * The replay begins when the program has opened its first port, or sends something: before that nobody would be there. Its answers go
+ * nowhere but into `--capture`. After the last frame the link is silent, as a network is where nobody speaks.
  */
 import { readFileSync } from "node:fs";
 import { MillraceError } from "../errors.ts";
 import { type CapturedFrame, captureFrames } from "../link/capture-reader.ts";
-import type { Link } from "../link/link.ts";
-import { packetOf, replayLink } from "../link/replay.ts";
+import { packetOf, type ReplayLink, replayLink } from "../link/replay.ts";
 import { formatIpv4 } from "../wire/address.ts";
 import { type Ipv4Prefix, readIpv4Prefix } from "./quantities.ts";
 
@@ -50,7 +50,7 @@ interface Contents {
  * @throws {MillraceError} with the operating system's code when it cannot be read, MILLRACE_CAPTURE_FORMAT when it is no capture,
  *   MILLRACE_BAD_OPTION when there is nothing for the address, or more than one to choose from.
  */
-export function openReplay(path: string, { address, speed, say }: ReplayFileOptions): { link: Link; address: string } {
+export function openReplay(path: string, { address, speed, say }: ReplayFileOptions): { link: ReplayLink; address: string } {
 	const bytes = read(path);
 	const contents = inFile(path, () => look(bytes));
 	const at = address ?? onlyDestination(path, contents);
@@ -58,10 +58,11 @@ export function openReplay(path: string, { address, speed, say }: ReplayFileOpti
 	if (!contents.destinations.has(word | 0))
 		throw wrong(path, `holds no packet for ${formatIpv4(word)}, but for ${named(contents.destinations)}: choose one of them, --address`);
 	if (contents.cut) say(`capture file "${path}" ends in the middle of a frame: it is replayed up to there`);
-	const link: Link = inFile(path, () =>
+	const link: ReplayLink = inFile(path, () =>
 		replayLink(bytes, {
 			name: `pcap:${path}`,
 			medium: "ip",
+			waits: true,
 			mtu: MTU,
 			speed: speed === "max" ? Number.POSITIVE_INFINITY : (speed ?? 1),
 			...(contents.directed ? { only: "in" as const } : {}),
@@ -69,7 +70,7 @@ export function openReplay(path: string, { address, speed, say }: ReplayFileOpti
 				const { rxFrames, rxDropSize, rxDropNoPage } = link.counters();
 				const lost = rxDropSize! + rxDropNoPage!;
 				say(
-					`capture file "${path}" is at its end: ${rxFrames} packets${lost === 0 ? "" : `, ${lost} incomplete or without room`}; nothing more arrives`,
+					`capture file "${path}" is at its end: ${rxFrames} ${rxFrames === 1 ? "packet" : "packets"}${lost === 0 ? "" : `, ${lost} incomplete or without room`}; nothing more arrives`,
 				);
 			},
 		}),

@@ -41,6 +41,8 @@ export interface RunHost {
 	gateway: Gateway | null;
 	/** Where the stack has ports of the machine's own address: whether packets to an address leave the machine by its link. */
 	leaves?: (address: string) => boolean;
+	/** Of a replay: lets it begin, once the program is there for somebody. */
+	begin?: () => void;
 	/** Settles when the far end of a stream was reached, or can come; rejects with a MillraceError. */
 	ready?: Promise<void>;
 	/** Writes out what the capture still holds. */
@@ -63,7 +65,7 @@ export function openRunHost(options: RunOptions, say: Say): RunHost {
 		return open({ kind: "tap" }, options, "permitted here", say);
 	} catch (error) {
 		if (!(error instanceof MillraceError) || !NOT_PERMITTED.has(error.code)) throw error;
-		if (options.gateway !== null || options.routes.length > 0) throw error;
+		if (options.gateway !== null || options.routes.length > 0 || options.queues !== null) throw error;
 		return open({ kind: "user" }, options, `no TAP device: ${firstSentence(error.message)}`, say);
 	}
 }
@@ -95,6 +97,7 @@ function open(choice: LinkChoice, options: RunOptions, why: string, say: Say): R
 			...parts,
 			kind,
 			gateway: null,
+			begin: () => link.begin(),
 			address: bare(address),
 			description: `link ${link.name} (${why}): ${address}${speedText(options.speed)}`,
 		};
@@ -118,7 +121,13 @@ function open(choice: LinkChoice, options: RunOptions, why: string, say: Say): R
 			`${bare(ends.kernelAddress)} belongs to ${holder} already. Choose another network, such as --address 10.78.0.2`,
 		);
 	}
-	const link = tapLink({ kernelAddress: ends.kernelAddress, ...mtu, ...(choice.name === undefined ? {} : { name: choice.name }) });
+	const { queues } = options;
+	const link = tapLink({
+		kernelAddress: ends.kernelAddress,
+		...mtu,
+		...(choice.name === undefined ? {} : { name: choice.name }),
+		...(queues === null ? {} : { queues }),
+	});
 	const routes = options.gateway === null ? options.routes : [...options.routes, { to: "0.0.0.0/0", via: options.gateway }];
 	const parts = openHost(link, options, [ends.address], routes);
 	return {
@@ -126,7 +135,7 @@ function open(choice: LinkChoice, options: RunOptions, why: string, say: Say): R
 		kind,
 		gateway: null,
 		address,
-		description: `link ${link.name} (${why}): ${ends.address}, the kernel is ${bare(ends.kernelAddress)}`,
+		description: `link ${link.name} (${why}): ${ends.address}, the kernel is ${bare(ends.kernelAddress)}${queuesText(queues)}`,
 	};
 }
 
@@ -139,6 +148,11 @@ function speedText(speed: RunOptions["speed"]): string {
 	return speed === "max" ? ", all at once" : speed === null || speed === 1 ? ", as fast as it was" : `, ${speed} times as fast as it was`;
 }
 
+/** Said of more than one. */
+function queuesText(queues: number | null): string {
+	return (queues ?? 1) > 1 ? `; ${queues} queues` : "";
+}
+
 /** The hardware address as links take it. */
 function macOf({ mac }: RunOptions): { mac?: string } {
 	return mac === null ? {} : { mac };
@@ -146,10 +160,17 @@ function macOf({ mac }: RunOptions): { mac?: string } {
 
 function openPacket(name: string, options: RunOptions, why: string): RunHost {
 	const ring = options.ringSize === null ? {} : { ringSize: options.ringSize };
-	const link = packetLink({ interface: name, addresses: [options.address!], ...macOf(options), ...ring });
+	const fanout = options.queues === null ? {} : { fanout: { queues: options.queues } };
+	const link = packetLink({ interface: name, addresses: [options.address!], ...macOf(options), ...ring, ...fanout });
 	const [address] = link.hostOptions.addresses as [string];
 	const parts = openHost(link, options, [address], routesOf(options, link.hostOptions));
-	return { ...parts, kind: "packet", gateway: null, address: bare(address), description: `link ${link.name} (${why}): ${address}` };
+	return {
+		...parts,
+		kind: "packet",
+		gateway: null,
+		address: bare(address),
+		description: `link ${link.name} (${why}): ${address}${queuesText(options.queues)}`,
+	};
 }
 
 function openStream(where: string, options: RunOptions, why: string, say: Say): RunHost {

@@ -51,6 +51,8 @@ function replayed(file: Uint8Array, options: ReplayOptions = {}, pages = 64) {
 	return { clock, pool, link, speaker, got };
 }
 
+type Replayed = ReturnType<typeof replayed>;
+
 /** A pcap file by hand. */
 function pcapFile(
 	little: boolean,
@@ -272,6 +274,22 @@ describe("a capture reader", () => {
 				rmSync(folder, { recursive: true });
 			}
 		});
+	}
+});
+
+test("a replay that waits begins when it is told to, or when the host sends something", () => {
+	const { file } = record([60, 61]);
+	for (const begin of [({ link }: Replayed) => link.begin(), ({ speaker }: Replayed) => speaker.send(new Uint8Array(60))]) {
+		const replay = replayed(file, { waits: true });
+		replay.clock.advance(10_000);
+		assert.deepEqual(replay.got, []);
+		begin(replay);
+		begin(replay);
+		replay.clock.advance(10_000);
+		assert.deepEqual(
+			replay.got.map(({ after }) => after),
+			[10_000, 11_000],
+		);
 	}
 });
 
