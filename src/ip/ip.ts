@@ -507,7 +507,7 @@ export class IpLayer {
 			this.counters.loopOverflow++;
 		} else {
 			const to = at - pool.address(page) + pool.address(copy);
-			this.#u8.copyWithin(to, at, at + total);
+			pool.copy.within(to, at, total);
 			this.#keep(copy, to, total, FRAME_CHECKED);
 		}
 		pool.release(page);

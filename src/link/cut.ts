@@ -5,6 +5,7 @@
  * of the merged frame are those of the first segment, with the length of all; FIN and PSH belong to the last one, CWR to the first
  * (as in the kernel's own tcp_gso_segment). TCP over IPv4 only; what else is merged stays out (the link counts it).
  */
+import type { PagePool } from "../memory/pages.ts";
 import { get16, get32, set16, set32 } from "../wire/bytes.ts";
 import { checksum, pseudoHeader4 } from "../wire/checksum.ts";
 import { ETHERNET_HEADER, ETHERTYPE_IPV4, etherType } from "../wire/ethernet.ts";
@@ -67,16 +68,17 @@ export class Cutter {
 	}
 
 	/**
-	 * Writes the frame of segment `i` to `target`; returns its length.
+	 * Writes the frame of segment `i` to a pool's memory at `to`; returns its length.
 	 *
 	 * @param complete Whether to sum TCP's checksum; the IP header's always is.
 	 */
-	write(i: number, target: Uint8Array, to: number, complete: boolean): number {
+	write(i: number, pool: PagePool, to: number, complete: boolean): number {
+		const target = pool.u8;
 		const headers = this.#headers;
 		const from = i * this.#size;
 		const part = Math.min(this.#size, this.#payload - from);
-		copyBytes(this.#u8, this.#start, headers, target, to);
-		copyBytes(this.#u8, this.#start + headers + from, part, target, to + headers);
+		copyBytes(this.#u8, this.#start, headers, pool, to);
+		copyBytes(this.#u8, this.#start + headers + from, part, pool, to + headers);
 		const ip = to + ETHERNET_HEADER;
 		const tcp = ip + this.#ip;
 		const length = headers - ETHERNET_HEADER + part;

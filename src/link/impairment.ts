@@ -336,7 +336,7 @@ function copyPage(batch: Batch, i: number): number {
 	const pool = batch.pool;
 	const page = pool.alloc();
 	const start = batch.start[i]!;
-	pool.u8.copyWithin(start - pool.address(batch.page[i]!) + pool.address(page), start, start + batch.length[i]!);
+	pool.copy.within(start - pool.address(batch.page[i]!) + pool.address(page), start, batch.length[i]!);
 	return page;
 }
 

@@ -129,7 +129,7 @@ export class PacketQueue {
 		const { u8 } = this.#pool;
 		const { length } = ring;
 		const to = this.#pool.address(page) + FRAME_OFFSET;
-		copyBytes(ring.u8, ring.start, length, u8, to);
+		copyBytes(ring.u8, ring.start, length, this.#pool, to);
 		let flags = this.#headers ? vnetFlags(ring.u8, ring.start - VNET_HEADER) : ring.partial ? FRAME_PARTIAL_CHECKSUM : 0;
 		if ((flags & FRAME_PARTIAL_CHECKSUM) !== 0) this.#counters.rxPartialSeen++;
 		if (this.#plain) {
@@ -179,7 +179,7 @@ export class PacketQueue {
 			const offset = done === 0 ? FRAME_OFFSET : 0;
 			const to = pool.address(page) + offset;
 			const part = Math.min(ring.length - done, PAGE_SIZE - offset);
-			copyBytes(ring.u8, ring.start + done, part, pool.u8, to);
+			copyBytes(ring.u8, ring.start + done, part, pool, to);
 			done += part;
 			batch.push(page, to, part, time, done < ring.length ? flags | FRAME_MORE : flags);
 		}
@@ -201,7 +201,7 @@ export class PacketQueue {
 				if (this.#ring.partial) counters.rxPartialSeen++;
 			}
 			const to = this.#pool.address(page) + FRAME_OFFSET;
-			const bytes = cutter.write(this.#cut++, this.#pool.u8, to, this.#plain);
+			const bytes = cutter.write(this.#cut++, this.#pool, to, this.#plain);
 			batch.push(page, to, bytes, time, this.#plain ? 0 : FRAME_CHECKED | FRAME_PARTIAL_CHECKSUM);
 			this.#count(bytes);
 		}

@@ -11,6 +11,7 @@
  * A descriptor is 8 words, whose meaning after START and LENGTH belongs to the owner of the page (see the setters).
  */
 import type { Arena } from "./arena.ts";
+import { ArenaCopy } from "./copy.ts";
 
 /** Bytes of a page: an Ethernet frame of 1514 bytes with head room, and half of what AF_XDP calls a chunk of 4096. */
 export const PAGE_SIZE = 2048;
@@ -33,6 +34,8 @@ export class PagePool {
 	readonly arena: Arena;
 	/** The whole arena as bytes: index it with absolute offsets such as `start(page)`. */
 	readonly u8: Uint8Array;
+	/** Copies into, out of and within the arena. */
+	readonly copy: ArenaCopy;
 	/** Number of pages. */
 	readonly capacity: number;
 	/** How often `alloc` found no page. */
@@ -49,6 +52,7 @@ export class PagePool {
 		this.arena = arena;
 		this.u8 = arena.u8;
 		this.#d = arena.i32;
+		this.copy = new ArenaCopy(arena);
 		this.capacity = capacity;
 		this.#descriptors = arena.reserve((capacity + 1) * DESCRIPTOR_WORDS * 4) >> 2;
 		// 4096: two pages make one system page, the unit in which kernels take packet memory.

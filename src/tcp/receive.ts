@@ -86,7 +86,7 @@ function append(t: Tcp, c: Connection, page: number, start: number, length: numb
 	if (tail !== 0) {
 		const end = pool.start(tail) + pool.length(tail);
 		if (end + length <= pool.address(tail) + PAGE_SIZE && pool.refs(tail) === 1) {
-			t.u8.copyWithin(end, start, start + length);
+			pool.copy.within(end, start, length);
 			pool.setLength(tail, pool.length(tail) + length);
 			return false;
 		}
@@ -268,7 +268,7 @@ export function readInto(t: Tcp, c: Connection, target: Uint8Array, offset: numb
 		const n = Math.min(have, left);
 		// Short pieces by bytes: a view costs as much as copying 64 of them, and is the only thing that is allocated on this path.
 		if (n <= 64) for (let i = 0; i < n; i++) target[to + i] = t.u8[start + i]!;
-		else target.set(t.u8.subarray(start, start + n), to);
+		else pool.copy.out(start, target, to, n);
 		to += n;
 		left -= n;
 		if (n === have) {

@@ -37,6 +37,8 @@ export function sendRoom(t: Tcp, c: Connection): number {
 export function enqueue(t: Tcp, c: Connection, bytes: Uint8Array, offset: number, length: number): number {
 	const pool = t.pool;
 	let left = Math.min(length, sendRoom(t, c));
+	// What is not taken now will be offered again: let it lie as the rest of the pages does, for the copy's sake (memory/copy.ts).
+	if (left < length && left > 7) left &= ~7;
 	if (left <= 0) return 0;
 	const most = Math.min(c.mss, PAGE_SIZE - HEADROOM);
 	let from = offset;
@@ -59,8 +61,7 @@ export function enqueue(t: Tcp, c: Connection, bytes: Uint8Array, offset: number
 		}
 		const n = Math.min(left, room);
 		const at = pool.start(page) + pool.length(page);
-		if (n === bytes.length) t.u8.set(bytes, at);
-		else t.u8.set(bytes.subarray(from, from + n), at);
+		pool.copy.in(bytes, from, at, n);
 		pool.setLength(page, pool.length(page) + n);
 		c.sndEnd = (c.sndEnd + n) | 0;
 		from += n;
@@ -109,7 +110,7 @@ export function splitPage(t: Tcp, c: Connection, page: number, bytes: number): b
 	}
 	const start = pool.address(rest) + HEADROOM;
 	const length = pool.length(page) - bytes;
-	t.u8.copyWithin(start, pool.start(page) + bytes, pool.start(page) + bytes + length);
+	pool.copy.within(start, pool.start(page) + bytes, length);
 	const flags = pool.flags(page);
 	pool.setStart(rest, start);
 	pool.setLength(rest, length);
@@ -135,7 +136,7 @@ export function ownPage(t: Tcp, c: Connection, page: number, before: number): nu
 		return 0;
 	}
 	const start = pool.address(copy) + HEADROOM;
-	t.u8.copyWithin(start, pool.start(page), pool.start(page) + pool.length(page));
+	pool.copy.within(start, pool.start(page), pool.length(page));
 	pool.setStart(copy, start);
 	pool.setLength(copy, pool.length(page));
 	pool.setSeq(copy, pool.seq(page));

@@ -3,6 +3,8 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { Cutter } from "../../src/link/cut.ts";
 import { completeChecksum, isPartial } from "../../src/link/partial.ts";
+import { Arena } from "../../src/memory/arena.ts";
+import { PagePool } from "../../src/memory/pages.ts";
 import { get16, set16 } from "../../src/wire/bytes.ts";
 import { checksum, fold, pseudoHeader4 } from "../../src/wire/checksum.ts";
 import { decodeFrame } from "../../src/wire/decode.ts";
@@ -28,6 +30,8 @@ const tcpRight = (bytes: Uint8Array, length: number): boolean =>
 	checksum(bytes, 34, length - 34, pseudoHeader4(SRC, DST, 6, length - 34)) === 0;
 
 test("a merged frame is cut into segments whose bytes, sequence numbers, flags and checksums are those of a sender that never merged them", () => {
+	const pool = new PagePool(new Arena(65536), 2);
+	const page = pool.alloc();
 	fc.assert(
 		fc.property(
 			fc.uint8Array({ minLength: 1, maxLength: 6000 }),
@@ -40,10 +44,10 @@ test("a merged frame is cut into segments whose bytes, sequence numbers, flags a
 				assert.ok(cutter.begin(merged, 0, merged.length, size));
 				const rest: number[] = [];
 				for (let i = 0; i < cutter.segments; i++) {
-					const target = new Uint8Array(2048);
-					const length = cutter.write(i, target, 2, true);
+					const to = pool.address(page) + 2;
+					const length = cutter.write(i, pool, to, true);
 					assert.ok(length <= cutter.longest);
-					const bytes = target.slice(2, 2 + length);
+					const bytes = pool.u8.slice(to, to + length);
 					const { ipv4, tcp } = decodeFrame(bytes);
 					assert.ok(ipv4 && tcp);
 					assert.equal(checksum(bytes, 14, 20, 0), 0);
