@@ -8,7 +8,7 @@ import { createServer, type ListenOptions } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { packetAbilities, packetAvailable } from "../link/packet.ts";
-import { tapAvailable } from "../link/tap.ts";
+import { tapAvailable, tapQueuesAvailable, tapSteeringAvailable } from "../link/tap.ts";
 import { xdpAvailable } from "../link/xdp.ts";
 import { Arena } from "../memory/arena.ts";
 import { interfaceWith } from "../node/interfaces.ts";
@@ -42,6 +42,7 @@ export async function doctor(print: (line: string) => void): Promise<number> {
 	const memory = report("memory", sharedMemory());
 	row("privileges", privileges());
 	const tap = report("link tap", tapLinkFinding());
+	for (const [what, finding] of Object.entries(tapQueueFindings())) report(`link ${what}`, finding);
 	for (const [what, finding] of Object.entries(xdpLinkFindings())) report(`link ${what}`, finding);
 	report("link packet", packetLinkFinding());
 	report("link stream", await streamLinkFinding());
@@ -86,6 +87,23 @@ function tapLinkFinding(): Finding {
 	const holder = interfaceWith(kernelAddress.slice(0, kernelAddress.indexOf("/")));
 	const remark = holder === null ? "" : `, but ${holder} has ${kernelAddress} already: give --address and --kernel-address`;
 	return { ok: true, reason: `${reason}; the program would be at ${address}${remark}` };
+}
+
+/** Several queues of a TAP device, and who may choose among them. */
+function tapQueueFindings(): Record<string, Finding> {
+	const both = (finding: Finding) => ({ "tap queues": finding, "tap steering": finding });
+	const queues = tapQueuesAvailable();
+	if (!queues.ok) return both({ ok: false, reason: `${queues.reason}; see link tap` });
+	const steering = tapSteeringAvailable();
+	return {
+		"tap queues": { ok: true, reason: `${queues.reason}, with --queues` },
+		"tap steering": {
+			ok: steering.ok,
+			reason: steering.ok
+				? 'by flow group: tapLink({ steering: "flow-group" })'
+				: `${steering.reason}. The kernel steers; by flow group takes CAP_BPF and CAP_NET_ADMIN, and Linux 4.18`,
+		},
+	};
 }
 
 /** The three ways of an XDP link, from the one that every interface has to the one that few have. */

@@ -73,6 +73,7 @@ export const OPTIONS: readonly OptionSpec[] = [
 	{ name: "mac", path: "mac", value: "MAC", help: "hardware address of the program (xdp, packet, stream); interface: its" },
 	{ name: "xdp-mode", path: "xdpMode", value: "MODE", help: "native (in the driver), generic (behind it), auto (default)" },
 	{ name: "zero-copy", path: "zeroCopy", value: "WHEN", help: "always, never, auto (default): if the driver can (xdp)" },
+	{ name: "queues", path: "queues", value: "N", help: "queues of the device (tap) or sockets (packet), all read by this process" },
 	{ name: "rx-queues", path: "rxQueues", value: "N,...", list: true, help: "queues of the interface to take (xdp); default all" },
 	{ name: "ring-size", path: "ringSize", value: "FRAMES", help: "frames of each ring (xdp, a power of two; packet)" },
 	{ name: "speed", path: "speed", value: "FACTOR", help: "of a replay (pcap): 10x, 0.5x, or max for all at once; default 1x" },

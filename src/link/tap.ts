@@ -330,6 +330,16 @@ export function tapLink(options: TapOptions = {}): TapLink {
 	return new TapLink(options);
 }
 
+/** Whether flows can be steered by flow group here, and if not, why, in a few words. Touches no device. */
+export function tapSteeringAvailable(): { ok: boolean; reason: string } {
+	try {
+		new FlowSteering(1).close();
+		return { ok: true, reason: "permitted" };
+	} catch (error) {
+		return { ok: false, reason: (error as Error).message.replace(/^millrace: /, "").replace(/\. .*$/s, "") };
+	}
+}
+
 /** Refuses an address whose network is on another interface already: the kernel would take it, and send its packets there. */
 function refuseTaken(wanted: InterfaceAddress, self: string): void {
 	const mask = mask4(wanted.prefix);

@@ -46,6 +46,7 @@ const ONLY: Readonly<Record<string, readonly LinkChoice["kind"][]>> = {
 	mac: ["xdp", "packet", "stream"],
 	xdpMode: ["xdp"],
 	zeroCopy: ["xdp"],
+	queues: ["tap", "packet"],
 	rxQueues: ["xdp"],
 	ringSize: ["xdp", "packet"],
 	speed: ["pcap"],

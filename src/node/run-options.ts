@@ -96,6 +96,8 @@ export interface RunOptions {
 	xdpMode: "auto" | "native" | "generic" | null;
 	/** `xdp`: whether the driver moves frames straight from and to the stack's pages. */
 	zeroCopy: "auto" | "always" | "never" | null;
+	/** `tap`: queues of the device; `packet`: sockets among which the kernel deals out flows; null: one. */
+	queues: number | null;
 	/** `xdp`: receive queues whose frames the stack takes; empty: all. */
 	rxQueues: number[];
 	/** `xdp`, `packet`: frames of each ring; null: the link's default. */
@@ -125,6 +127,8 @@ export const OWNER_VARIABLE = "MILLRACE_OWNER";
 /** Smallest MTU that every IPv4 host must take (RFC 791 3.2), and the largest that fits a page. */
 const MTU_LEAST = 576;
 const MTU_MOST = 1500;
+/** Most queues of a TAP device. */
+const QUEUES_MOST = 256;
 /** An arena smaller than this has no room for the tables. */
 const MEMORY_LEAST = 8 * 1024 * 1024;
 /** Fastest replay that is still one in time. */
@@ -167,6 +171,7 @@ export function parseRunOptions(input: unknown, label: OptionLabel = jsonLabel):
 		mac: fields.take("mac", readMac),
 		xdpMode: fields.take("xdpMode", oneOf("auto", "native", "generic")),
 		zeroCopy: fields.take("zeroCopy", oneOf("auto", "always", "never")),
+		queues: fields.take("queues", readQueues),
 		rxQueues: fields.take("rxQueues", list(readQueue)) ?? [],
 		ringSize: fields.take("ringSize", readRingSize),
 		speed: fields.take("speed", readSpeed),
@@ -215,6 +220,8 @@ const readPortRange: Read<PortRange> = (value, complain) => {
 	return parts.length !== 2 || first === null || last === null || first > last ? complain(wanted) : { first, last };
 };
 
+const readQueues: Read<number> = (value, complain) =>
+	whole(value, 1, QUEUES_MOST) ?? complain(`a number of queues between 1 and ${QUEUES_MOST}`);
 const readQueue = (value: unknown, complain: Complain): number => whole(value, 0, 4095) ?? complain("the number of a queue, from 0 on");
 const readRingSize: Read<number> = (value, complain) => whole(value, 1, 32768) ?? complain("a number of frames between 1 and 32768");
 
@@ -326,8 +333,19 @@ function checkTogether(options: RunOptions, label: OptionLabel): void {
 	if ((kind === "packet" || kind === "stream") && options.address === null)
 		throw bad(`link ${kind} needs ${label("address")}, one of its own`);
 	if (kind === "stream" && options.mac === "interface") throw bad(`${label("mac")}: link stream has no interface; give six bytes`);
+	checkRing(options, label);
 	if (kind === undefined || kind === "tap" || kind === "user") checkEnds(options, linkEnds(kind ?? "tap", options, label), label);
 	else if (options.address !== null) checkHops(options, options.address, label);
+}
+
+/** Rings of AF_XDP have a power of two of entries, those of packet sockets take 64 KiB for each. */
+function checkRing({ link, ringSize }: RunOptions, label: OptionLabel): void {
+	if (ringSize === null) return;
+	const right = link?.kind === "xdp" ? ringSize >= 64 && (ringSize & (ringSize - 1)) === 0 : ringSize <= 4096;
+	if (!right)
+		throw bad(
+			`${label("ringSize")}: ${ringSize} is not ${link?.kind === "xdp" ? "a power of two from 64 to 32768" : "between 1 and 4096"}, as link ${link?.kind} needs`,
+		);
 }
 
 /** The addresses of a link's two ends, each with prefix length. */

@@ -31,7 +31,20 @@ describe("millrace", () => {
 
 	test("doctor says of each link whether it can run here, and why", async () => {
 		const { code, stdout, stderr } = await millrace(["doctor"]);
-		const links = ["tap", "xdp generic", "xdp native", "xdp zero-copy", "packet", "stream", "pcap", "user", "loopback", "memory"];
+		const links = [
+			"tap",
+			"tap queues",
+			"tap steering",
+			"xdp generic",
+			"xdp native",
+			"xdp zero-copy",
+			"packet",
+			"stream",
+			"pcap",
+			"user",
+			"loopback",
+			"memory",
+		];
 		for (const what of ["node", "memory", ...links.map((link) => `link ${link}`)])
 			assert.match(stdout, new RegExp(`^${what} +(yes|no |may)  \\S`, "m"));
 		assert.match(stdout, /^default link +(tap|user)$/m);

@@ -6,6 +6,8 @@ import net from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
+import { NetworkInterface } from "../../src/sys/interface.ts";
+import { tapFacts } from "../../src/sys/tun-facts.ts";
 import { millrace, start } from "../cli/helpers.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "millrace-cli-"));
@@ -44,6 +46,19 @@ test("millrace run takes a TAP device where that is permitted, says so, and serv
 	assert.equal(interfaceOf("10.77.0.1"), undefined);
 });
 
+test("--queues makes a device of several queues, which serves as one", async () => {
+	const running = start(["run", "--link=tap:mrmany", "--queues", "3", server]);
+	await running.says(/^millrace: link tap:mrmany \(as asked for\): [^\n]*; 3 queues$/m);
+	await running.says(/listening/);
+	const device = new NetworkInterface("mrmany");
+	assert.deepEqual(tapFacts(device.index), { multiQueue: true, queues: 3 });
+	device.close();
+	for (const body of await Promise.all(Array.from({ length: 12 }, () => get("http://10.77.0.2:8080/")))) assert.equal(body, "hello");
+	running.child.kill("SIGINT");
+	await running.outcome;
+	assert.equal(interfaceOf("10.77.0.1"), undefined);
+});
+
 test("no device is left behind by kill -9", async () => {
 	const running = start(["run", "--link=tap:mrkill", server]);
 	await running.says(/listening/);
@@ -73,6 +88,9 @@ test("without the privilege, --link tap is one line and exit code 2, and the def
 	const tap = await millrace(["run", "--link", "tap", path], {}, lacking);
 	assert.match(tap.stderr, /^millrace: cannot create TAP device [^\n]*not permitted[^\n]*--link user\n$/i);
 	assert.equal(tap.code, 2);
+	const queues = await millrace(["run", "--queues", "2", path], {}, lacking);
+	assert.match(queues.stderr, /^millrace: cannot create TAP device [^\n]*\n$/);
+	assert.equal(queues.code, 2, "the user link has no queues");
 	const any = await millrace(["run", path], {}, lacking);
 	assert.match(any.stderr, /^millrace: link user \(no TAP device: [^\n]+\n$/);
 	assert.equal(any.code, 5);
