@@ -160,7 +160,7 @@ function macOf({ mac }: RunOptions): { mac?: string } {
 
 function openPacket(name: string, options: RunOptions, why: string): RunHost {
 	const ring = options.ringSize === null ? {} : { ringSize: options.ringSize };
-	const fanout = options.queues === null ? {} : { fanout: { queues: options.queues } };
+	const fanout = (options.queues ?? 1) === 1 ? {} : { fanout: { queues: options.queues! } };
 	const link = packetLink({ interface: name, addresses: [options.address!], ...macOf(options), ...ring, ...fanout });
 	const [address] = link.hostOptions.addresses as [string];
 	const parts = openHost(link, options, [address], routesOf(options, link.hostOptions));
