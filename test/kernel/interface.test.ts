@@ -21,6 +21,7 @@ import { farNamespace, ip, vethPair } from "../helpers/veth.ts";
 const NEAR = "10.98.0.1";
 const FAR = "10.98.0.2";
 const OWN = "10.98.0.50";
+const NEAR_OWN = "10.98.0.60";
 
 const available = (): string | false => {
 	const { ok, reason } = xdpAvailable();
@@ -109,6 +110,20 @@ describe("ports of the machine's own address", { skip }, () => {
 		});
 	});
 
+	test("the kernel answers for the machine also while the program cannot", async () => {
+		const kernel = http.createServer((_, response) => response.end("kernel")).listen(8090);
+		await once(kernel, "listening");
+		await running(["--link", "xdp:near", "--ports", "8080", server], async (program) => {
+			await program.says(/listening/);
+			program.child.kill("SIGSTOP");
+			await far("ip", "neighbor", "flush", "all");
+			assert.equal(await curl(`http://${NEAR}:8090/`), "kernel", "ARP and TCP of other ports need nothing of the program");
+			program.child.kill("SIGCONT");
+			assert.equal(JSON.parse(await curl(`http://${NEAR}:8080/`)).stack, true);
+		});
+		kernel.close();
+	});
+
 	test("bulk, both ways", async () => {
 		await running(["--link", "xdp:near", "--ports", "8080", server], async (program) => {
 			await program.says(/listening/);
@@ -163,10 +178,59 @@ describe("ports of the machine's own address", { skip }, () => {
 		});
 	});
 
+	test("another range for outgoing connections is kept to", async () => {
+		await withFarServer(async () => {
+			const words = ["--link", "xdp:near", "--ports", "8080", "--outgoing-ports", "62000-62003", client, `http://${FAR}:9000/`];
+			await running(words, async (program) => {
+				const [, port] = await program.says(/far saw \S+ (\d+) to port/);
+				assert.ok(Number(port) >= 62000 && Number(port) <= 62003);
+			});
+		});
+	});
+
 	test("a range for outgoing connections that the kernel uses is refused", async () => {
 		const { code, stderr } = await millrace(["run", "--link", "xdp:near", "--ports", "8080", "--outgoing-ports", "50000-50999", server]);
 		assert.match(stderr, /^millrace: ports 50000 to 50999 for outgoing connections overlap those of the kernel, [^\n]+\n$/);
 		assert.equal(code, 2);
+	});
+});
+
+describe("how frames cross, as asked for", { skip }, () => {
+	const cases: [string[], RegExp][] = [
+		[["--ports", "8080", "--xdp-mode", "generic"], /; generic XDP, copy mode, 1 queue$/m],
+		[["--ports", "8080", "--xdp-mode", "native", "--zero-copy", "never"], /; native XDP, copy mode, 1 queue$/m],
+		[["--ports", "8080", "--rx-queues", "0", "--ring-size", "64"], /; native XDP, copy mode, 1 queue$/m],
+		[["--address", NEAR_OWN, "--mac", "02:00:00:00:00:77"], /: 10\.98\.0\.60\/24; native XDP/m],
+	];
+	for (const [words, how] of cases) {
+		test(`--link xdp:near ${words.join(" ")}`, async () => {
+			await running(["--link", "xdp:near", ...words, server], async (program) => {
+				await program.says(how);
+				await program.says(/listening/);
+				const address = words[0] === "--ports" ? NEAR : NEAR_OWN;
+				assert.equal((await curl(`http://${address}:8080/large`)).length, 3_000_000);
+				if (address !== NEAR) assert.match(await far("ip", "neighbor", "show", address), /02:00:00:00:00:77/);
+			});
+		});
+	}
+
+	test("what the driver or the interface does not have is one line and exit code 2", async () => {
+		for (const [words, message] of [
+			[["--zero-copy", "always"], /^millrace: cannot bind an AF_XDP socket [^\n]+zero-copy[^\n]*\n$/],
+			[["--rx-queues", "7"], /^millrace: interface "near" has no receive queue 7\. It has 0 to 0\n$/],
+		] as const) {
+			const { code, stderr } = await millrace(["run", "--link", "xdp:near", "--ports", "8080", ...words, server]);
+			assert.match(stderr, message);
+			assert.equal(code, 2);
+		}
+	});
+
+	test("--link packet:near with a ring of its own size and the interface's hardware address", async () => {
+		const words = ["--link", "packet:near", "--address", NEAR_OWN, "--mac", "interface", "--ring-size", "64", server];
+		await running(words, async (program) => {
+			await program.says(/listening/);
+			assert.equal((await curl(`http://${NEAR_OWN}:8080/large`)).length, 3_000_000);
+		});
 	});
 });
 
