@@ -10,11 +10,14 @@
 import type { Host } from "../host/host.ts";
 import type { Gateway } from "../link/user.ts";
 import { keepFreedMemory } from "../sys/malloc.ts";
+import { makeGcRoom } from "./gc-room.ts";
 import { atEnd } from "./run-end.ts";
 import { type Figures, showFigures } from "./run-figures.ts";
 import { openRunHost, type RunHost } from "./run-link.ts";
 import { OPTIONS_VARIABLE, parseRunOptions, type RunOptions } from "./run-options.ts";
 
+/** Set to "0": V8 alone decides how far the heap may grow (gc-room.ts). */
+const GC_VARIABLE = "MILLRACE_GC_ROOM";
 /** Set to "0": the allocator keeps its own limits (sys/malloc.ts). */
 const KEEP_VARIABLE = "MILLRACE_KEEP_FREED";
 const LIBC_LINKS: ReadonlySet<RunHost["kind"]> = new Set<RunHost["kind"]>(["tap", "xdp", "packet"]);
@@ -51,6 +54,7 @@ function start(options: RunOptions): RunningStack {
 	if (reached === undefined) say(description);
 	// Links without the C library are not fast enough to be held up by its allocator.
 	if (LIBC_LINKS.has(kind) && process.env[KEEP_VARIABLE] !== "0") keepFreedMemory();
+	if (process.env[GC_VARIABLE] !== "0") makeGcRoom();
 
 	const opened = (port: number, at: string): void => {
 		say(`port ${port} of the program is open at ${at} (http://${at}/ if it is a web server)`);

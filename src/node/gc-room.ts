@@ -8,12 +8,11 @@
  *
  * So while bulk data come, a heap that is small may grow further before it is collected as a whole: V8's own switch
  * `heap-growing-percent`, which it reads at the end of each collection. Heaps of more than SMALL have the room anyway. A second without bulk
- * data, and V8 decides alone again.
+ * data, and V8 decides alone again. It is a setting of the whole process, so nothing is done before `makeGcRoom`: a program that was put on
+ * the stack calls it, a library does not.
  */
 import v8 from "node:v8";
 
-/** Set to "0": V8 alone decides. */
-const VARIABLE = "MILLRACE_GC_ROOM";
 /** Bytes that the heap may grow before it is collected as a whole: four times what V8 lets come together. */
 const ROOM = 128 << 20;
 /** Bytes of a heap that has the room by V8's own rule, which is at least to double. */
@@ -23,10 +22,16 @@ const INTERVAL = 32 << 20;
 /** Without so many bytes in a second there is no bulk. */
 const IDLE_MS = 1000;
 
-let left = process.env[VARIABLE] === "0" ? Number.POSITIVE_INFINITY : INTERVAL;
+/** Bytes until the next look; for ever while nobody asked for any. */
+let left = Number.POSITIVE_INFINITY;
 let percent = 0;
 let timer: NodeJS.Timeout | null = null;
 let looked = false;
+
+/** From now on. */
+export function makeGcRoom(): void {
+	left = INTERVAL;
+}
 
 /** Says that a chunk of bulk data was handed out. */
 export function handedOut(bytes: number): void {

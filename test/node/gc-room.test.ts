@@ -1,10 +1,13 @@
 import assert from "node:assert/strict";
 import { it, mock } from "node:test";
-import { handedOut, heapGrowingPercent } from "../../src/node/gc-room.ts";
+import { handedOut, heapGrowingPercent, makeGcRoom } from "../../src/node/gc-room.ts";
 
 it("the heap gets room while bulk data are handed out, and loses it a second later", () => {
 	mock.timers.enable({ apis: ["setInterval"] });
 	try {
+		for (let i = 0; i < 1000; i++) handedOut(65536);
+		assert.equal(heapGrowingPercent(), 0, "nobody asked for it");
+		makeGcRoom();
 		for (let i = 0; i < 511; i++) handedOut(65536);
 		assert.equal(heapGrowingPercent(), 0, "32 MiB are not yet bulk");
 		handedOut(65536);
