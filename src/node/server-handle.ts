@@ -59,6 +59,8 @@ export class ServerHandle extends TCP {
 			// One scope for all its connections: they belong to whoever called `listen` (AsyncLocalStorage).
 			this.#scope = new AsyncResource("TCPSERVERWRAP");
 			listener.onconnection = (socket) => this.#accept(socket);
+			// A server without a host would keep the process alive for nobody.
+			listener.onclose = () => this.#server.close();
 		} catch (error) {
 			return errnoOfThrown(error);
 		}

@@ -59,6 +59,8 @@ export interface StackListener {
 	readonly port: number;
 	/** To be set; called with each new connection, whose `events` are to be set before it returns. */
 	onconnection(socket: StackSocket): void;
+	/** To be set; called when the host was closed, which ends the listener. */
+	onclose(): void;
 	/** Stops listening; connections that were handed over go on. */
 	close(): void;
 }
