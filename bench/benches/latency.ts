@@ -34,7 +34,7 @@ async function run(options: Options): Promise<Result> {
 				values: figures[running.indexOf(server)]![metric]!,
 			});
 			for (const server of running) {
-				if (server === spinning && ours !== undefined) rows.push(row(series(server), series(ours)));
+				if (server === spinning && lo !== undefined) rows.push(row(series(server), series(lo)));
 				else if (server !== ours) rows.push(row(series(server)));
 				else
 					for (const other of running)

@@ -16,6 +16,8 @@ export interface ModePlan {
 	/** The script that the kernel contestant runs. */
 	readonly file: string;
 	readonly ours: (lab: Lab) => Promise<Serving>;
+	/** Ours in another setting, beside the first kernel contestant, without a goal. */
+	readonly variant?: (lab: Lab) => Promise<Serving>;
 	readonly againstKernel?: Goal;
 	readonly againstNginx?: Goal;
 	/** User CPU per unit, beside the kernel contestant's. */
@@ -52,6 +54,13 @@ export async function httpBench(options: Options, plans: readonly ModePlan[]): P
 			for (const path of withNginx ? paths : []) {
 				const server = await starter.theirs(`nginx (${path})`, () => nginx(lab, path));
 				if (server !== undefined) beside(server, path === "lo" ? plan.againstNginx : undefined);
+			}
+			const { variant } = plan;
+			const second = variant === undefined || options.short ? undefined : await starter.ours("millrace", () => variant(lab));
+			if (second !== undefined) {
+				const first = comparisons.find(({ metric }) => metric === "rate")?.theirs;
+				if (first !== undefined) comparisons.push({ ours: second, theirs: first, metric: "rate" });
+				servers.push(second);
 			}
 			if (ours !== undefined && plan.frames) comparisons.push({ ours, metric: "frames", goal: plan.frames });
 			rows.push(...(await compare(lab, options, plan.mode, servers, comparisons, notes)));
