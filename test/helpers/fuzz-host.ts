@@ -27,7 +27,7 @@ import { Trace } from "../../src/sim/trace.ts";
 import type { Connection } from "../../src/tcp/connection.gen.ts";
 import type { TcpCounters } from "../../src/tcp/counters.ts";
 import type { Tcp } from "../../src/tcp/engine.ts";
-import { C_TS, STATE_NAMES } from "../../src/tcp/state.ts";
+import { C_TS, STATE_NAMES, SYN_SENT } from "../../src/tcp/state.ts";
 import { SeededRandom } from "../../src/time/random.ts";
 import { Invariants } from "./invariants.ts";
 import { decode, encode, encodeIcmp, type Options, type Segment } from "./segment.ts";
@@ -393,7 +393,9 @@ export class FuzzHost {
 			ack += [c.sndNxt, c.sndNxt, c.sndUna, c.iss, first, c.sndEnd, 0][aimed.ackBase]!;
 		}
 		const payload = new Uint8Array(aimed.length);
-		const from = seq - (c === undefined ? 0 : c.irs + 1);
+		// A SYN takes a number of its own, and where none was seen before, the stream begins behind it.
+		const syn = aimed.flags.includes("S") ? 1 : 0;
+		const from = c === undefined || c.state === SYN_SENT ? 0 : seq + syn - (c.irs + 1);
 		for (let i = 0; i < payload.length; i++) payload[i] = patternByte((from + i) | 0);
 		return {
 			src: PEER,

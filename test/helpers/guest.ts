@@ -2,7 +2,7 @@
  * A small Linux to run in QEMU: a kernel of the distribution's and one static program, busybox, in a file system in memory that is made here.
  *
  * Hides where the kernel comes from and how it is started. It is looked for where it is installed, or in the folder that
- * MILLRACE_GUEST names: one with boot/ and lib/modules/, as `dpkg -x` makes of Debian's linux-image packages, which saves installing a
+ * GUEST_KERNEL names: one with boot/ and lib/modules/, as `dpkg -x` makes of Debian's linux-image packages, which saves installing a
  * second kernel. No root file system, no disk, no hardware support for virtual machines: the processor is emulated.
  */
 import { type ChildProcess, spawn, spawnSync } from "node:child_process";
@@ -36,7 +36,7 @@ export function findGuest(): Guest | string {
 	if (!/^stream$/m.test(stdout)) return `needs ${QEMU} 7.2 or later, for -netdev stream`;
 	const busybox = ["/bin/busybox", "/usr/bin/busybox"].find((path) => existsSync(path) && isStatic(readFileSync(path)));
 	if (busybox === undefined) return "needs a static busybox (apt-get install busybox-static)";
-	for (const root of [process.env.MILLRACE_GUEST, "/"]) {
+	for (const root of [process.env.GUEST_KERNEL, "/"]) {
 		if (!root || !existsSync(join(root, "boot"))) continue;
 		for (const name of readdirSync(join(root, "boot")).sort().reverse()) {
 			const folder = join(root, "lib/modules", name.replace("vmlinuz-", ""), "kernel");
@@ -44,7 +44,7 @@ export function findGuest(): Guest | string {
 			return { kernel: join(root, "boot", name), modules: modulesOf(folder), busybox };
 		}
 	}
-	return "needs a Linux kernel to boot: vmlinuz in /boot with its modules, or unpacked by dpkg -x where MILLRACE_GUEST says (package linux-image-cloud-amd64)";
+	return "needs a Linux kernel to boot: vmlinuz in /boot with its modules, or unpacked by dpkg -x where GUEST_KERNEL says (package linux-image-cloud-amd64)";
 }
 
 /** Whether a program needs no other files: an ELF file without an interpreter (program header of type 3). */
