@@ -89,6 +89,8 @@ const differing = new WeakSet<OnConnection>();
 export function acceptEquals(node: OnConnection, probe: () => object): boolean {
 	if (node === equalled) return true;
 	if (equalled !== null || differing.has(node)) return false;
+	// Whoever watches accepted sockets shall not see those that are made up. The next server may try.
+	if (accepted.hasSubscribers) return false;
 	if (comes(node, probe)) equalled = node;
 	else differing.add(node);
 	return equalled === node;

@@ -3,8 +3,10 @@
  *
  * Hides the file system behind a CaptureSink. Writes are synchronous: they go to the page cache in tens of microseconds, come rarely
  * (the writer buffers), need no queue, and what was given is in the file even if the process ends in the next moment.
+ *
+ * A file that is made ready keeps what it holds until the capture begins: a start that fails must not cost an older capture.
  */
-import { closeSync, openSync, writeSync } from "node:fs";
+import { closeSync, constants, fstatSync, ftruncateSync, openSync, statSync, unlinkSync, writeSync } from "node:fs";
 import { MillraceError } from "../errors.ts";
 import type { CaptureSink } from "../link/pcapng.ts";
 
@@ -19,28 +21,76 @@ const REASONS: Record<string, string> = {
 	ENOSPC: "no space left on the device",
 };
 
+/** A file that can be written, and has not been. */
+export interface PreparedCapture extends CaptureSink {
+	/** Empties the file; what was written before waits for it. */
+	begin(): void;
+	/** Before `begin`, everything is as it was. */
+	close(): void;
+}
+
 /**
  * Creates the file, or empties it, for `new CaptureWriter({ sink })`.
  *
  * @throws MillraceError with the operating system's code when the path cannot be written.
  */
 export function openCaptureFile(path: string): CaptureSink & { close(): void } {
+	const file = prepareCaptureFile(path);
+	file.begin();
+	return file;
+}
+
+/** Whether both paths lead to one file that is there. */
+export function isSameFile(a: string, b: string): boolean {
+	const [one, other] = [a, b].map((path) => statSync(path, { throwIfNoEntry: false }));
+	return one !== undefined && one.dev === other?.dev && one.ino === other.ino;
+}
+
+/**
+ * Opens the file, and leaves what it holds until `begin`.
+ *
+ * @throws MillraceError with the operating system's code when the path cannot be written.
+ */
+export function prepareCaptureFile(path: string): PreparedCapture {
 	let fd: number;
+	let made = false;
 	try {
-		fd = openSync(path, "w");
+		try {
+			fd = openSync(path, constants.O_WRONLY);
+		} catch (error) {
+			if ((error as NodeJS.ErrnoException).code !== "ENOENT") throw error;
+			fd = openSync(path, constants.O_WRONLY | constants.O_CREAT);
+			made = true;
+		}
 	} catch (cause) {
 		const { code = "EIO", errno } = cause as NodeJS.ErrnoException;
 		const reason = REASONS[code] ?? code;
 		throw new MillraceError(code, `cannot write capture file "${path}": ${reason}`, errno === undefined ? { cause } : { errno, cause });
 	}
 	let open = true;
+	/** null once the capture has begun. */
+	let early: Uint8Array[] | null = [];
+	const put = (bytes: Uint8Array): void => {
+		for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+	};
 	return {
+		begin() {
+			if (early === null || !open) return;
+			const waiting = early;
+			early = null;
+			// A pipe has nothing to empty.
+			if (fstatSync(fd).isFile()) ftruncateSync(fd);
+			for (const bytes of waiting) put(bytes);
+		},
 		write(bytes) {
-			for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+			if (early === null) put(bytes);
+			else early.push(bytes.slice());
 		},
 		close() {
-			if (open) closeSync(fd);
+			if (!open) return;
 			open = false;
+			closeSync(fd);
+			if (early !== null && made) unlinkSync(path);
 		},
 	};
 }

@@ -270,7 +270,8 @@ export class Conduit implements StackEvents {
 	}
 
 	readable(): void {
-		if (!this.#reading) return;
+		// What waits already is told from the event loop, and this with it: a connection's first bytes not before its server's promises.
+		if (!this.#reading || this.#pumpQueued) return;
 		try {
 			this.#pump();
 		} catch (error) {
@@ -340,31 +341,34 @@ export class Conduit implements StackEvents {
 		if (this.#reading) this.#pump();
 	}
 
-	/** Hands on what there is, in the order bytes, error or end of file, for as long as Node reads. */
+	/**
+	 * Hands on one thing, in the order bytes, error or end of file. What is left comes from the event loop, also when the program threw: as
+	 * with the kernel, promises and ticks run between two chunks, or `await once(socket, "data")` would miss the second.
+	 */
 	#pump(): void {
-		const sink = this.sink;
-		while (this.#reading) {
-			const socket = this.#socket;
-			if (socket === null) return;
-			const before = socket.available;
-			if (before > 0) {
-				sink.deliver(socket);
-				// Nothing taken and nothing closed: never loop on it.
-				if (socket.available === before && this.#socket === socket) return;
-				continue;
+		const socket = this.#socket;
+		if (socket === null) return;
+		const before = socket.available;
+		if (before > 0) {
+			try {
+				this.sink.deliver(socket);
+			} finally {
+				if (this.#reading && this.#socket === socket) {
+					const left = socket.available;
+					// Nothing taken: never come back for it by itself.
+					if ((left > 0 && left < before) || (left === 0 && (this.#ended || this.#error !== 0))) this.#queuePump();
+				}
 			}
-			if (this.#ended) {
-				this.#reading = false;
-				this.#hold();
-				sink.endOfFile();
-			} else if (this.#error !== 0) {
-				const errno = this.#error;
-				this.#error = 0;
-				this.#reading = false;
-				this.#hold();
-				sink.readFailed(errno);
-			}
-			return;
+		} else if (this.#ended) {
+			this.#reading = false;
+			this.#hold();
+			this.sink.endOfFile();
+		} else if (this.#error !== 0) {
+			const errno = this.#error;
+			this.#error = 0;
+			this.#reading = false;
+			this.#hold();
+			this.sink.readFailed(errno);
 		}
 	}
 

@@ -2,11 +2,11 @@
  * The express way between a plain handle and a program's listener: no detour where nothing would happen on it.
  *
  * Hides what net.js and the streams do with each chunk and each write of a socket, and when all of it comes down to calling the
- * program's listener or the write's callback. Then that is done at once: a chunk needs no ArrayBuffer made for it (0.7 us, malloc and free
- * included) and no look whether more could be read; a write needs no request object. In every other state (paused, piped to
+ * program's listener or the write's callback. Then that is done at once: a short chunk needs no ArrayBuffer made for it (0.7 us, malloc and
+ * free included), none needs a look whether more could be read; a write needs no request object. In every other state (paused, piped to
  * several, an encoding set, read by iteration, connecting, no room) the chunk or write goes the way of net.js.
  *
- * The way is only taken on a Node whose own way was seen to come to the same: see `keepsContract` in plain-handle.ts.
+ * The way is only taken on a Node whose own way was seen to come to the same: see `tryExpress` in plain-handle.ts.
  */
 import net from "node:net";
 import { type SocketInternals, userBufferOf } from "./internals.ts";
@@ -32,6 +32,8 @@ export interface ExpressSocket extends SocketInternals {
 	_unrefTimer(): void;
 	_write: Write;
 	_writev: Writev;
+	/** What the two above call; wrapped by some who watch writes. */
+	_writeGeneric: unknown;
 }
 
 type Done = (error?: Error | null) => void;
@@ -47,7 +49,7 @@ export interface ExpressHandle {
 }
 
 const prototype = net.Socket.prototype as unknown as ExpressSocket;
-const { push, emit, _write: nodeWrite, _writev: nodeWritev } = prototype;
+const { push, emit, _write: nodeWrite, _writev: nodeWritev, _writeGeneric: nodeWriteGeneric } = prototype;
 
 /** Whether a chunk would go straight to the listeners of "data". */
 export function flows(socket: ExpressSocket): boolean {
@@ -57,6 +59,7 @@ export function flows(socket: ExpressSocket): boolean {
 		state.length === 0 &&
 		!state.sync &&
 		!state.ended &&
+		!state.errored &&
 		!socket.destroyed &&
 		(state.decoder === null || state.decoder === undefined) &&
 		(state.awaitDrainWriters === null || state.awaitDrainWriters === undefined) &&
@@ -85,7 +88,7 @@ function send(socket: ExpressSocket, bytes: Uint8Array, done: Done): void {
 
 function mayExpress(socket: ExpressSocket): boolean {
 	const handle = socket._handle as Partial<ExpressHandle> | null;
-	return handle !== null && handle.express === true && !socket.connecting;
+	return handle !== null && handle.express === true && !socket.connecting && socket._writeGeneric === nodeWriteGeneric;
 }
 
 const write: Write = function (data, encoding, done) {
@@ -111,8 +114,9 @@ function onlyChunk(chunks: Chunks): Uint8Array | null {
 	return typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk;
 }
 
-/** Lets the writes of a socket take the express way. */
+/** Lets the writes of a socket take the express way, unless somebody has put methods of his own in its place. */
 export function express(socket: ExpressSocket): void {
+	if (socket._write !== nodeWrite || socket._writev !== nodeWritev) return;
 	socket._write = write;
 	socket._writev = writev;
 }

@@ -50,7 +50,18 @@ export function startFromEnvironment(): RunningStack {
 
 function start(options: RunOptions): RunningStack {
 	const say = options.quiet ? () => {} : complain;
-	const { host, kind, description, address, gateway, leaves, flushCapture, begin, ready: reached } = openRunHost(options, say);
+	const {
+		host,
+		kind,
+		description,
+		address,
+		gateway,
+		leaves,
+		beginCapture,
+		flushCapture,
+		begin,
+		ready: reached,
+	} = openRunHost(options, say);
 	if (reached === undefined) say(description);
 	// Links without the C library are not fast enough to be held up by its allocator.
 	if (LIBC_LINKS.has(kind) && process.env[KEEP_VARIABLE] !== "0") keepFreedMemory();
@@ -68,8 +79,11 @@ function start(options: RunOptions): RunningStack {
 	else if (options.publish.length === 0) publishAll(host, gateway, opened);
 	else ready = orEnd(publishOnly(gateway, options, opened));
 
+	// Where nothing can fail any more, also a program that ends at once has its capture.
+	if (reached === undefined && options.publish.length === 0) beginCapture();
 	// Before a far end was reached, its failure is that of `ready`.
 	void ready.then(() => {
+		beginCapture();
 		host.onLinkFailed = ({ message }) => complain(message.replace(/^millrace: /, ""));
 	});
 

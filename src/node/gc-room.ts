@@ -1,7 +1,7 @@
 /**
  * Room for the garbage collector while bulk data are read.
  *
- * Hides a spiral of V8's. Every chunk that a socket hands out is an ArrayBuffer outside of the heap, but counts against the heap's limit,
+ * Hides a spiral of V8's. Every long chunk that a plain handle hands out is an ArrayBuffer outside of the heap, but counts against the heap's limit,
  * which is a small multiple of what lives in the heap. A server with 9 MB of objects gets a limit of 30 MB, so 32 MiB of chunks (what V8
  * lets come together before it looks at the young ones) are answered with a collection of the whole heap: one per 25 ms at 10 Gbit/s,
  * which takes up to half of the core, which V8 answers with lower limits. The kernel's sockets suffer from it, too, with twice the room.
@@ -19,14 +19,15 @@ const ROOM = 128 << 20;
 const SMALL = ROOM / 2;
 /** Bytes of bulk data between two looks at the heap. */
 const INTERVAL = 32 << 20;
-/** Without so many bytes in a second there is no bulk. */
+/** A time without bulk data, in milliseconds, after which V8 decides alone again. */
 const IDLE_MS = 1000;
 
 /** Bytes until the next look; for ever while nobody asked for any. */
 let left = Number.POSITIVE_INFINITY;
 let percent = 0;
 let timer: NodeJS.Timeout | null = null;
-let looked = false;
+/** `left` when the timer last rang. */
+let leftBefore = 0;
 
 /** From now on. */
 export function makeGcRoom(): void {
@@ -41,19 +42,19 @@ export function handedOut(bytes: number): void {
 
 function look(): void {
 	left = INTERVAL;
-	looked = true;
 	const { used_heap_size: used } = v8.getHeapStatistics();
 	setPercent(used < SMALL ? Math.ceil((100 * ROOM) / used) : 0);
 	timer ??= setInterval(idle, IDLE_MS).unref();
 }
 
 function idle(): void {
-	if (looked) {
-		looked = false;
+	if (left !== leftBefore) {
+		leftBefore = left;
 		return;
 	}
 	clearInterval(timer!);
 	timer = null;
+	leftBefore = 0;
 	left = INTERVAL;
 	setPercent(0);
 }

@@ -30,7 +30,12 @@ export function socketPipe(socket: Duplex & { ref?(): unknown; unref?(): unknown
 	};
 }
 
-/** A bound UDP socket that sends to one peer, and takes datagrams from that peer only. For `-netdev dgram` of QEMU. */
+/**
+ * A bound UDP socket that sends to one peer, and takes datagrams from that peer only. For `-netdev dgram` of QEMU.
+ *
+ * Node looks up even an address, on a later turn: what is sent right before `close` is lost, such as the end of connections, unless
+ * the socket was made with a look-up of its own: `createSocket({ type: "udp4", lookup: (address, _, done) => done(null, address, 4) })`.
+ */
 export function datagramPipe(socket: DatagramSocket, peer: { readonly address: string; readonly port: number }): Pipe {
 	let closed = false;
 	let pending = 0;

@@ -18,7 +18,7 @@ import { tapLink } from "../link/tap.ts";
 import { type Gateway, userLink } from "../link/user.ts";
 import { xdpLink } from "../link/xdp.ts";
 import { parseMac } from "../wire/address.ts";
-import { openCaptureFile } from "./capture-file.ts";
+import { isSameFile, prepareCaptureFile } from "./capture-file.ts";
 import { interfaceWith } from "./interfaces.ts";
 import { openReplay } from "./replay-file.ts";
 import { type LinkChoice, linkEnds, type RouteOption, type RunOptions } from "./run-options.ts";
@@ -45,6 +45,8 @@ export interface RunHost {
 	begin?: () => void;
 	/** Settles when the far end of a stream was reached, or can come; rejects with a MillraceError. */
 	ready?: Promise<void>;
+	/** The link stands: the capture's file is emptied and written from now on. */
+	beginCapture(): void;
 	/** Writes out what the capture still holds. */
 	flushCapture(): void;
 }
@@ -91,6 +93,9 @@ function open(choice: LinkChoice, options: RunOptions, why: string, say: Say): R
 	if (kind === "packet") return openPacket(choice.name!, options, why);
 	if (kind === "stream") return openStream(choice.name!, options, why, say);
 	if (kind === "pcap") {
+		const { capture } = options;
+		if (capture !== null && isSameFile(capture, choice.name!))
+			throw new MillraceError("MILLRACE_BAD_OPTION", `cannot write capture file "${capture}": it is being replayed. Choose another name`);
 		const { link, address } = openReplay(choice.name!, { address: options.address, speed: options.speed, say });
 		const parts = openHost(link, options, [address], [{ to: "0.0.0.0/0" }]);
 		return {
@@ -230,13 +235,13 @@ function openHost(
 	addresses: readonly string[],
 	routes: readonly RouteOption[],
 	tcp: HostOptions["tcp"] = {},
-): Pick<RunHost, "host" | "flushCapture"> {
+): Pick<RunHost, "host" | "beginCapture" | "flushCapture"> {
 	let outer = link;
 	if (options.impair !== null) {
 		const { seed, rate, ...impair } = options.impair;
 		outer = impairLink(outer, { ...impair, ...(rate === 0 ? {} : { rate }), ...(seed === null ? {} : { seed }) });
 	}
-	const sink = options.capture === null ? null : openCaptureFile(options.capture);
+	const sink = options.capture === null ? null : prepareCaptureFile(options.capture);
 	const writer = sink === null ? null : new CaptureWriter({ sink, startTime: Date.now() * 1000 });
 	// Whoever looks at a capture looks for what is on the wire: each segment, with its checksum.
 	if (writer !== null) outer = captureLink(outer, writer, false);
@@ -251,7 +256,7 @@ function openHost(
 			...(options.congestion === null ? {} : { congestion: options.congestion }),
 			...(options.spin === null ? {} : { spin: options.spin }),
 		});
-		return { host, flushCapture: () => writer?.flush() };
+		return { host, beginCapture: () => sink?.begin(), flushCapture: () => writer?.flush() };
 	} catch (error) {
 		sink?.close();
 		throw error;

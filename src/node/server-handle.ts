@@ -8,7 +8,7 @@
  * As in the kernel, address and port are taken when the server listens, and an error is that of `listen`.
  */
 import { AsyncResource } from "node:async_hooks";
-import type net from "node:net";
+import net from "node:net";
 import { accept, acceptEquals, type OnConnection } from "./accept.ts";
 import { hold, release } from "./alive.ts";
 import type { AddressOut } from "./conduit.ts";
@@ -60,7 +60,8 @@ export class ServerHandle extends TCP {
 			this.#scope = new AsyncResource("TCPSERVERWRAP");
 			listener.onconnection = (socket) => this.#accept(socket);
 			// A server without a host would keep the process alive for nobody.
-			listener.onclose = () => this.#server.close();
+			// Node's own `close`: what the program made of it is for its own calls.
+			listener.onclose = () => void net.Server.prototype.close.call(this.#server);
 		} catch (error) {
 			return errnoOfThrown(error);
 		}

@@ -33,6 +33,11 @@ export interface OpenedEnd {
 
 type Where = { path: string } | Endpoint;
 
+/** Milliseconds of silence after which a peer is asked whether it is there. */
+const KEEP_ALIVE = 10_000;
+/** Of the field in front of a frame. */
+const LENGTH_BYTES = 4;
+
 /** Makes the pipe of a far end; nothing is opened before the link is. */
 export function openStreamEnd(end: StreamEnd, say: Say): OpenedEnd {
 	switch (end.how) {
@@ -86,6 +91,8 @@ class ListeningPipe implements Pipe {
 	readonly #server = new KernelServer();
 	readonly #where: Where;
 	readonly #say: Say;
+	/** Peers that were sent away because of their framing. */
+	#rejected = 0;
 	#peer: Socket | null = null;
 	#events: PipeEvents | null = null;
 	#referenced = true;
@@ -104,7 +111,7 @@ class ListeningPipe implements Pipe {
 				removed = true;
 				removeStale(where.path).then(
 					() => this.#server.listen(target(where)),
-					() => reject(cannotListen(where, cause)),
+					(error: NodeJS.ErrnoException) => reject(cannotListen(where, error.syscall === "unlink" ? error : cause)),
 				);
 			});
 		});
@@ -129,7 +136,11 @@ class ListeningPipe implements Pipe {
 	}
 
 	reject(): void {
-		this.#say(`the peer at ${nameOf(this.#where)} does not put 4-byte lengths in front of frames, and was turned away`);
+		// Who tries again and again is said at the first, tenth, hundredth time.
+		const count = ++this.#rejected;
+		const times = count === 1 ? "" : `, the ${count}th`;
+		if (/^10*$/.test(String(count)))
+			this.#say(`the peer at ${nameOf(this.#where)} does not put 4-byte lengths in front of frames, and was turned away${times}`);
 		this.#leave();
 	}
 
@@ -160,17 +171,29 @@ class ListeningPipe implements Pipe {
 		}
 		this.#peer = socket;
 		socket.setNoDelay(true);
+		// A machine that vanished sends no FIN, and would keep the place of the next peer.
+		socket.setKeepAlive(true, KEEP_ALIVE);
 		if (!this.#referenced) socket.unref();
-		this.#say(`a peer has joined at ${nameOf(this.#where)}`);
+		let arrived = 0;
+		let said = false;
+		const joined = (): void => {
+			said = true;
+			this.#say(`a peer has joined at ${nameOf(this.#where)}`);
+		};
+		// After one that was turned away, only a peer that has begun a frame is worth a line.
+		if (this.#rejected === 0) joined();
 		socketPipe(socket).start({
 			arrived: (bytes) => {
-				if (this.#peer === socket) this.#events?.arrived(bytes);
+				if (this.#peer !== socket) return;
+				this.#events?.arrived(bytes);
+				arrived += bytes.length;
+				if (!said && arrived > LENGTH_BYTES && this.#peer === socket) joined();
 			},
 			restarted() {},
 			closed: () => {
 				if (this.#peer !== socket) return;
 				this.#leave();
-				this.#say(`the peer at ${nameOf(this.#where)} has left; the next one may come`);
+				if (said) this.#say(`the peer at ${nameOf(this.#where)} has left; the next one may come`);
 			},
 		});
 	}
@@ -178,6 +201,7 @@ class ListeningPipe implements Pipe {
 	#leave(): void {
 		const peer = this.#peer;
 		this.#peer = null;
+		this.#turnedAway = false;
 		peer?.destroy();
 		this.#events?.restarted();
 	}
@@ -199,8 +223,12 @@ function removeStale(path: string): Promise<void> {
 		});
 		probe.once("error", (error: NodeJS.ErrnoException) => {
 			if (error.code !== "ECONNREFUSED") return reject(error);
-			unlinkSync(path);
-			resolve();
+			try {
+				unlinkSync(path);
+				resolve();
+			} catch (error) {
+				reject(error);
+			}
 		});
 		probe.connect({ path });
 	});
@@ -214,6 +242,8 @@ function cannotListen(where: Where | Endpoint, cause: NodeJS.ErrnoException, nam
 		EADDRINUSE: "somebody has it already. Choose another",
 		EADDRNOTAVAIL: "this machine does not have that address. Choose one of its own, or 127.0.0.1",
 		EACCES: "permission denied. Choose one that you may use",
+		EPERM: "permission denied. Choose one that you may use",
+		EROFS: "the file system is read-only. Choose another",
 		ENOENT: "there is no such directory. Make it first",
 	};
 	return new MillraceError(code, `cannot listen at ${name}: ${reasons[code] ?? code}`, {
@@ -223,7 +253,8 @@ function cannotListen(where: Where | Endpoint, cause: NodeJS.ErrnoException, nam
 }
 
 function datagrams(local: Endpoint, peer: Endpoint): OpenedEnd {
-	const socket = createSocket("udp4");
+	// Both ends are addresses. Node's own look-up takes a turn even so, and what is sent right before the end would never leave.
+	const socket = createSocket({ type: "udp4", lookup: (address, _options, callback) => callback(null, address, 4) });
 	const ready = new Promise<void>((resolve, reject) => {
 		socket.once("listening", resolve);
 		socket.once("error", (cause: NodeJS.ErrnoException) => reject(cannotListen(local, cause, `udp:${endpointName(local)}`)));

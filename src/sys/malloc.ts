@@ -11,7 +11,10 @@ import { libc } from "./libc.ts";
 /** The largest block that glibc takes as a hint on 64-bit machines is 32 MiB, header included; V8 lets 32 MiB of chunks come together before it looks. */
 const HINT = (32 << 20) - 65536;
 
-/** Lets the allocator keep up to 64 MiB of what is freed. Without effect on an allocator other than glibc's. Costs no memory by itself. */
+/**
+ * Lets the allocator keep up to 64 MiB of what is freed, and take blocks of up to 32 MiB from what it keeps instead of from the kernel.
+ * Without effect on an allocator other than glibc's. Takes no memory by itself, but freed blocks below one that lives stay with the process.
+ */
 export function keepFreedMemory(): void {
 	const c = libc();
 	const block = c.malloc(HINT);

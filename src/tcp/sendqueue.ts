@@ -37,8 +37,6 @@ export function sendRoom(t: Tcp, c: Connection): number {
 export function enqueue(t: Tcp, c: Connection, bytes: Uint8Array, offset: number, length: number): number {
 	const pool = t.pool;
 	let left = Math.min(length, sendRoom(t, c));
-	// What is not taken now will be offered again: let it lie as the rest of the pages does, for the copy's sake (memory/copy.ts).
-	if (left < length && left > 7) left &= ~7;
 	if (left <= 0) return 0;
 	const most = Math.min(c.mss, PAGE_SIZE - HEADROOM);
 	let from = offset;

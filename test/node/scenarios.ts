@@ -109,6 +109,18 @@ async function pair(
 	return { client, peer, server, port };
 }
 
+/** A pair of which nothing is noted: how much a send buffer takes at once is each stack's own affair. */
+async function quietPair(net: NetModule): Promise<{ client: net.Socket; peer: net.Socket }> {
+	const server = net.createServer();
+	const port = await listen(server);
+	const accepted = once(server, "connection");
+	const client = net.connect(port, "127.0.0.1");
+	const [peer] = (await accepted) as [net.Socket];
+	for (const socket of [client, peer]) socket.on("error", () => {});
+	server.close();
+	return { client, peer };
+}
+
 type Scenario = (net: NetModule, w: Watch) => Promise<void>;
 
 export const scenarios: Record<string, Scenario> = {
@@ -639,6 +651,57 @@ export const scenarios: Record<string, Scenario> = {
 		for await (const part of peer) text += part;
 		w.note("server", text);
 		await closed(client, peer);
+	},
+	"a chunk at a time by promises": async (net, w) => {
+		const { client, peer } = await quietPair(net);
+		const bytes = 300_000;
+		client.write(Buffer.alloc(bytes, "x"));
+		let got = 0;
+		// Between two chunks promises run, so that no chunk finds nobody.
+		while (got < bytes) got += ((await once(peer, "data")) as [Buffer])[0].length;
+		w.note("server", `${got} bytes`);
+		client.destroy();
+		peer.destroy();
+	},
+	"an exception in a handler does not hold back the rest": async (net, w) => {
+		const { client, peer } = await quietPair(net);
+		const listeners = process.rawListeners("uncaughtException") as NodeJS.UncaughtExceptionListener[];
+		process.removeAllListeners("uncaughtException");
+		const uncaught = new Promise<Error>((resolve) => process.once("uncaughtException", resolve));
+		const bytes = 300_000;
+		let got = 0;
+		const all = new Promise<void>((resolve) => {
+			peer.on("data", (chunk: Buffer) => {
+				const first = got === 0;
+				got += chunk.length;
+				if (got === bytes) resolve();
+				if (first) throw new Error("mine");
+			});
+		});
+		client.write(Buffer.alloc(bytes, "x"));
+		w.note("process", (await uncaught).message);
+		for (const listener of listeners) process.on("uncaughtException", listener);
+		await all;
+		w.note("server", `${got} bytes`);
+		client.destroy();
+		peer.destroy();
+	},
+	"a connection handler's promises run before its first bytes": async (net, w) => {
+		let session: string | undefined;
+		const server = net.createServer(async (socket) => {
+			socket.on("error", () => {});
+			socket.on("data", (chunk) => {
+				w.note("server", `${session} ${chunk}`);
+				socket.end();
+			});
+			session = await Promise.resolve("session");
+		});
+		const port = await listen(server);
+		const client = net.connect(port, "127.0.0.1");
+		client.on("error", () => {}).resume();
+		client.write("a");
+		await once(client, "close");
+		server.close();
 	},
 	"an exception in a handler leaves the others alone": async (net, w) => {
 		const { client, peer } = await pair(w, net);
