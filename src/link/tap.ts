@@ -21,7 +21,7 @@ import { MillraceError } from "../errors.ts";
 import type { Batch } from "../memory/batch.ts";
 import { type InterfaceAddress, NetworkInterface } from "../sys/interface.ts";
 import { Poll } from "../sys/poll.ts";
-import { closeTap, endTapSteering, IFF_VNET_HDR, openTap, setTapOffload, setTapSteering, type Tap } from "../sys/tun.ts";
+import { closeTap, endTapSteering, IFF_VNET_HDR, openTap, setTapHeader, setTapOffload, setTapSteering, type Tap } from "../sys/tun.ts";
 import type { Alarm } from "../time/clock.ts";
 import { formatIpv4, mask4, parseCidr, parseIpv4 } from "../wire/address.ts";
 import { FlowSteering, flowHash } from "./flow-steering.ts";
@@ -31,6 +31,7 @@ import { OffloadTapQueue } from "./tap-offload.ts";
 import { type TapOptions, type TapSettings, tapSettings, wholeNumber } from "./tap-options.ts";
 import { DRAINED, GONE, PlainTapQueue, READY, STARVED, TapCounters, type TapQueue } from "./tap-queue.ts";
 import { TapPolls, type TapQueueFigures, TapRound } from "./tap-round.ts";
+import { VNET_HEADER } from "./vnet.ts";
 
 export { tapAvailable, tapQueuesAvailable } from "../sys/tun.ts";
 export type { TapOptions } from "./tap-options.ts";
@@ -275,6 +276,10 @@ export class TapLink implements Link {
 			// Whoever had the device before may have been killed before it could put this back.
 			setTapOffload(tap, 0);
 			this.#undo.push(() => setTapOffload(tap, 0));
+			if (this.#settings.offload) {
+				const header = setTapHeader(tap, VNET_HEADER);
+				this.#undo.push(() => setTapHeader(tap, header));
+			}
 		}
 		if (!before.up) set("up", true);
 	}

@@ -23,6 +23,8 @@ const O_CLOEXEC = 0o2000000;
 const TUNSETIFF = 0x400454ca;
 const TUNSETOFFLOAD = 0x400454d0;
 const TUNGETFEATURES = 0x800454cf;
+const TUNGETVNETHDRSZ = 0x800454d7;
+const TUNSETVNETHDRSZ = 0x400454d8;
 const TUNSETSTEERINGEBPF = 0x800454e0;
 const NO_PROGRAM = -1;
 
@@ -152,6 +154,24 @@ export function setTapOffload(tap: Tap, offloads: number): void {
 /** The same for a device at work: false if it cannot be done. Frames that are queued stay as they are. */
 export function trySetTapOffload(tap: Tap, offloads: number): boolean {
 	return libc().ioctlValue(tap.fd, TUNSETOFFLOAD, offloads) === 0;
+}
+
+/**
+ * Says how long the header in front of frames is. It is the device's, and whoever had it before may have left another one: QEMU sets 12.
+ * Needs IFF_VNET_HDR.
+ *
+ * @returns How long it was.
+ */
+export function setTapHeader(tap: Tap, bytes: number): number {
+	const size = new Int32Array(1);
+	const memory = new Uint8Array(size.buffer);
+	const c = libc();
+	let failed = c.ioctl(tap.fd, TUNGETVNETHDRSZ, memory) < 0;
+	const before = size[0]!;
+	size[0] = bytes;
+	if (!failed && before !== bytes) failed = c.ioctl(tap.fd, TUNSETVNETHDRSZ, memory) < 0;
+	if (failed) throw systemError(`set the header of frames of TAP device "${tap.name}"`, c.errno(), "Open the link without offload");
+	return before;
 }
 
 /**

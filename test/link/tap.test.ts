@@ -15,7 +15,7 @@ import { tapAvailable, tapLink } from "../../src/link/tap.ts";
 import { Batch } from "../../src/memory/batch.ts";
 import { NetworkInterface } from "../../src/sys/interface.ts";
 import { libc } from "../../src/sys/libc.ts";
-import { openTap } from "../../src/sys/tun.ts";
+import { closeTap, IFF_VNET_HDR, openTap, setTapHeader } from "../../src/sys/tun.ts";
 import { isolate } from "../helpers/namespace.ts";
 import { realRuntime } from "../helpers/real-runtime.ts";
 import { arp, BROADCAST, closeAll, isArp, isEcho, isIpv4, kernelSends, MAC, ping, STACK, station } from "../helpers/tap-station.ts";
@@ -310,6 +310,30 @@ describe("TAP link", { skip: lack, concurrency: false }, () => {
 		libc().close(last.fd);
 		assert.equal(exists("keep"), false);
 		kernel.close();
+	});
+
+	test("a device whose frames had a header of 12 bytes, as QEMU leaves them, is read and written all the same, and left so", async () => {
+		const TUNSETPERSIST = 0x400454cb;
+		const made = openTap("virtual", IFF_VNET_HDR);
+		assert.equal(setTapHeader(made, 12), 10);
+		assert.equal(libc().ioctlValue(made.fd, TUNSETPERSIST, 1), 0);
+		closeTap(made);
+		try {
+			const s = station({ name: "virtual", offload: true });
+			kernelSends("through the millrace", 4242);
+			const kernel = await s.resolve();
+			assert.equal(Buffer.from((await s.frame(isIpv4(17))).subarray(42)).toString(), "through the millrace");
+			assert.equal(s.send(ping(kernel, 5, 56)), 1);
+			assert.deepEqual((await s.frame(isEcho(5))).subarray(42), ping(kernel, 5, 56).subarray(42));
+			s.link.close();
+		} finally {
+			closeAll();
+			const last = openTap("virtual", IFF_VNET_HDR);
+			const header = setTapHeader(last, 10);
+			libc().ioctlValue(last.fd, TUNSETPERSIST, 0);
+			closeTap(last);
+			assert.equal(header, 12);
+		}
 	});
 
 	test("what stands in the way of opening is said with a remedy, and leaves nothing behind", () => {
