@@ -33,7 +33,7 @@ import { IndexQueue } from "./queue.ts";
 import { dropEarly, dropReceived, readInto, windowUpdateDue } from "./receive.ts";
 import { AckSummary, recoveryOf, retransmissionTimeout } from "./recovery.ts";
 import { backedOff, sampleRtt } from "./rto.ts";
-import { dropSendQueue, enqueue, enqueueFin, inFlight, ownPage, pageSpan, sendRoom, splitPage } from "./sendqueue.ts";
+import { ALIGNED, dropSendQueue, enqueue, enqueueFin, inFlight, ownPage, pageSpan, sendRoom, splitPage } from "./sendqueue.ts";
 import { seqLeq } from "./seq.ts";
 import {
 	C_ACK_NOW,
@@ -349,7 +349,7 @@ export class Tcp implements Transport {
 		if (taken < length) {
 			c.flags |= C_WANT_ROOM;
 			// It is the pool that has no room: no ACK of this connection will say when there is some again.
-			if (sendRoom(this, c) > 0) this.starve(c);
+			if (sendRoom(this, c) >= ALIGNED) this.starve(c);
 		}
 		if (taken > 0 && c.state >= ESTABLISHED) this.queueOutput(c, 2);
 		return taken;
