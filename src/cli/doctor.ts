@@ -156,7 +156,13 @@ function packetLinkFinding(): Finding {
 
 /** Made and removed again: a UNIX socket, as a virtual machine would connect to. */
 async function streamLinkFinding(): Promise<Finding> {
-	const folder = mkdtempSync(join(tmpdir(), "millrace-"));
+	let folder: string;
+	try {
+		folder = mkdtempSync(join(tmpdir(), "millrace-"));
+	} catch (error) {
+		const { code } = error as NodeJS.ErrnoException;
+		return { ok: null, reason: `cannot make a folder in ${tmpdir()} to try it: ${code}. Set TMPDIR to one that can be written` };
+	}
 	try {
 		const code = await listens({ path: join(folder, "doctor.sock") });
 		if (code !== null)

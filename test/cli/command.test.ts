@@ -29,6 +29,13 @@ describe("millrace", () => {
 		});
 	}
 
+	test("doctor goes on where no temporary folder can be made", async () => {
+		const { code, stdout, stderr } = await millrace(["doctor"], { TMPDIR: "/nonexistent" });
+		assert.match(stdout, /^link stream +may +cannot make a folder in \/nonexistent to try it: ENOENT\. Set TMPDIR [^\n]+$/m);
+		assert.match(stdout, /^default link /m);
+		assert.deepEqual([code, stderr], [0, ""]);
+	});
+
 	test("doctor says of each link whether it can run here, and why", async () => {
 		const { code, stdout, stderr } = await millrace(["doctor"]);
 		const links = [

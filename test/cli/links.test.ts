@@ -4,7 +4,7 @@
 import assert from "node:assert/strict";
 import { createSocket } from "node:dgram";
 import { once } from "node:events";
-import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from "node:fs";
+import { copyFileSync, existsSync, mkdtempSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from "node:fs";
 import net, { type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -91,6 +91,77 @@ describe("--link stream", { timeout: 60_000 }, () => {
 	test("a pair of UDP sockets carries a frame a datagram", async () => {
 		const [here, there] = [await freePort(), await freePort()];
 		await serving(`stream:udp:${here}:127.0.0.1:${there}`, () => fetches(`stream:udp:${there}:127.0.0.1:${here}`));
+	});
+
+	test("over UDP, a peer hears of a program that ends at once", async () => {
+		const [here, there] = [await freePort(), await freePort()];
+		const waiting = join(dir, "waiting.mjs");
+		writeFileSync(
+			waiting,
+			`import net from "node:net";
+			net.createServer((socket) => socket.on("error", () => {}).on("close", () => console.log("gone")).write("hello")).listen(80, () => console.log("listening"));`,
+		);
+		const leaving = join(dir, "leaving.mjs");
+		writeFileSync(leaving, `import net from "node:net"; net.connect(80, "${SERVER}").on("data", () => process.exit(7));`);
+		const running = start(["run", "--link", `stream:udp:${here}:127.0.0.1:${there}`, "--address", SERVER, waiting]);
+		running.outcome.catch(() => {});
+		try {
+			await running.says(/listening/);
+			const { code } = await millrace(["run", "--link", `stream:udp:${there}:127.0.0.1:${here}`, "--address", "10.5.0.2/24", leaving]);
+			assert.equal(code, 7);
+			await running.says(/^gone$/m);
+		} finally {
+			running.child.kill("SIGINT");
+			await running.outcome;
+		}
+	});
+
+	test("a TCP peer that vanishes is noticed: the kernel asks for it", {
+		skip: !existsSync("/proc/net/tcp") && "needs /proc/net/tcp",
+	}, async () => {
+		const port = await freePort();
+		await serving(`stream:listen:tcp:${port}`, async (running) => {
+			const peer = net.connect(port, "127.0.0.1");
+			await running.says(/a peer has joined/);
+			const local = `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+			// Columns of proc_net_tcp: local address, remote address, state (01: established), queues, timer (02: keep-alive) and its time.
+			const lines = readFileSync("/proc/net/tcp", "latin1")
+				.split("\n")
+				.map((line) => line.trim().split(/\s+/));
+			const found = lines.filter(([, at, , state]) => at === local && state === "01");
+			assert.deepEqual(
+				found.map((columns) => columns[5]!.slice(0, 2)),
+				["02"],
+			);
+			peer.destroy();
+		});
+	});
+
+	test("peers that do not speak frames are said once, however often they come", async () => {
+		const path = socketPath();
+		const { stderr } = await serving(`stream:listen:unix:${path}`, async (running) => {
+			for (let i = 0; i < 12; i++) {
+				const peer = net.connect(path).resume();
+				peer.on("error", () => {});
+				peer.write("GET / HTTP/1.1\r\n\r\n");
+				await once(peer, "close");
+			}
+			await fetches(`stream:unix:${path}`);
+			await running.says(/has left; the next one may come/);
+		});
+		assert.deepEqual(stderr.match(/joined|turned away.*|left/g), ["joined", "turned away", "turned away, the 10th", "joined", "left"]);
+	});
+
+	test("a failed start leaves an older capture alone, and makes none", async () => {
+		const old = join(dir, "old.pcapng");
+		const none = join(dir, "none.pcapng");
+		writeFileSync(old, "of yesterday");
+		for (const file of [old, none]) {
+			const link = `stream:unix:${socketPath()}`;
+			assert.equal((await millrace(["run", "--link", link, "--address", SERVER, "--capture", file, server])).code, 2);
+		}
+		assert.equal(readFileSync(old, "utf8"), "of yesterday");
+		assert.ok(!existsSync(none));
 	});
 
 	test("a socket that a killed program left behind is no obstacle; one that somebody listens at is, and a file", async () => {
@@ -203,6 +274,16 @@ describe("--link pcap", { timeout: 60_000 }, () => {
 			lines.find((line) => line.startsWith("10.5.0.1")),
 			"10.5.0.1 > 10.5.0.2 SA",
 		);
+	});
+
+	test("the file that is replayed is not written over, by whatever name", async () => {
+		const before = readFileSync(recorded);
+		const linked = join(dir, "linked.pcapng");
+		symlinkSync(recorded, linked);
+		const { code, stderr } = await millrace(["run", "--link", `pcap:${recorded}`, "--capture", linked, server]);
+		assert.match(stderr, /^millrace: cannot write capture file "\S+linked\.pcapng": it is being replayed\. Choose another name\n$/);
+		assert.equal(code, 2);
+		assert.deepEqual(readFileSync(recorded), before);
 	});
 
 	test("--speed says how fast; --address which end of the capture the program is", async () => {

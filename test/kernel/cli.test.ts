@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { chmodSync, chownSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import net from "node:net";
 import { networkInterfaces, tmpdir } from "node:os";
@@ -79,6 +79,21 @@ test("a device or a network that is taken is one line and exit code 2, and the o
 	assert.equal(await get("http://10.77.0.2:8080/"), "hello");
 	running.child.kill("SIGTERM");
 	await running.outcome;
+});
+
+test("a stale socket that may not be removed is one line and exit code 2", async () => {
+	const folder = join(dir, "theirs");
+	mkdirSync(folder);
+	const words = ["run", "--link", `stream:listen:unix:${join(folder, "vm.sock")}`, "--address", "10.5.0.1", server];
+	const killed = start(words);
+	await killed.says(/listening$/m);
+	killed.child.kill("SIGKILL");
+	await killed.outcome;
+	chownSync(folder, 65534, 65534);
+	chmodSync(folder, 0o755);
+	const { code, stderr } = await millrace(words, {}, ["setpriv", "--bounding-set=-dac_override"]);
+	assert.match(stderr, /^millrace: cannot listen at unix:\S+: permission denied\. Choose one that you may use\n$/);
+	assert.equal(code, 2);
 });
 
 test("without the privilege, --link tap is one line and exit code 2, and the default is user, with the reason", async () => {
