@@ -13,10 +13,12 @@ import type { Alarm } from "../time/clock.ts";
 import { ETHERTYPE_IPV4 } from "../wire/ethernet.ts";
 import { type CapturedFrame, type CaptureEnd, captureFrames } from "./capture-reader.ts";
 import { FRAME_OFFSET, FRAME_ROOM, frameEntries, frameLimit, MTU_MAX, MTU_MIN, pagesFor } from "./frames.ts";
+import { refuseUnknown } from "./known-options.ts";
 import type { Link, LinkContext } from "./link.ts";
 
 const ETHERTYPE_VLAN = 0x8100;
 const VLAN_TAG = 4;
+const KNOWN = ["speed", "only", "medium", "mtu", "waits", "name", "ended"];
 
 /** Options of `replayLink`. */
 export interface ReplayOptions {
@@ -74,6 +76,7 @@ export class ReplayLink implements Link {
 	#txBytes = 0;
 
 	constructor(capture: Uint8Array, options: ReplayOptions) {
+		refuseUnknown("a replay", options, KNOWN, "MILLRACE_BAD_OPTION");
 		const { speed = 1, mtu = 1500, name = "pcap", only, medium, waits = false, ended } = options;
 		if (!(speed > 0)) throw new MillraceError("MILLRACE_BAD_OPTION", `speed ${speed} of a replay: give a number above 0`);
 		if (!Number.isInteger(mtu) || mtu < MTU_MIN || mtu > MTU_MAX) {

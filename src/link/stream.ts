@@ -26,6 +26,7 @@ import {
 	MTU_MIN,
 	pagesFor,
 } from "./frames.ts";
+import { refuseUnknown } from "./known-options.ts";
 import type { Link, LinkContext } from "./link.ts";
 import type { Pipe } from "./pipe.ts";
 
@@ -49,6 +50,7 @@ export interface StreamLinkOptions {
 	readonly name?: string;
 }
 
+const KNOWN = ["framing", "medium", "mtu", "mac", "capacity", "backlog", "name"];
 const CAPACITY = 1024;
 const BACKLOG = 4 << 20;
 const LENGTH_BYTES = 4;
@@ -91,6 +93,7 @@ class StreamLink implements Link {
 	#txDropNoPeer = 0;
 
 	constructor(pipe: Pipe, options: StreamLinkOptions) {
+		refuseUnknown("a stream link", options, KNOWN, "MILLRACE_BAD_OPTION");
 		const { framing = "length", medium = "ethernet", mtu = 1500, capacity = CAPACITY, backlog = BACKLOG, name = "stream" } = options;
 		choose("framing", framing, ["length", "message"]);
 		choose("medium", medium, ["ethernet", "ip"]);

@@ -10,12 +10,14 @@ import { TAP_QUEUES_MAX } from "../sys/tun.ts";
 import { parseCidr, parseMac } from "../wire/address.ts";
 import { FLOW_GROUPS } from "./flow-steering.ts";
 import { FRAME_ROOM } from "./frames.ts";
+import { refuseUnknown } from "./known-options.ts";
 
 /** Bytes of an Ethernet header, without and with a VLAN tag. */
 const ETHERNET = 14;
 const ETHERNET_TAGGED = 18;
 /** The flow hash has 16 bits. */
 const FLOW_GROUPS_MAX = 65536;
+const KNOWN = ["name", "kernelAddress", "mtu", "mac", "queueLength", "offload", "queues", "steering", "flowGroups"];
 
 /** Options of `tapLink`. */
 export interface TapOptions {
@@ -54,7 +56,7 @@ export interface TapOptions {
 	steering?: "kernel" | "flow-group";
 	/**
 	 * Flow groups of that table, a power of two, at least `queues`, at most 65536. Default 128, as most network cards have, or 256
-	 * for more than 128 queues.
+	 * for more than 128 queues. Only with steering "flow-group".
 	 */
 	flowGroups?: number;
 }
@@ -76,6 +78,7 @@ export interface TapSettings {
 
 /** Reads options; throws MILLRACE_OPTION. */
 export function tapSettings(options: TapOptions): TapSettings {
+	refuseUnknown("a TAP link", options, KNOWN);
 	const { name = "mr%d", kernelAddress = "10.77.0.1/24", mtu = 1500, mac, queueLength = 4096 } = options;
 	const { offload = true, queues = 1, steering = "kernel" } = options;
 	const mtuMax = offload ? 65535 - ETHERNET : FRAME_ROOM - ETHERNET_TAGGED;
@@ -84,6 +87,8 @@ export function tapSettings(options: TapOptions): TapSettings {
 	wholeNumber("queueLength", queueLength, 1, 65535);
 	wholeNumber("queues", queues, 1, TAP_QUEUES_MAX);
 	if (steering !== "kernel" && steering !== "flow-group") throw bad(`bad steering: "${steering}". Give "kernel" or "flow-group"`);
+	if (steering === "kernel" && options.flowGroups !== undefined)
+		throw bad('flowGroups goes with steering "flow-group" only: the kernel has no table of them. Leave it out, or give that steering');
 	const { flowGroups = queues > FLOW_GROUPS ? TAP_QUEUES_MAX : FLOW_GROUPS } = options;
 	if (!(flowGroups >= queues && flowGroups <= FLOW_GROUPS_MAX && Number.isInteger(Math.log2(flowGroups))))
 		throw bad(`bad flowGroups: ${flowGroups}. Give a power of two, at least as many as queues (${queues}), at most ${FLOW_GROUPS_MAX}`);

@@ -37,6 +37,7 @@ import { XDP_HEADROOM, Xsk } from "../sys/xsk.ts";
 import type { Alarm } from "../time/clock.ts";
 import { mask4, parseCidr, parseIpv4 } from "../wire/address.ts";
 import { frameLimit } from "./frames.ts";
+import { refuseUnknown } from "./known-options.ts";
 import type { Link, LinkContext, LinkOffload } from "./link.ts";
 import { bad, type InterfaceHostOptions, indexOfUp, machineAddresses, ownAddresses, refuseSharedRange, stationOn } from "./station.ts";
 import { ADDRESSES_MAX, PORT_WORDS, xdpProgram } from "./xdp-program.ts";
@@ -55,6 +56,9 @@ const ARP_OPERATION = 20;
 const ARP_REPLY = 2;
 /** Drivers of devices that give frames of this machine's kernels without their checksums. */
 const VIRTUAL = new Set(["veth", "virtio_net", "tun", "bridge", "macvlan"]);
+const KNOWN = ["interface", "addresses", "mac", "ports", "outgoingPorts", "queues", "mode", "zeroCopy", "ringSize"];
+const MODES = ["auto", "native", "generic"];
+const ZERO_COPY = ["auto", "always", "never"];
 /** Frames may then come marked; none are completed by the link on their way out. */
 const MARKED: LinkOffload = { checksum: false, segmentation: 0 };
 
@@ -118,7 +122,11 @@ export class XdpLink implements Link {
 	#failed = false;
 
 	constructor(options: XdpOptions) {
+		refuseUnknown("an XDP link", options, KNOWN);
 		const { interface: name, addresses, ports, mac, ringSize = 2048, outgoingPorts = OUTGOING } = options;
+		const { mode = "auto", zeroCopy = "auto" } = options;
+		if (!MODES.includes(mode)) throw bad(`bad mode: ${mode}. Give one of ${MODES.join(", ")}`);
+		if (!ZERO_COPY.includes(zeroCopy)) throw bad(`bad zeroCopy: ${zeroCopy}. Give one of ${ZERO_COPY.join(", ")}`);
 		this.#options = options;
 		this.#interface = name;
 		this.name = `xdp:${name}`;

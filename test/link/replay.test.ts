@@ -323,7 +323,7 @@ test("a replay says what is wrong with its file or its options", () => {
 	const { file } = record([60]);
 	assert.throws(() => replayLink(new Uint8Array(100)), { code: "MILLRACE_CAPTURE_FORMAT", message: /neither pcap nor pcapng/ });
 	assert.throws(() => replayLink(pcapFile(true, false, 1, [])), { code: "MILLRACE_CAPTURE_FORMAT", message: /no frame/ });
-	for (const wrong of [{ speed: 0 }, { mtu: 1 }, { only: "both" }, { medium: "ethernet" }]) {
+	for (const wrong of [{ speed: 0 }, { mtu: 1 }, { only: "both" }, { medium: "ethernet" }, { sped: 2 }]) {
 		assert.throws(() => replayLink(file, wrong as ReplayOptions), { code: "MILLRACE_BAD_OPTION" });
 	}
 });

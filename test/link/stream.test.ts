@@ -321,6 +321,7 @@ describe("a stream link", () => {
 			{ capacity: 0 },
 			{ backlog: 0 },
 			{ mac: new Uint8Array(5) },
+			{ frames: "length" },
 		]) {
 			assert.throws(() => streamLink(pipe, wrong as StreamLinkOptions), { code: "MILLRACE_BAD_OPTION" });
 		}

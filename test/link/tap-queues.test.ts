@@ -30,6 +30,8 @@ const IPV6 = "/proc/sys/net/ipv6/conf/default/disable_ipv6";
 if (lack === false && existsSync(IPV6)) writeFileSync(IPV6, "1");
 
 const TUNSETPERSIST = 0x400454cb;
+const TUNSETQUEUE = 0x400454d9;
+const IFF_DETACH_QUEUE = 0x0400;
 const STACK_WORD = 0x0a4d0002;
 const KERNEL_WORD = 0x0a4d0001;
 const KERNEL = [10, 77, 0, 1];
@@ -156,6 +158,16 @@ describe("a TAP link of several queues", { skip: lack, concurrency: false }, () 
 		one.link.close();
 		assert.deepEqual(tapQueuesAvailable(), { ok: true, reason: "up to 256" });
 		assert.equal(factsOf("lo"), null);
+	});
+
+	test("a queue that is disabled is somebody's all the same", () => {
+		const tap = openTap("lame", 0, 2);
+		held.push(tap);
+		const request = new Uint8Array(40);
+		new DataView(request.buffer).setUint16(16, IFF_DETACH_QUEUE, true);
+		for (const fd of tap.fds) assert.equal(libc().ioctl(fd, TUNSETQUEUE, request), 0);
+		assert.deepEqual(factsOf("lame"), { multiQueue: true, queues: 2 });
+		assert.throws(() => openTap("lame", 0, 2), refuses("EBUSY", /Another program uses a device of that name/));
 	});
 
 	test("vanishes with a process that is killed", async () => {
@@ -370,9 +382,17 @@ describe("a TAP link of several queues", { skip: lack, concurrency: false }, () 
 		);
 		for (const flowGroups of [0, 2, 100, 131072, Number.NaN])
 			assert.throws(
-				() => tapLink({ queues: 4, flowGroups }),
+				() => tapLink({ queues: 4, steering: "flow-group", flowGroups }),
 				refuses("MILLRACE_OPTION", /bad flowGroups: .*power of two, at least .*\(4\)/),
 			);
+		assert.throws(
+			() => tapLink({ queues: 4, flowGroups: 8 }),
+			refuses("MILLRACE_OPTION", /flowGroups goes with steering "flow-group" only/),
+		);
+		assert.throws(
+			() => tapLink({ queue: 4 } as TapOptions),
+			refuses("MILLRACE_OPTION", /a TAP link has no option "queue"\. It has name, .*queues/),
+		);
 		const link = tapLink({ queues: 2, steering: "flow-group" });
 		assert.throws(() => link.setReta(0, 1), refuses("MILLRACE_LINK", /cannot be moved: it is not open/));
 		const s = station({ queues: 2, steering: "flow-group", flowGroups: 16 });

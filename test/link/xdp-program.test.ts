@@ -1,6 +1,7 @@
 /** The XDP programs, run by the kernel on single frames; frames of ours are told by what becomes of them without a socket. */
 import assert from "node:assert/strict";
 import { after, describe, test } from "node:test";
+import { type XdpOptions, xdpLink } from "../../src/link/xdp.ts";
 import { PORT_WORDS, type ProgramOptions, xdpProgram } from "../../src/link/xdp-program.ts";
 import { createMap, loadXdp, MAP_ARRAY, MAP_XSK, setWord, testRun, XDP_DROP, XDP_PASS } from "../../src/sys/bpf/bpf.ts";
 import { libc } from "../../src/sys/libc.ts";
@@ -150,4 +151,12 @@ describe("the XDP program", { skip }, () => {
 		assert.ok(!about(3, 80, OWN, 17));
 		assert.ok(!about(8, 80));
 	});
+});
+
+test("options of an XDP link that are not valid are refused by name, before the interface is looked at", () => {
+	const refused = (options: object, message: RegExp) =>
+		assert.throws(() => xdpLink({ interface: "none0", ports: [80], ...options } as XdpOptions), { code: "MILLRACE_OPTION", message });
+	refused({ port: 80 }, /an XDP link has no option "port"\. It has interface, addresses, mac, ports/);
+	refused({ mode: "driver" }, /bad mode: driver\. Give one of auto, native, generic/);
+	refused({ zeroCopy: true }, /bad zeroCopy: true\. Give one of auto, always, never/);
 });
