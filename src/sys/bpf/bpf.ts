@@ -8,7 +8,7 @@
  * Where the kernel refuses a program the log says which instruction and why; its end becomes part of the error.
  */
 import { MillraceError } from "../../errors.ts";
-import { E2BIG, EACCES, EBUSY, EEXIST, EINVAL, ENOSYS, EOPNOTSUPP, EPERM, errnoName, systemError } from "../errno.ts";
+import { E2BIG, EACCES, EBUSY, EEXIST, EINVAL, EMFILE, ENOMEM, ENOSYS, EOPNOTSUPP, EPERM, errnoName, systemError } from "../errno.ts";
 import { libc } from "../libc.ts";
 
 const MAP_CREATE = 0;
@@ -60,6 +60,13 @@ const ATTRIBUTES = 128;
 const LOG = 64 * 1024;
 
 const PRIVILEGE = "Run as root, or give the process CAP_BPF and CAP_NET_ADMIN (before Linux 5.8: CAP_SYS_ADMIN)";
+/** Root is refused where its capabilities were taken away, and by kernels that count maps and programs as locked memory. */
+const ROOT =
+	"In a container, give it CAP_BPF and CAP_NET_ADMIN; before Linux 5.11, raise the limit of locked memory (ulimit -l unlimited), which BPF counts towards";
+
+/** Kernels that have what steering needs (a socket filter that reads relative to headers), and what XDP links need (BPF links for XDP). */
+const STEERING = "4.18";
+const XDP = "5.9";
 
 /** The attributes of one call. Memory that they point to is kept alive with them. */
 class Attributes {
@@ -96,10 +103,13 @@ function fixed(bytes: ArrayLike<number> | number): Uint8Array {
 	return memory;
 }
 
-function remedy(errno: number): string {
-	if (errno === EPERM || errno === EACCES) return PRIVILEGE;
+/** @param linux The first kernel that can do all that the caller is for. */
+function remedy(errno: number, linux: string): string {
+	if (errno === EPERM || errno === EACCES) return process.geteuid?.() === 0 ? ROOT : PRIVILEGE;
 	if (errno === ENOSYS) return "This kernel has no BPF";
-	return "This needs Linux 5.9 or later";
+	if (errno === EMFILE) return "Raise the limit of open files (ulimit -n)";
+	if (errno === ENOMEM) return "Free some memory";
+	return `This needs Linux ${linux} or later`;
 }
 
 /** Makes a map of `entries` values; `key` and `value` are bytes. Returns its descriptor. */
@@ -107,7 +117,7 @@ export function createMap(type: number, key: number, value: number, entries: num
 	const fd = new Attributes().word(0, type).word(4, key).word(8, value).word(12, entries).call(MAP_CREATE);
 	if (fd < 0) {
 		const errno = libc().errno();
-		throw systemError("make a BPF map", errno, remedy(errno));
+		throw systemError("make a BPF map", errno, remedy(errno, type === MAP_XSK ? XDP : STEERING));
 	}
 	return fd;
 }
@@ -121,7 +131,7 @@ export function setWord(map: number, key: number, value: number): void {
 	const done = new Attributes().word(0, map).pointer(8, words).pointer(16, words.subarray(4)).call(MAP_UPDATE_ELEM);
 	if (done < 0) {
 		const errno = libc().errno();
-		throw systemError(`set entry ${key} of a BPF map`, errno, remedy(errno));
+		throw systemError(`set entry ${key} of a BPF map`, errno, remedy(errno, STEERING));
 	}
 }
 
@@ -149,7 +159,8 @@ function load(type: number, what: string, program: Uint8Array, name: string): nu
 	const fd = attempt(null);
 	if (fd >= 0) return fd;
 	const errno = libc().errno();
-	if (errno === EPERM) throw systemError(`load ${what}`, errno, PRIVILEGE);
+	const advice = remedy(errno, type === PROGRAM_XDP ? XDP : STEERING);
+	if (errno === EPERM) throw systemError(`load ${what}`, errno, advice);
 	const log = fixed(LOG);
 	const again = attempt(log);
 	if (again >= 0) return again;
@@ -157,7 +168,7 @@ function load(type: number, what: string, program: Uint8Array, name: string): nu
 	const end = text.split("\n").slice(-4).join(" | ");
 	throw new MillraceError(
 		errnoName(errno),
-		`cannot load ${what}: ${libc().strerror(errno).toLowerCase()}${end === "" ? "" : ` (the verifier: ${end})`}. ${errno === E2BIG ? "It is too long for this kernel" : remedy(errno)}`,
+		`cannot load ${what}: ${libc().strerror(errno).toLowerCase()}${end === "" ? "" : ` (the verifier: ${end})`}. ${errno === E2BIG ? "It is too long for this kernel" : advice}`,
 		{ errno },
 	);
 }
@@ -177,7 +188,7 @@ export function attachXdp(program: number, interfaceIndex: number, mode: number,
 		throw systemError(what, errno, `Another program (also another Millrace) has its XDP program there: see ip link show ${name}`);
 	if (mode === XDP_NATIVE && (errno === EOPNOTSUPP || errno === EINVAL))
 		throw systemError(what, errno, "Its driver has no XDP (as it is set up): use the generic mode");
-	throw systemError(what, errno, remedy(errno));
+	throw systemError(what, errno, remedy(errno, XDP));
 }
 
 /** Runs a program of any kind on a frame in the kernel, without any interface: what it answers. For tests. */
