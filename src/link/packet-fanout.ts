@@ -13,7 +13,8 @@
  */
 import { MillraceError } from "../errors.ts";
 import { FANOUT_CPU, FANOUT_EBPF, FANOUT_HASH, FANOUT_QUEUE, joinFanout, setFanoutProgram } from "../sys/packet-socket.ts";
-import { FlowSteering } from "./flow-steering.ts";
+import { FLOW_GROUPS, FlowSteering } from "./flow-steering.ts";
+import { refuseUnknown } from "./known-options.ts";
 import { bad } from "./station.ts";
 
 /** A packet link's part in a fanout group. */
@@ -28,26 +29,28 @@ export interface PacketFanout {
 	mode?: "hash" | "ebpf" | "cpu" | "queue";
 	/** Sockets of this link, 1 to 64. Default 1. */
 	queues?: number;
-	/** "ebpf": sockets of the whole group, to which flow groups are dealt out in the order of joining. Default: those of this link. */
+	/** "ebpf": sockets of the whole group, to which flow groups are dealt out in the order of joining, at most 128. Default: those of this link. */
 	members?: number;
 }
 
 const MODES: Readonly<Record<string, number>> = { hash: FANOUT_HASH, ebpf: FANOUT_EBPF, cpu: FANOUT_CPU, queue: FANOUT_QUEUE };
-const KNOWN = new Set(["group", "mode", "queues", "members"]);
-/** Most sockets of a link, and of a group (PACKET_FANOUT_MAX of older kernels). */
+const KNOWN = ["group", "mode", "queues", "members"];
+/** Most sockets of a link; and of a group that our program deals out to: each has at least one flow group. */
 const QUEUES_MAX = 64;
-const MEMBERS_MAX = 256;
+const MEMBERS_MAX = FLOW_GROUPS;
 
 /** The group that a link is to join, complete. */
 export type Fanout = Required<Omit<PacketFanout, "group">> & { readonly group: number | null };
 
 /** Reads the option. Throws MillraceError for what is not valid. */
 export function readFanout(option: PacketFanout): Fanout {
-	for (const key of Object.keys(option)) if (!KNOWN.has(key)) throw bad(`fanout has no option "${key}". It has ${[...KNOWN].join(", ")}`);
+	refuseUnknown("fanout", option, KNOWN);
 	const { group = null, mode = "hash", queues = 1, members = queues } = option;
 	if (group !== null) whole("group", group, 0, 65535);
 	if (!Object.hasOwn(MODES, mode)) throw bad(`bad fanout mode: ${mode}. Give one of ${Object.keys(MODES).join(", ")}`);
 	whole("queues", queues, 1, QUEUES_MAX);
+	if (mode !== "ebpf" && option.members !== undefined)
+		throw bad('members of fanout goes with mode "ebpf" only: otherwise the kernel counts them. Leave it out, or give that mode');
 	whole("members", members, queues, MEMBERS_MAX);
 	return { group, mode, queues, members };
 }

@@ -3,7 +3,9 @@
  *
  * Hides classic BPF (the packet filter of McCanne and Jacobson, 1993): instructions of 8 bytes (code, two distances to jump, a
  * constant) on an accumulator. Frames to the stack's own hardware address, or IPv4 to its addresses where it uses the
- * interface's, and ARP about its addresses.
+ * interface's, and ARP about its addresses; none that go out.
+ *
+ * Those that go out are dropped here because not every kernel keeps them from fanout groups (packet-socket.ts).
  */
 const LOAD_WORD = 0x20;
 const LOAD_HALF = 0x28;
@@ -11,6 +13,10 @@ const JUMP_EQUAL = 0x15;
 const RETURN = 0x06;
 /** Bytes of a frame that are taken: all. */
 const ALL = 0x40000;
+
+/** Not a place in the frame but what the kernel says of it: whither it goes (SKF_AD_OFF and SKF_AD_PKTTYPE, linux/filter.h). */
+const DIRECTION = -0x1000 + 4;
+const PACKET_OUTGOING = 4;
 
 const ETHERTYPE = 12;
 const IPV4_DESTINATION = 30;
@@ -31,7 +37,7 @@ interface Instruction {
 }
 
 /**
- * @param addresses IPv4 addresses as words, at most 100.
+ * @param addresses IPv4 addresses as words, at most 64.
  * @param mac A hardware address that nobody else uses.
  */
 export function addressFilter(addresses: readonly number[], mac?: Uint8Array): Uint8Array {
@@ -42,6 +48,8 @@ export function addressFilter(addresses: readonly number[], mac?: Uint8Array): U
 		load(LOAD_WORD, at);
 		for (const [i, address] of addresses.entries()) test(address, "accept", i + 1 < addresses.length ? "next" : "reject");
 	};
+	load(LOAD_WORD, DIRECTION);
+	test(PACKET_OUTGOING, "reject", "next");
 	if (mac !== undefined) {
 		const view = new DataView(mac.buffer, mac.byteOffset, 6);
 		load(LOAD_WORD, 2);

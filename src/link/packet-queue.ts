@@ -94,13 +94,13 @@ export class PacketQueue {
 		this.#counters = counters;
 	}
 
-	/** As `Link.receive`; every frame is stamped with `time`. */
+	/** As `Link.receive`; every frame is stamped with `time`. No more frames are looked at than the batch has entries, also of those dropped. */
 	receive(batch: Batch, time: number): number {
 		const ring = this.#ring;
 		const counters = this.#counters;
 		const before = batch.count;
 		this.state = READY;
-		while (batch.count < batch.capacity) {
+		for (let looks = batch.capacity; looks > 0 && batch.count < batch.capacity; looks--) {
 			if (!ring.look()) {
 				this.state = DRAINED;
 				break;

@@ -23,7 +23,7 @@
 import { MillraceError } from "../errors.ts";
 import { Arena } from "../memory/arena.ts";
 import type { Batch } from "../memory/batch.ts";
-import { cutsSegments, kernelRoutes } from "../sys/interface-facts.ts";
+import { cutsSegments, kernelForwards, kernelRoutes } from "../sys/interface-facts.ts";
 import { libc } from "../sys/libc.ts";
 import { openPacketRing, type PacketRing, type RingKind, ringRoom } from "../sys/packet-ring.ts";
 import {
@@ -32,6 +32,7 @@ import {
 	listenToMac,
 	openPacketSocket,
 	packetDrops,
+	setFanoutProgram,
 	setFrameOptions,
 	setQdiscBypass,
 	setSendBuffer,
@@ -41,6 +42,7 @@ import type { Alarm } from "../time/clock.ts";
 import { parseCidr, parseIpv4 } from "../wire/address.ts";
 import { FLOW_GROUPS, type FlowSteering, flowHash } from "./flow-steering.ts";
 import { FRAME_ROOM, frameLimit } from "./frames.ts";
+import { refuseUnknown } from "./known-options.ts";
 import { type Link, type LinkContext, type LinkOffload, SEGMENTATION_MAX } from "./link.ts";
 import { type Fanout, fanoutModes, joinGroup, type PacketFanout, readFanout } from "./packet-fanout.ts";
 import { addressFilter, NOTHING } from "./packet-filter.ts";
@@ -60,7 +62,7 @@ const ADDRESSES_MAX = 64;
 const RINGS: Readonly<Record<string, RingKind>> = { v2: "slots", v3: "blocks" };
 /** Bytes that may be on their way through the interface: two batches of the longest frames. */
 const SEND_BUFFER = 8 << 20;
-const KNOWN = new Set(["interface", "addresses", "mac", "ring", "ringSize", "fanout", "offload", "qdiscBypass"]);
+const KNOWN = ["interface", "addresses", "mac", "ring", "ringSize", "fanout", "offload", "qdiscBypass"];
 
 /** Options of `packetLink`. */
 export interface PacketOptions {
@@ -140,8 +142,7 @@ export class PacketLink implements Link {
 	#failed = false;
 
 	constructor(options: PacketOptions) {
-		for (const key of Object.keys(options))
-			if (!KNOWN.has(key)) throw bad(`a packet link has no option "${key}". It has ${[...KNOWN].join(", ")}`);
+		refuseUnknown("a packet link", options, KNOWN);
 		const { interface: name, addresses, mac, ring = "v2", ringSize = 240, fanout, offload = true, qdiscBypass } = options;
 		if (!Object.hasOwn(RINGS, ring)) throw bad(`bad ring: ${ring}. Give v2 or v3`);
 		if (!Number.isInteger(ringSize) || ringSize < 1 || ringSize > 4096)
@@ -197,8 +198,9 @@ export class PacketLink implements Link {
 	}
 
 	/**
-	 * Sends a flow group to another member of the fanout group, from the kernel's next frame on. Of several links in a group, the one that was
-	 * opened last does this. Throws MILLRACE_OPTION, MILLRACE_LINK.
+	 * Sends a flow group to another member of the fanout group, from the kernel's next frame on. Of several links in a group each has a table,
+	 * and the group goes by one of them: by that of the link that was opened last, or last had this called. So let one link do it.
+	 * Throws MILLRACE_OPTION, MILLRACE_LINK.
 	 */
 	setReta(group: number, member: number): void {
 		const steering = this.#steering;
@@ -209,6 +211,9 @@ export class PacketLink implements Link {
 		if (!Number.isInteger(member) || member < 0 || member >= this.#fanout!.members)
 			throw bad(`bad member: ${member}. Give a whole number from 0 to ${this.#fanout!.members - 1}`);
 		steering.steer(group, member);
+		// Where others may be in the group, theirs may be the program it has. (Changing it has the kernel wait, so not for nothing.)
+		const { group: shared, members, queues } = this.#fanout!;
+		if (shared !== null || members > queues) setFanoutProgram(this.#ports[0]!.fd, steering.program);
 	}
 
 	/** Opens the sockets. Throws MillraceError: EPERM, ENODEV, ENETDOWN, ENOMEM, EINVAL, ENOSPC, MILLRACE_KOFFI, MILLRACE_PLATFORM. */
@@ -226,6 +231,11 @@ export class PacketLink implements Link {
 
 	#open({ pool, runtime, plain = false }: LinkContext): void {
 		const index = indexOfUp(this.#interface);
+		if (!this.#ownMac && kernelForwards(this.#interface))
+			throw new MillraceError(
+				"MILLRACE_LINK",
+				`the kernel forwards packets that come by interface "${this.#interface}", those to the stack as well while it has the interface's hardware address. Give the stack one of its own (leave mac out), use --link xdp, or end that: sysctl net.ipv4.conf.${this.#interface}.forwarding=0`,
+			);
 		const addresses = this.hostOptions.addresses.map((text) => parseCidr(text).words[3]!);
 		const filter = addressFilter(addresses, this.#ownMac ? this.mac : undefined);
 		const fanout = this.#fanout;

@@ -93,6 +93,15 @@ export function cutsSegments(name: string): boolean {
 	return askDriver(name, new Uint8Array(value.buffer)) && value[1] !== 0;
 }
 
+/** Whether the kernel forwards IPv4 packets that come by an interface and are not for it (net.ipv4.ip_forward sets this for all). */
+export function kernelForwards(name: string): boolean {
+	try {
+		return readFileSync(`/proc/sys/net/ipv4/conf/${name}/forwarding`, "latin1").trim() !== "0";
+	} catch {
+		return false; // it has no IPv4 there
+	}
+}
+
 /** First and last of the ports that the kernel chooses from for connections of its own. */
 export function kernelPortRange(): [number, number] {
 	const [first = 32768, last = 60999] = readFileSync("/proc/sys/net/ipv4/ip_local_port_range", "latin1").trim().split(/\s+/).map(Number);

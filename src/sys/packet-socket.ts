@@ -36,7 +36,10 @@ export const FANOUT_QUEUE = 5;
 export const FANOUT_EBPF = 7;
 /** The kernel chooses a number that no other group has. */
 const FANOUT_UNIQUE = 0x2000;
-/** A group has a hook of its own, to which the socket's PACKET_IGNORE_OUTGOING does not apply. */
+/**
+ * A group has a hook of its own, to which the socket's PACKET_IGNORE_OUTGOING does not apply. Kernels before about Linux 6.2 pass over this flag
+ * without a word, so it only saves work: the sockets' filters have to drop frames that go out.
+ */
 const FANOUT_IGNORE_OUTGOING = 0x4000;
 
 /** Opens a packet socket that is bound to nothing, and hears nothing. Non-blocking. */
@@ -88,7 +91,7 @@ export function setPacketWord(fd: number, option: number, word: number): boolean
 	return libc().setsockopt(fd, SOL_PACKET, option, new Uint8Array(Uint32Array.of(word).buffer), 4) >= 0;
 }
 
-/** Only frames that come in; where wanted, a virtio-net header with each, both ways. Before the socket has a ring. */
+/** Only frames that come in (except in a fanout group, see there); where wanted, a virtio-net header with each, both ways. Before the socket has a ring. */
 export function setFrameOptions(fd: number, headers: boolean): void {
 	if (!setPacketWord(fd, PACKET_IGNORE_OUTGOING, 1) || (headers && !setPacketWord(fd, PACKET_VNET_HDR, 1)))
 		throw systemError("set up a packet socket", libc().errno(), "This needs Linux 4.20 or later");
@@ -114,7 +117,7 @@ export function packetDrops(fd: number): number {
 }
 
 /**
- * Makes a bound socket a member of a fanout group. A group is there as long as it has members, in one network namespace.
+ * Makes a bound socket a member of a fanout group. Frames that go out may reach it then, on older kernels. A group is there as long as it has members, in one network namespace.
  *
  * @param group 0 to 65535; -1: a new group with a number that no other one has.
  * @param mode FANOUT_HASH or one of the others; the same for all members.

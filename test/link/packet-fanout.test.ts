@@ -1,5 +1,6 @@
 /** Several sockets of packet links on one interface: which frame comes by which, none lost, none twice. */
 import assert from "node:assert/strict";
+import { writeFileSync } from "node:fs";
 import { after, describe, test } from "node:test";
 import { MillraceError } from "../../src/errors.ts";
 import { type PacketLink, type PacketOptions, packetAvailable, packetLink } from "../../src/link/packet.ts";
@@ -41,6 +42,7 @@ function station(options: Partial<PacketOptions>) {
 	link.open({ pool, runtime: realRuntime(), wake() {}, failed() {} });
 	return {
 		link,
+		pool,
 		/** Port and number of each frame that has come, in order. */
 		take(): { port: number; number: number }[] {
 			const frames: { port: number; number: number }[] = [];
@@ -69,20 +71,25 @@ function frame(port: number, number: number): Uint8Array {
 	return bytes;
 }
 
-/** What is sent over veth is there when the call returns, or soon after; blocks are seen after a millisecond. */
-const settle = () => new Promise((resolve) => setTimeout(resolve, 5));
+/** What is sent over veth is there when the call returns, or soon after; blocks are seen after a millisecond. Waits until it is, or for seconds. */
+async function until(there: () => boolean): Promise<void> {
+	for (let tries = 0; tries < 2000 && !there(); tries++) await new Promise((resolve) => setTimeout(resolve, 1));
+}
 
 /** Sends some frames of each flow, flow after flow; the frames that came, and by how much each socket's count grew with each flow. */
-async function flows(sockets: readonly ReturnType<typeof station>[], far = "far0") {
-	const peer = new PacketSocket(far);
+async function flows(sockets: readonly ReturnType<typeof station>[], each = 5) {
+	const peer = new PacketSocket("far0");
 	const came: { port: number; number: number }[] = [];
 	const grown: number[][] = [];
 	const figures = () => sockets.flatMap((socket) => socket.figures());
 	for (let flow = 0; flow < FLOWS; flow++) {
 		const before = figures();
 		for (let i = 0; i < 5; i++) peer.send(frame(1000 + flow, flow * 5 + i));
-		await settle();
-		for (const socket of sockets) came.push(...socket.take());
+		const count = came.length + each;
+		await until(() => {
+			for (const socket of sockets) came.push(...socket.take());
+			return came.length >= count;
+		});
 		grown.push(figures().map((count, i) => count - before[i]!));
 	}
 	peer.close();
@@ -126,8 +133,8 @@ describe("fanout of a packet link", { skip }, () => {
 		const one = station({ fanout: { queues: 3 }, ringSize: 120 });
 		const peer = new PacketSocket("far0");
 		for (let i = 0; i < 5; i++) for (let flow = 0; flow < FLOWS; flow++) peer.send(frame(1000 + flow, flow * 5 + i));
-		await settle();
-		const came = one.take();
+		const came: { port: number; number: number }[] = [];
+		await until(() => came.push(...one.take()) >= all.length);
 		for (let flow = 0; flow < FLOWS; flow++) {
 			assert.deepEqual(
 				came.filter(({ port }) => port === 1000 + flow),
@@ -153,7 +160,7 @@ describe("fanout of a packet link", { skip }, () => {
 
 	for (const mode of ["hash", "ebpf"] as const) {
 		test(`${mode}: two links share an interface; when one is closed, the other has everything`, async () => {
-			const fanout = { group: 77, mode, members: 3 };
+			const fanout = { group: 77, mode, ...(mode === "ebpf" ? { members: 3 } : {}) };
 			const first = station({ fanout: { ...fanout, queues: 2 } });
 			const second = station({ fanout: { ...fanout, queues: 1 } });
 			assert.deepEqual([first.link.fanoutGroup, second.link.fanoutGroup], [77, 77]);
@@ -167,10 +174,39 @@ describe("fanout of a packet link", { skip }, () => {
 		});
 	}
 
+	test("of two links in a group each can move flow groups, also the one that was opened first", async () => {
+		const fanout = { group: 78, mode: "ebpf", members: 2 } as const;
+		const [first, second] = [station({ fanout }), station({ fanout })];
+		for (const [{ link }, member] of [
+			[first, 1],
+			[second, 0],
+			[first, 0],
+			[first, 1],
+		] as const) {
+			const before = [first, second].map((one) => one.figures()[0]!);
+			for (const group of link.reta.keys()) link.setReta(group, member);
+			assert.deepEqual((await flows([first, second])).came, all);
+			const grown = [first, second].map((one, i) => one.figures()[0]! - before[i]!);
+			assert.deepEqual(grown, member === 0 ? [all.length, 0] : [0, all.length]);
+		}
+		for (const { link } of [first, second]) link.close();
+	});
+
+	test("what goes out by the interface does not come back by a group", async () => {
+		const one = station({ fanout: { queues: 2 } });
+		const [near, far] = [new PacketSocket("near0"), new PacketSocket("far0")];
+		for (let i = 0; i < 10; i++) near.send(frame(1000 + i, i));
+		far.send(frame(1010, 10));
+		const came: { port: number; number: number }[] = [];
+		await until(() => came.push(...one.take()) > 0);
+		assert.deepEqual(came, [{ port: 1010, number: 10 }]);
+		for (const end of [near, far, one.link]) end.close();
+	});
+
 	test("a group without a number is nobody else's", async () => {
 		const [one, other] = [station({ fanout: { queues: 2 } }), station({ fanout: { queues: 2 } })];
 		assert.notEqual(one.link.fanoutGroup, other.link.fanoutGroup);
-		const { grown } = await flows([one, other]);
+		const { grown } = await flows([one, other], 10);
 		for (const [a, b, c, d] of grown as [number, number, number, number][]) assert.deepEqual([a + b, c + d], [5, 5]);
 		for (const { link } of [one, other]) link.close();
 		assert.equal(one.link.fanoutGroup, -1);
@@ -190,7 +226,8 @@ test("frames for which the ring has no room are counted", { skip }, async () => 
 	const one = station({});
 	const peer = new PacketSocket("far0");
 	for (let i = 0; i < 40; i++) peer.send(frame(1000, i));
-	await settle();
+	// The ring has 15 slots, and a slot takes one frame.
+	await until(() => one.link.counters().rxDropped! >= 25);
 	const came = one.take();
 	assert.ok(came.length < 40);
 	assert.equal(one.link.counters().rxDropped, 40 - came.length);
@@ -198,6 +235,42 @@ test("frames for which the ring has no room are counted", { skip }, async () => 
 	one.link.close();
 	assert.equal(one.link.counters().rxDropped, 40 - came.length, "and when it is closed");
 	peer.close();
+});
+
+test("however many frames are dropped, no more are looked at at once than a batch takes", { skip }, async () => {
+	const { link, pool } = station({ ringSize: 60 });
+	const peer = new PacketSocket("far0");
+	const tagged = new Uint8Array(64);
+	tagged.set(frame(1000, 0).subarray(0, 12));
+	tagged.set([0x81, 0, 0, 5], 12);
+	tagged.set(frame(1000, 0).subarray(12), 16);
+	for (let i = 0; i < 10; i++) peer.send(tagged);
+	peer.send(frame(1000, 1));
+	const small = new Batch(pool, 4);
+	let last = 0;
+	await until(() => {
+		const got = link.receive(small);
+		const { rxTagged } = link.counters();
+		assert.ok(rxTagged! - last <= 4, `${rxTagged! - last} at once`);
+		last = rxTagged!;
+		return got > 0;
+	});
+	assert.equal(last, 10);
+	small.drop(small.count);
+	link.close();
+	peer.close();
+});
+
+test("the interface's hardware address is refused while the kernel forwards, with what to do", { skip }, () => {
+	const forwarding = "/proc/sys/net/ipv4/conf/near0/forwarding";
+	writeFileSync(forwarding, "1");
+	assert.throws(() => station({ mac: "interface" }), {
+		code: "MILLRACE_LINK",
+		message: /forwards packets that come by interface "near0".* sysctl net\.ipv4\.conf\.near0\.forwarding=0/,
+	});
+	station({}).link.close();
+	writeFileSync(forwarding, "0");
+	station({ mac: "interface" }).link.close();
 });
 
 test("options that are not valid are refused by name", { skip }, () => {
@@ -210,5 +283,7 @@ test("options that are not valid are refused by name", { skip }, () => {
 	refused({ fanout: { mode: "random" } }, /bad fanout mode: random. Give one of hash, ebpf, cpu, queue/);
 	refused({ fanout: { group: 65536 } }, /bad fanout group: 65536/);
 	refused({ fanout: { queues: 0 } }, /bad fanout queues: 0/);
-	refused({ fanout: { queues: 3, members: 2 } }, /bad fanout members: 2/);
+	refused({ fanout: { mode: "ebpf", queues: 3, members: 2 } }, /bad fanout members: 2/);
+	refused({ fanout: { mode: "ebpf", members: 129 } }, /bad fanout members: 129. Give a whole number from 1 to 128/);
+	refused({ fanout: { members: 2 } }, /members of fanout goes with mode "ebpf" only/);
 });

@@ -4,7 +4,11 @@ import { test } from "node:test";
 import { addressFilter } from "../../src/link/packet-filter.ts";
 import { parseIpv4 } from "../../src/wire/address.ts";
 
-function passes(program: Uint8Array, frame: Uint8Array): boolean {
+/** What the kernel says of a frame beside its bytes: whither it goes. */
+const DIRECTION = -0x1000 + 4;
+const [TO_US, TO_OTHERS, OUTGOING] = [0, 3, 4];
+
+function passes(program: Uint8Array, frame: Uint8Array, direction = TO_US): boolean {
 	const code = new DataView(program.buffer);
 	const data = new DataView(frame.buffer, frame.byteOffset, frame.length);
 	let accumulator = 0;
@@ -12,6 +16,11 @@ function passes(program: Uint8Array, frame: Uint8Array): boolean {
 		const constant = code.getInt32(at + 4, true);
 		switch (code.getUint16(at, true)) {
 			case 0x20:
+				if (constant === DIRECTION) {
+					accumulator = direction;
+					break;
+				}
+				assert.ok(constant >= 0);
 				if (constant + 4 > frame.length) return false;
 				accumulator = data.getInt32(constant);
 				break;
@@ -67,4 +76,22 @@ test("with the interface's: IPv4 to its addresses, and ARP about them", () => {
 	assert.ok(!passes(filter, ipv4(OTHER)));
 	assert.ok(!passes(filter, arp(OTHER)));
 	assert.ok(!passes(filter, frame(0x86dd, 30, OWN)));
+});
+
+test("nothing that goes out, whatever it is; addresses of other stations do not matter", () => {
+	for (const filter of [addressFilter(addresses), addressFilter(addresses, MAC)]) {
+		for (const bytes of [ipv4(OWN, MAC), arp(OWN, ALL)]) {
+			assert.ok(passes(filter, bytes, TO_OTHERS));
+			assert.ok(!passes(filter, bytes, OUTGOING));
+		}
+	}
+});
+
+test("as many addresses as a link takes: all jumps reach", () => {
+	const many = Array.from({ length: 64 }, (_, i) => 0x0a000100 + i);
+	const filter = addressFilter(many);
+	for (const i of [0, 63]) assert.ok(passes(filter, ipv4([10, 0, 1, i])));
+	assert.ok(passes(filter, arp([10, 0, 1, 63])));
+	assert.ok(!passes(filter, ipv4(OWN)));
+	assert.ok(!passes(filter, ipv4([10, 0, 1, 63]), OUTGOING));
 });
