@@ -26,8 +26,10 @@ interface Field {
 }
 
 /** The program of a recipe, or undefined and a note. */
-async function compiled(notes: string[], name: string, recipe: builds.Recipe): Promise<string | undefined> {
+async function compiled(notes: string[], name: string, recipe: builds.Recipe, { short }: Options): Promise<string | undefined> {
 	try {
+		const reason = short ? builds.tooLong(recipe) : undefined;
+		if (reason !== undefined && builds.lacking(recipe) === undefined) throw new Error(reason);
 		return await builds.build(recipe);
 	} catch (error) {
 		notes.push(`${name} left out: ${(error as Error).message}`);
@@ -38,14 +40,14 @@ async function compiled(notes: string[], name: string, recipe: builds.Recipe): P
 async function stacks(lab: Lab, options: Options, notes: string[]): Promise<Field> {
 	const peers: Peer[] = [];
 	const folder = builds.lwipFolder();
-	const sources = folder === undefined ? undefined : await compiled(notes, "lwIP from source", builds.lwipSources(folder));
+	const sources = folder === undefined ? undefined : await compiled(notes, "lwIP from source", builds.lwipSources(folder), options);
 	if (folder === undefined) notes.push(`lwIP from source left out: ${builds.LWIP_SOURCES_REMEDY}`);
 	if (sources !== undefined) peers.push(lwip(lab, sources, "lwIP from source (tap)"));
 	if (sources === undefined || !options.short) {
-		const library = await compiled(notes, "lwIP", builds.lwipLibrary);
+		const library = await compiled(notes, "lwIP", builds.lwipLibrary, options);
 		if (library !== undefined) peers.push(lwip(lab, library, "lwIP of Debian (tap)"));
 	}
-	const netstack = await compiled(notes, "gVisor", builds.gvisor);
+	const netstack = await compiled(notes, "gVisor", builds.gvisor, options);
 	if (netstack !== undefined) {
 		peers.push(gvisor(lab, netstack, "gVisor (tap)", "offload"));
 		if (!options.short) peers.push(gvisor(lab, netstack, "gVisor, its device code (tap)", "plain"));
@@ -55,7 +57,7 @@ async function stacks(lab: Lab, options: Options, notes: string[]): Promise<Fiel
 }
 
 async function gateways(lab: Lab, options: Options, notes: string[]): Promise<Field> {
-	const binary = await compiled(notes, "libslirp", builds.slirp);
+	const binary = await compiled(notes, "libslirp", builds.slirp, options);
 	const peers: Peer[] = [];
 	if (binary !== undefined) {
 		peers.push(slirp(lab, options, binary, "libslirp (tap)"));

@@ -65,6 +65,8 @@ export function must(command: string, ...args: string[]): void {
 /** Settings of a namespace in which many short connections come from one client: no contestant may starve for ports. */
 const SYSCTLS: readonly [string, string][] = [
 	["net/ipv4/ip_local_port_range", "1024 65535"],
+	// Ports of servers: a client's connection may not have one of them when its server comes.
+	["net/ipv4/ip_local_reserved_ports", "8080-8999"],
 	["net/ipv4/tcp_tw_reuse", "1"],
 	["net/ipv4/tcp_max_syn_backlog", "4096"],
 	["net/core/somaxconn", "4096"],

@@ -115,6 +115,12 @@ export function programPath(recipe: Recipe, made = versions(recipe)): string {
 	return join(buildsFolder, `${recipe.name}-${hash.digest("hex").slice(0, 16)}`);
 }
 
+/** Why a recipe is not compiled for a short run, or undefined: a look at whether all works must not take minutes. */
+export function tooLong(recipe: Recipe, present = (): boolean => existsSync(programPath(recipe))): string | undefined {
+	const slow = recipe.command("")[0] === "go";
+	return slow && !present() ? "it takes minutes to compile, which a short run leaves to a full one" : undefined;
+}
+
 /**
  * Compiles a program, unless it is there already.
  *

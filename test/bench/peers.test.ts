@@ -6,7 +6,17 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { test } from "node:test";
 import { root } from "../../bench/lib/contestants.ts";
-import { gvisor, lacking, lwipFolder, lwipLibrary, lwipSources, programPath, type Recipe, slirp } from "../../bench/lib/peer-builds.ts";
+import {
+	gvisor,
+	lacking,
+	lwipFolder,
+	lwipLibrary,
+	lwipSources,
+	programPath,
+	type Recipe,
+	slirp,
+	tooLong,
+} from "../../bench/lib/peer-builds.ts";
 import { type Entry, peerRows, rounds } from "../../bench/lib/peer-rounds.ts";
 
 test("a peer that cannot be compiled says which packages to install, and only those that are missing", () => {
@@ -20,6 +30,18 @@ test("a peer that cannot be compiled says which packages to install, and only th
 	);
 	assert.equal(
 		lacking(gvisor, () => true),
+		undefined,
+	);
+});
+
+test("a short run compiles only what takes seconds", () => {
+	assert.match(tooLong(gvisor, () => false) ?? "", /takes minutes/);
+	assert.equal(
+		tooLong(gvisor, () => true),
+		undefined,
+	);
+	assert.equal(
+		tooLong(slirp, () => false),
 		undefined,
 	);
 });

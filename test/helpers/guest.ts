@@ -31,6 +31,8 @@ export interface Guest {
 
 /** Looks for the parts of a guest; a text says what is missing. */
 export function findGuest(): Guest | string {
+	if (process.arch !== "x64")
+		return `needs an x64 machine, this is ${process.arch}: the guest's kernel and its programs are those of the machine`;
 	const { stdout, error } = spawnSync(QEMU, ["-M", "none", "-netdev", "help"], { encoding: "utf8" });
 	if (error !== undefined) return `needs ${QEMU} (apt-get install --no-install-recommends qemu-system-x86)`;
 	if (!/^stream$/m.test(stdout)) return `needs ${QEMU} 7.2 or later, for -netdev stream`;
@@ -41,7 +43,8 @@ export function findGuest(): Guest | string {
 		for (const name of readdirSync(join(root, "boot")).sort().reverse()) {
 			const folder = join(root, "lib/modules", name.replace("vmlinuz-", ""), "kernel");
 			if (!name.startsWith("vmlinuz-") || !existsSync(folder)) continue;
-			return { kernel: join(root, "boot", name), modules: modulesOf(folder), busybox };
+			const modules = modulesOf(folder);
+			return typeof modules === "string" ? modules : { kernel: join(root, "boot", name), modules, busybox };
 		}
 	}
 	return "needs a Linux kernel to boot: vmlinuz in /boot with its modules, or unpacked by dpkg -x where GUEST_KERNEL says (package linux-image-cloud-amd64)";
@@ -54,22 +57,27 @@ function isStatic(elf: Buffer): boolean {
 	return Array.from({ length: count }, (_, i) => elf.readUInt32LE(at + i * size)).every((type) => type !== 3);
 }
 
-/** The modules below a folder, each after those that it names in its section .modinfo (modules.dep is made only when a kernel is installed). */
-function modulesOf(folder: string): Guest["modules"] {
+/** The modules below a folder, each after those that it names in its section .modinfo (modules.dep is made only when a kernel is installed); a text says what is missing. */
+function modulesOf(folder: string): Guest["modules"] | string {
 	const paths = readdirSync(folder, { recursive: true }).map((path) => join(folder, String(path)));
 	const modules: { name: string; bytes: Uint8Array }[] = [];
+	let lack: string | null = null;
 	const add = (name: string): void => {
 		for (const [extension, unpack] of PACKED) {
 			const path = paths.find((path) => path.replaceAll("-", "_").endsWith(`/${name.replaceAll("-", "_")}${extension}`));
 			if (path === undefined || modules.some((module) => module.name === `${name}.ko`)) continue;
-			const { stdout } = spawnSync("sh", ["-c", `${unpack} "$0"`, path], { maxBuffer: 1 << 26 });
+			const { stdout, status } = spawnSync("sh", ["-c", `${unpack} "$0"`, path], { maxBuffer: 1 << 26 });
+			if (status !== 0 || stdout.length === 0) {
+				lack = `needs ${unpack.split(" ")[0]} to unpack the kernel's modules (apt-get install xz-utils zstd)`;
+				return;
+			}
 			const depends = /\0depends=([^\0]*)\0/.exec(stdout.toString("latin1"))?.[1] ?? "";
 			for (const needed of depends.split(",").filter(Boolean)) add(needed);
 			modules.push({ name: `${name}.ko`, bytes: stdout });
 		}
 	};
 	for (const name of MODULES) add(name);
-	return modules;
+	return lack ?? modules;
 }
 
 /**
