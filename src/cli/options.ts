@@ -59,9 +59,15 @@ export const OPTIONS: readonly OptionSpec[] = [
 		name: "gateway",
 		path: "gateway",
 		value: "ADDR",
-		help: "next hop for what is not on the link; default: none (tap), the kernel's (xdp, packet)",
+		help: "next hop off the link (tap, stream, xdp, packet); default: none or the kernel's",
 	},
-	{ name: "route", path: "routes", value: "NET[=VIA]", list: true, help: "a further route (tap), such as 192.168.0.0/16=10.77.0.1" },
+	{
+		name: "route",
+		path: "routes",
+		value: "NET[=VIA]",
+		list: true,
+		help: "a further route (tap, stream, xdp, packet), such as 192.168.0.0/16=10.77.0.1",
+	},
 	{
 		name: "publish",
 		path: "publish",

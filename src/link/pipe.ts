@@ -23,10 +23,12 @@ export interface Pipe {
 	write(bytes: Uint8Array): void;
 	/** Bytes that were written and have not left yet. */
 	readonly pending: number;
-	/** False while there is no peer but one may come; what is written then is lost, and counted by the link. */
+	/** False while there is no peer, which may come or have left; what is written then is lost, and counted by the link. */
 	readonly connected?: boolean;
 	/** Ends the present peer, which does not keep to the framing; another may come. A pipe without it is closed instead. */
 	reject?(): void;
+	/** What the pipe itself lost, by name; the link shows it among its own counters. */
+	counters?(): Readonly<Record<string, number>>;
 	/** Whether an open pipe keeps the process alive. */
 	ref?(): void;
 	/** Takes `ref` back. */
@@ -58,12 +60,14 @@ export function webSocketPipe(socket: WebSocketLike): Pipe {
 	const early: Uint8Array[] = [];
 	let earlyBytes = 0;
 	let closed = false;
+	let notBinary = 0;
 	const connecting = () => socket.readyState === 0;
 	return {
 		start(events) {
 			socket.binaryType = "arraybuffer";
 			socket.addEventListener("message", ({ data }) => {
-				if (data instanceof ArrayBuffer) events.arrived(new Uint8Array(data)); // text is nobody's frame
+				if (data instanceof ArrayBuffer) events.arrived(new Uint8Array(data));
+				else notBinary++; // text is nobody's frame
 			});
 			socket.addEventListener("open", () => {
 				for (const bytes of early.splice(0)) if (!closed) socket.send(bytes);
@@ -82,6 +86,11 @@ export function webSocketPipe(socket: WebSocketLike): Pipe {
 		get pending() {
 			return socket.bufferedAmount + earlyBytes;
 		},
+		/** Between its end and the news of it, a WebSocket takes what is sent and drops it. */
+		get connected() {
+			return socket.readyState < 2;
+		},
+		counters: () => ({ rxDropNotBinary: notBinary }),
 		close() {
 			closed = true;
 			socket.close();

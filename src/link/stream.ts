@@ -176,6 +176,7 @@ class StreamLink implements Link {
 			txDropSize: this.#txDropSize,
 			txDropFull: this.#txDropFull,
 			txDropNoPeer: this.#txDropNoPeer,
+			...this.#pipe.counters?.(),
 		};
 	}
 

@@ -39,10 +39,13 @@ export function socketPipe(socket: Duplex & { ref?(): unknown; unref?(): unknown
 export function datagramPipe(socket: DatagramSocket, peer: { readonly address: string; readonly port: number }): Pipe {
 	let closed = false;
 	let pending = 0;
+	let strangers = 0;
+	let failures = 0;
 	return {
 		start(events) {
 			socket.on("message", (bytes: Uint8Array, from: RemoteInfo) => {
 				if (from.port === peer.port && from.address === peer.address) events.arrived(bytes);
+				else strangers++;
 			});
 			socket.on("error", (error) => events.closed(error));
 			socket.on("close", () => events.closed());
@@ -51,13 +54,15 @@ export function datagramPipe(socket: DatagramSocket, peer: { readonly address: s
 			if (closed) return;
 			pending += bytes.length;
 			// An error here is a lost datagram, such as a peer that is not there yet: nothing that a network would report.
-			socket.send(bytes, peer.port, peer.address, () => {
+			socket.send(bytes, peer.port, peer.address, (error) => {
 				pending -= bytes.length;
+				if (error) failures++;
 			});
 		},
 		get pending() {
 			return pending;
 		},
+		counters: () => ({ rxDropStranger: strangers, txDropSocket: failures }),
 		ref: () => void socket.ref(),
 		unref: () => void socket.unref(),
 		close() {

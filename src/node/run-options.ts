@@ -129,6 +129,8 @@ const MTU_LEAST = 576;
 const MTU_MOST = 1500;
 /** Most queues of a TAP device. */
 const QUEUES_MOST = 256;
+/** Sockets that a packet link reads. */
+const PACKET_QUEUES_MOST = 64;
 /** An arena smaller than this has no room for the tables. */
 const MEMORY_LEAST = 8 * 1024 * 1024;
 /** Fastest replay that is still one in time. */
@@ -333,6 +335,8 @@ function checkTogether(options: RunOptions, label: OptionLabel): void {
 	if ((kind === "packet" || kind === "stream") && options.address === null)
 		throw bad(`link ${kind} needs ${label("address")}, one of its own`);
 	if (kind === "stream" && options.mac === "interface") throw bad(`${label("mac")}: link stream has no interface; give six bytes`);
+	if (kind === "packet" && (options.queues ?? 1) > PACKET_QUEUES_MOST)
+		throw bad(`${label("queues")}: ${options.queues} is not between 1 and ${PACKET_QUEUES_MOST}, as link packet needs`);
 	checkRing(options, label);
 	if (kind === undefined || kind === "tap" || kind === "user") checkEnds(options, linkEnds(kind ?? "tap", options, label), label);
 	else if (options.address !== null) checkHops(options, options.address, label);

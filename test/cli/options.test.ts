@@ -226,6 +226,7 @@ describe("a command line that is refused names what is wrong with it", () => {
 		["--link xdp:eth0 --ports 80 --ring-size 0 a.js", /^--ring-size: "0" is not a number of frames between 1 and 32768$/],
 		["--link xdp:eth0 --ports 80 --ring-size 100 a.js", /^--ring-size: 100 is not a power of two from 64 to 32768, as link xdp needs$/],
 		["--link packet:eth0 --address 10.0.0.2 --ring-size 5000 a.js", /^--ring-size: 5000 is not between 1 and 4096, as link packet needs$/],
+		["--link packet:eth0 --address 10.0.0.2 --queues 100 a.js", /^--queues: 100 is not between 1 and 64, as link packet needs$/],
 		["--link packet:eth0 --address 10.0.0.2 --xdp-mode native a.js", /^--xdp-mode does not go with link packet, only with xdp$/],
 		["--link user --zero-copy never a.js", /^--zero-copy does not go with link user, only with xdp$/],
 		["--link packet:eth0 --address 10.0.0.2 --rx-queues 1 a.js", /^--rx-queues does not go with link packet, only with xdp$/],

@@ -178,6 +178,37 @@ linkCompliance("a stream link over TCP", socketBench);
 linkCompliance("a message link over UDP", datagramBench);
 linkCompliance("a message link over a WebSocket", webSocketBench);
 
+test("what a pipe loses is among the counters of its link: text on a WebSocket, and what is sent while it closes; strangers' datagrams", async () => {
+	const listeners = new Map<string, (event: { data: unknown }) => void>();
+	const socket = {
+		binaryType: "",
+		bufferedAmount: 0,
+		readyState: 1,
+		send() {},
+		close() {},
+		addEventListener: (type: string, listener: (event: { data: unknown }) => void) => void listeners.set(type, listener),
+	};
+	const pipe = webSocketPipe(socket as WebSocketLike);
+	const link = streamLink(pipe, { framing: "message" });
+	pipe.start({ arrived() {}, restarted() {}, closed() {} });
+	listeners.get("message")!({ data: "text" });
+	assert.equal(link.counters().rxDropNotBinary, 1);
+	assert.equal(pipe.connected, true);
+	socket.readyState = 2;
+	assert.equal(pipe.connected, false, "the link counts what is sent now as txDropNoPeer");
+
+	const [near, stranger] = [createSocket("udp4").bind(0, "127.0.0.1"), createSocket("udp4")];
+	await once(near, "listening");
+	const datagrams = datagramPipe(near, { address: "127.0.0.1", port: 9 });
+	datagrams.start({ arrived: () => assert.fail("not from the peer"), restarted() {}, closed() {} });
+	const came = once(near, "message");
+	stranger.send("hello", near.address().port, "127.0.0.1");
+	await came;
+	assert.deepEqual(datagrams.counters?.(), { rxDropStranger: 1, txDropSocket: 0 });
+	stranger.close();
+	datagrams.close();
+});
+
 describe("a stream link", () => {
 	function make(options: StreamLinkOptions = {}, pages = 64) {
 		const clock = new VirtualClock();
