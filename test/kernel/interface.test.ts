@@ -226,6 +226,8 @@ describe("how frames cross, as asked for", { skip }, () => {
 	});
 
 	test("--link packet:near with a ring of its own size and the interface's hardware address", async () => {
+		// A namespace begins with what the machine has, which may forward.
+		writeFileSync("/proc/sys/net/ipv4/conf/near/forwarding", "0");
 		const words = ["--link", "packet:near", "--address", NEAR_OWN, "--mac", "interface", "--ring-size", "64", server];
 		await running(words, async (program) => {
 			await program.says(/listening/);
