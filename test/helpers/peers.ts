@@ -133,7 +133,13 @@ export function sysctlWords(name: string): string[] {
 
 /** Reads a capture with every checksum checked: how many of its packets pass the filter. */
 export async function countPackets(file: string, filter: string): Promise<number> {
-	const checks = ["ip.check_checksum:TRUE", "tcp.check_checksum:TRUE"].flatMap((option) => ["-o", option]);
-	const lines = await output("tshark", "-n", "-r", file, ...checks, "-Y", filter, "-T", "fields", "-e", "frame.number");
+	const lines = await output("tshark", "-n", "-r", file, ...CHECKS, "-Y", filter, "-T", "fields", "-e", "frame.number");
 	return lines.split("\n").length - 1;
+}
+
+const CHECKS = ["ip.check_checksum:TRUE", "tcp.check_checksum:TRUE"].flatMap((option) => ["-o", option]);
+
+/** The packets of a capture that match the filter, each in a line and then in full: to be said when there should be none. */
+export function showPackets(file: string, filter: string): Promise<string> {
+	return output("tshark", "-n", "-r", file, ...CHECKS, "-Y", filter, "-P", "-V", "-x");
 }

@@ -22,6 +22,7 @@ import {
 	scratch,
 	served,
 	sha256,
+	showPackets,
 	sysctl,
 	sysctlWords,
 } from "../helpers/peers.ts";
@@ -118,7 +119,7 @@ describe("a capture", { skip: skipCapture }, () => {
 			await uploads(5 * MB);
 			await assert.rejects(curl(`http://${STACK}:9/`), /Connection refused|Couldn't connect/);
 		});
-		assert.equal(await countPackets(file, BROKEN), 0);
+		assert.equal(await showPackets(file, BROKEN), "");
 		assert.ok((await countPackets(file, "tcp.checksum.status == 1")) > 2000, "checksums were checked at all");
 		// None, unless the machine keeps one of both waiting until the other thinks that something is lost.
 		assert.ok((await countPackets(file, "tcp.analysis.retransmission")) < 100);
@@ -133,7 +134,7 @@ describe("a capture", { skip: skipCapture }, () => {
 			await downloads(5 * MB);
 			await uploads(5 * MB);
 		});
-		assert.equal(await countPackets(file, BROKEN), 0);
+		assert.equal(await showPackets(file, BROKEN), "");
 		assert.ok((await countPackets(file, `tcp.analysis.retransmission && ip.src == ${STACK}`)) > 10);
 		assert.ok((await countPackets(file, `tcp.analysis.retransmission && ip.dst == ${STACK}`)) > 10);
 		assert.ok((await countPackets(file, `tcp.options.sack_le && ip.src == ${STACK}`)) > 10);
