@@ -12,7 +12,7 @@ import { tapAvailable, tapQueuesAvailable, tapSteeringAvailable } from "../link/
 import { xdpAvailable } from "../link/xdp.ts";
 import { Arena } from "../memory/arena.ts";
 import { interfaceWith } from "../node/interfaces.ts";
-import { linkEnds } from "../node/run-options.ts";
+import { linkEnds } from "../node/run-checks.ts";
 import { NetworkInterface } from "../sys/interface.ts";
 import { type XdpFacts, xdpFacts } from "../sys/xdp-facts.ts";
 import { versionText } from "./help.ts";

@@ -47,6 +47,11 @@ const ONLY: Readonly<Record<string, readonly LinkChoice["kind"][]>> = {
 	xdpMode: ["xdp"],
 	zeroCopy: ["xdp"],
 	queues: ["tap", "packet"],
+	fanout: ["packet"],
+	steering: ["tap"],
+	offload: ["tap", "packet"],
+	ring: ["packet"],
+	qdiscBypass: ["packet"],
 	rxQueues: ["xdp"],
 	ringSize: ["xdp", "packet"],
 	speed: ["pcap"],
@@ -87,16 +92,30 @@ function readName(kind: LinkChoice["kind"], name: unknown, complain: Complain): 
 	return complain(`${LINK_FORMS}, with a device name of 1 to 15 letters, digits, "_", "." or "-"`);
 }
 
+/** The first option that was given and has no meaning for a link; null for none. */
+export function foreignOption(options: object, kind: LinkChoice["kind"]): string | null {
+	return given(options).find((path) => !ONLY[path]!.includes(kind)) ?? null;
+}
+
 /** Refuses the first option that was given and has no meaning for the chosen link; null: `tap` or `user`, as the machine allows. */
 export function refuseForeign(options: object, kind: LinkChoice["kind"] | null, label: OptionLabel): void {
-	for (const [path, kinds] of Object.entries(ONLY)) {
-		const value = (options as Record<string, unknown>)[path];
-		if (value === null || value === undefined || (Array.isArray(value) && value.length === 0)) continue;
-		if (kind !== null) {
-			if (!kinds.includes(kind)) throw bad(`${label(path)} does not go with link ${kind}, only with ${kinds.join(" or ")}`);
-		} else if (!kinds.includes("tap") && !kinds.includes("user")) {
-			const { missing, form } = LINKS[kinds[0]!];
-			throw bad(`${label(path)} is for link ${kinds.join(" or ")}: ${missing}, ${label("link")} ${form}`);
-		}
+	if (kind !== null) {
+		const path = foreignOption(options, kind);
+		if (path !== null) throw bad(`${label(path)} does not go with link ${kind}, only with ${ONLY[path]!.join(" or ")}`);
+		return;
 	}
+	for (const path of given(options)) {
+		const kinds = ONLY[path]!;
+		if (kinds.includes("tap") || kinds.includes("user")) continue;
+		const { missing, form } = LINKS[kinds[0]!];
+		throw bad(`${label(path)} is for link ${kinds.join(" or ")}: ${missing}, ${label("link")} ${form}`);
+	}
+}
+
+/** Those options with a meaning for some links only that were given. */
+function given(options: object): string[] {
+	return Object.keys(ONLY).filter((path) => {
+		const value = (options as Record<string, unknown>)[path];
+		return value !== null && value !== undefined && !(Array.isArray(value) && value.length === 0);
+	});
 }

@@ -20,8 +20,10 @@ import { xdpLink } from "../link/xdp.ts";
 import { parseMac } from "../wire/address.ts";
 import { isSameFile, prepareCaptureFile } from "./capture-file.ts";
 import { interfaceWith } from "./interfaces.ts";
+import { foreignOption } from "./link-choice.ts";
 import { openReplay } from "./replay-file.ts";
-import { type LinkChoice, linkEnds, type RouteOption, type RunOptions } from "./run-options.ts";
+import { linkEnds } from "./run-checks.ts";
+import type { LinkChoice, RouteOption, RunOptions } from "./run-options.ts";
 import { nodeRuntime } from "./runtime.ts";
 import { readStreamEnd, type StreamEnd } from "./stream-end.ts";
 import { openStreamEnd, type Say } from "./stream-pipe.ts";
@@ -67,7 +69,7 @@ export function openRunHost(options: RunOptions, say: Say): RunHost {
 		return open({ kind: "tap" }, options, "permitted here", say);
 	} catch (error) {
 		if (!(error instanceof MillraceError) || !NOT_PERMITTED.has(error.code)) throw error;
-		if (options.gateway !== null || options.routes.length > 0 || options.queues !== null) throw error;
+		if (foreignOption(options, "user") !== null) throw error;
 		return open({ kind: "user" }, options, `no TAP device: ${firstSentence(error.message)}`, say);
 	}
 }
@@ -126,12 +128,11 @@ function open(choice: LinkChoice, options: RunOptions, why: string, say: Say): R
 			`${bare(ends.kernelAddress)} belongs to ${holder} already. Choose another network, such as --address 10.78.0.2`,
 		);
 	}
-	const { queues } = options;
 	const link = tapLink({
 		kernelAddress: ends.kernelAddress,
 		...mtu,
 		...(choice.name === undefined ? {} : { name: choice.name }),
-		...(queues === null ? {} : { queues }),
+		...given(options, "queues", "steering", "offload"),
 	});
 	const routes = options.gateway === null ? options.routes : [...options.routes, { to: "0.0.0.0/0", via: options.gateway }];
 	const parts = openHost(link, options, [ends.address], routes);
@@ -140,7 +141,7 @@ function open(choice: LinkChoice, options: RunOptions, why: string, say: Say): R
 		kind,
 		gateway: null,
 		address,
-		description: `link ${link.name} (${why}): ${ends.address}, the kernel is ${bare(ends.kernelAddress)}${queuesText(queues)}`,
+		description: `link ${link.name} (${why}): ${ends.address}, the kernel is ${bare(ends.kernelAddress)}${queuesText(options)}`,
 	};
 }
 
@@ -153,20 +154,28 @@ function speedText(speed: RunOptions["speed"]): string {
 	return speed === "max" ? ", all at once" : speed === null || speed === 1 ? ", as fast as it was" : `, ${speed} times as fast as it was`;
 }
 
-/** Said of more than one. */
-function queuesText(queues: number | null): string {
-	return (queues ?? 1) > 1 ? `; ${queues} queues` : "";
+/** Said of more than one, with who deals out the frames where that was asked for. */
+function queuesText({ queues, fanout, steering }: RunOptions): string {
+	const by = fanout ?? steering;
+	return (queues ?? 1) > 1 ? `; ${queues} queues${by === null ? "" : `, by ${by}`}` : "";
 }
 
-/** The hardware address as links take it. */
-function macOf({ mac }: RunOptions): { mac?: string } {
-	return mac === null ? {} : { mac };
+/** Those options of a link that were given, under the link's own names for them, which are ours. */
+function given<K extends keyof RunOptions>(options: RunOptions, ...keys: K[]): { [P in K]?: NonNullable<RunOptions[P]> } {
+	return Object.fromEntries(keys.flatMap((key) => (options[key] === null ? [] : [[key, options[key]]]))) as {
+		[P in K]?: NonNullable<RunOptions[P]>;
+	};
 }
 
 function openPacket(name: string, options: RunOptions, why: string): RunHost {
-	const ring = options.ringSize === null ? {} : { ringSize: options.ringSize };
-	const fanout = (options.queues ?? 1) === 1 ? {} : { fanout: { queues: options.queues! } };
-	const link = packetLink({ interface: name, addresses: [options.address!], ...macOf(options), ...ring, ...fanout });
+	const { queues, fanout: mode } = options;
+	const fanout = (queues ?? 1) === 1 ? {} : { fanout: { queues: queues!, ...(mode === null ? {} : { mode }) } };
+	const link = packetLink({
+		interface: name,
+		addresses: [options.address!],
+		...given(options, "mac", "ring", "ringSize", "offload", "qdiscBypass"),
+		...fanout,
+	});
 	const [address] = link.hostOptions.addresses as [string];
 	const parts = openHost(link, options, [address], routesOf(options, link.hostOptions));
 	return {
@@ -174,7 +183,7 @@ function openPacket(name: string, options: RunOptions, why: string): RunHost {
 		kind: "packet",
 		gateway: null,
 		address: bare(address),
-		description: `link ${link.name} (${why}): ${address}${queuesText(options.queues)}`,
+		description: `link ${link.name} (${why}): ${address}${queuesText(options)}`,
 	};
 }
 
@@ -206,11 +215,10 @@ function openXdp(name: string, options: RunOptions, why: string): RunHost {
 		interface: name,
 		...own,
 		...outgoing,
-		...(options.mac === "interface" ? {} : macOf(options)),
+		...(options.mac === "interface" ? {} : given(options, "mac")),
 		...(options.xdpMode === null ? {} : { mode: options.xdpMode }),
-		...(options.zeroCopy === null ? {} : { zeroCopy: options.zeroCopy }),
 		...(options.rxQueues.length === 0 ? {} : { queues: [...new Set(options.rxQueues)] }),
-		...(options.ringSize === null ? {} : { ringSize: options.ringSize }),
+		...given(options, "zeroCopy", "ringSize"),
 	});
 	const { addresses, tcp } = link.hostOptions;
 	// All of the memory is kept in RAM for the kernel to write to: less than for other links, unless asked for.

@@ -11,20 +11,10 @@
 import { SPIN_MAX } from "../host/host.ts";
 import { ARENA_MAX } from "../memory/arena.ts";
 import { formatIpv4, parseMac } from "../wire/address.ts";
-import { type LinkChoice, readLink, refuseForeign } from "./link-choice.ts";
+import { type LinkChoice, readLink } from "./link-choice.ts";
 import { bad, type Complain, Fields, list, type OptionLabel, oneOf, type Read, readQuantity, whole } from "./option-fields.ts";
-import {
-	type Ipv4Prefix,
-	inNetwork,
-	isUsableAddress,
-	networkOf,
-	readBitRate,
-	readBytes,
-	readFraction,
-	readIpv4,
-	readIpv4Prefix,
-	readMicroseconds,
-} from "./quantities.ts";
+import { isUsableAddress, readBitRate, readBytes, readFraction, readIpv4, readIpv4Prefix, readMicroseconds } from "./quantities.ts";
+import { checkTogether } from "./run-checks.ts";
 
 export type { LinkChoice } from "./link-choice.ts";
 export type { OptionLabel } from "./option-fields.ts";
@@ -98,6 +88,16 @@ export interface RunOptions {
 	zeroCopy: "auto" | "always" | "never" | null;
 	/** `tap`: queues of the device; `packet`: sockets among which the kernel deals out flows; null: one. */
 	queues: number | null;
+	/** `packet` with several `queues`: which socket a flow comes by; null: by the kernel's hash. */
+	fanout: "hash" | "ebpf" | "cpu" | "queue" | null;
+	/** `tap` with several `queues`: which of them a flow comes by; null: the kernel's choice. */
+	steering: "kernel" | "flow-group" | null;
+	/** `tap`, `packet`: whether checksums and segmentation are left to the kernel; null: they are. */
+	offload: boolean | null;
+	/** `packet`: how frames lie in the ring; null: "v2". */
+	ring: "v2" | "v3" | null;
+	/** `packet`: whether frames bypass the interface's queueing disciplines; null: where nothing is lost by it. */
+	qdiscBypass: boolean | null;
 	/** `xdp`: receive queues whose frames the stack takes; empty: all. */
 	rxQueues: number[];
 	/** `xdp`, `packet`: frames of each ring; null: the link's default. */
@@ -129,8 +129,6 @@ const MTU_LEAST = 576;
 const MTU_MOST = 1500;
 /** Most queues of a TAP device. */
 const QUEUES_MOST = 256;
-/** Sockets that a packet link reads. */
-const PACKET_QUEUES_MOST = 64;
 /** An arena smaller than this has no room for the tables. */
 const MEMORY_LEAST = 8 * 1024 * 1024;
 /** Fastest replay that is still one in time. */
@@ -174,6 +172,11 @@ export function parseRunOptions(input: unknown, label: OptionLabel = jsonLabel):
 		xdpMode: fields.take("xdpMode", oneOf("auto", "native", "generic")),
 		zeroCopy: fields.take("zeroCopy", oneOf("auto", "always", "never")),
 		queues: fields.take("queues", readQueues),
+		fanout: fields.take("fanout", oneOf("hash", "ebpf", "cpu", "queue")),
+		steering: fields.take("steering", oneOf("kernel", "flow-group")),
+		offload: fields.take("offload", readSwitch),
+		ring: fields.take("ring", oneOf("v2", "v3")),
+		qdiscBypass: fields.take("qdiscBypass", readSwitch),
 		rxQueues: fields.take("rxQueues", list(readQueue)) ?? [],
 		ringSize: fields.take("ringSize", readRingSize),
 		speed: fields.take("speed", readSpeed),
@@ -206,6 +209,9 @@ const readMtu: Read<number> = (value, complain) =>
 	whole(value, MTU_LEAST, MTU_MOST) ?? complain(`a number of bytes between ${MTU_LEAST} and ${MTU_MOST}`);
 const readSeed: Read<number> = (value, complain) => whole(value, 0, 0xffffffff) ?? complain("a whole number between 0 and 4294967295");
 const readFlag: Read<boolean> = (value, complain) => (typeof value === "boolean" ? value : complain("true or false"));
+/** What is on or off, where saying nothing is a third thing: so it is said in words, or as a boolean. */
+const readSwitch: Read<boolean> = (value, complain) =>
+	value === "on" || value === true ? true : value === "off" || value === false ? false : complain("on or off");
 const readMemory: Read<number> = (value, complain) =>
 	Math.floor(readQuantity(value, complain, readBytes, MEMORY_LEAST, ARENA_MAX, "a size between 8mb and 2047mb, such as 256mb"));
 
@@ -308,107 +314,3 @@ const readImpair: Read<ImpairOptions> = (value, _complain, path, label) => {
 		throw bad(`${label("impair.jitter")}: more than ${label("impair.delay")}: frames cannot arrive before they are sent`);
 	return impair;
 };
-
-/** Rules that bind several options: what only one kind of link has, and addresses that must fit each other. */
-function checkTogether(options: RunOptions, label: OptionLabel): void {
-	const kind = options.link?.kind;
-	refuseForeign(options, kind ?? null, label);
-	const takes = options.ports.length > 0 ? "ports" : options.outgoingPorts !== null ? "outgoingPorts" : null;
-	if (takes !== null) {
-		for (const other of ["address", "gateway", "mac"] as const) {
-			if (options[other] !== null)
-				throw bad(`${label(takes)} takes ports of the machine's own address, ${label(other)} is for an address of its own: choose one`);
-		}
-	}
-	if (kind === "xdp" && takes === null && options.address === null)
-		throw bad(`link xdp needs ${label("ports")} (of the machine's own address) or ${label("address")} (one of its own)`);
-	if (kind === undefined && options.publish.length > 0 && (options.gateway !== null || options.routes.length > 0)) {
-		throw bad(`${label("publish")} is for link user, ${label(options.gateway === null ? "routes" : "gateway")} for link tap: choose one`);
-	}
-
-	const seen = new Set<string>();
-	for (const { address, port } of options.publish) {
-		if (seen.has(`${address}:${port}`)) throw bad(`${label("publish")}: port ${port} is given twice`);
-		seen.add(`${address}:${port}`);
-	}
-
-	if ((kind === "packet" || kind === "stream") && options.address === null)
-		throw bad(`link ${kind} needs ${label("address")}, one of its own`);
-	if (kind === "stream" && options.mac === "interface") throw bad(`${label("mac")}: link stream has no interface; give six bytes`);
-	if (kind === "packet" && (options.queues ?? 1) > PACKET_QUEUES_MOST)
-		throw bad(`${label("queues")}: ${options.queues} is not between 1 and ${PACKET_QUEUES_MOST}, as link packet needs`);
-	checkRing(options, label);
-	if (kind === undefined || kind === "tap" || kind === "user") checkEnds(options, linkEnds(kind ?? "tap", options, label), label);
-	else if (options.address !== null) checkHops(options, options.address, label);
-}
-
-/** Rings of AF_XDP have a power of two of entries, those of packet sockets take 64 KiB for each. */
-function checkRing({ link, ringSize }: RunOptions, label: OptionLabel): void {
-	if (ringSize === null) return;
-	const right = link?.kind === "xdp" ? ringSize >= 64 && (ringSize & (ringSize - 1)) === 0 : ringSize <= 4096;
-	if (!right)
-		throw bad(
-			`${label("ringSize")}: ${ringSize} is not ${link?.kind === "xdp" ? "a power of two from 64 to 32768" : "between 1 and 4096"}, as link ${link?.kind} needs`,
-		);
-}
-
-/** The addresses of a link's two ends, each with prefix length. */
-export interface LinkEnds {
-	address: string;
-	kernelAddress: string;
-}
-
-/** Where the two ends lie in their network when nothing else was asked for; those of `user` are QEMU's. */
-const ENDS = {
-	tap: { network: "10.77.0.0/24", stack: 2, kernel: 1 },
-	user: { network: "10.0.2.0/24", stack: 15, kernel: 2 },
-};
-
-/** The addresses of both ends: as given, or beside the one that was given, or the link's defaults. */
-export function linkEnds(
-	kind: "tap" | "user",
-	options: Pick<RunOptions, "address" | "kernelAddress">,
-	label: OptionLabel = jsonLabel,
-): LinkEnds {
-	const { network, stack, kernel } = ENDS[kind];
-	const given = options.address ?? options.kernelAddress;
-	const path = options.address === null ? "kernelAddress" : "address";
-	const address = options.address ?? hostOf(given ?? network, stack, path, label);
-	return { address, kernelAddress: options.kernelAddress ?? hostOf(given === null ? network : address, kernel, path, label) };
-}
-
-/** A host of the network of `text` other than the one that `text` itself names: at `offset`, if that is possible. */
-function hostOf(text: string, offset: number, path: string, label: OptionLabel): string {
-	const prefix = readIpv4Prefix(text, 24) as Ipv4Prefix;
-	const network = networkOf(prefix);
-	for (const candidate of [network + offset, network + 1, network + 2, network]) {
-		const host = { word: candidate, length: prefix.length };
-		if (candidate !== prefix.word && inNetwork(prefix, candidate) && isUsableAddress(host))
-			return `${formatIpv4(candidate)}/${prefix.length}`;
-	}
-	throw bad(`${label(path)}: ${text} leaves no address for the other end of the link; give it a prefix length of at most 31`);
-}
-
-/** The two ends of the link must be different hosts of one network, and every next hop must be on it. */
-function checkEnds(options: RunOptions, ends: LinkEnds, label: OptionLabel): void {
-	const own = readIpv4Prefix(ends.address, 24) as Ipv4Prefix;
-	const kernel = readIpv4Prefix(ends.kernelAddress, 24) as Ipv4Prefix;
-	if (own.word === kernel.word)
-		throw bad(`${label("address")} and ${label("kernelAddress")} are both ${ends.address}: give each end of the link its own`);
-	if (own.length !== kernel.length || !inNetwork(own, kernel.word)) {
-		throw bad(`${label("address")} ${ends.address} and ${label("kernelAddress")} ${ends.kernelAddress} are not in one network`);
-	}
-	checkHops(options, ends.address, label);
-}
-
-/** Every next hop must be a neighbor. */
-function checkHops(options: RunOptions, address: string, label: OptionLabel): void {
-	const own = readIpv4Prefix(address, 24) as Ipv4Prefix;
-	const onLink = (path: string, hop: string | null | undefined): void => {
-		if (hop !== null && hop !== undefined && !inNetwork(own, readIpv4(hop) as number)) {
-			throw bad(`${label(path)}: next hop ${hop} is not in the network of ${address}`);
-		}
-	};
-	onLink("gateway", options.gateway);
-	for (const route of options.routes) onLink("routes", route.via);
-}

@@ -3,7 +3,8 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import { nearest, OPTIONS, parseRun } from "../../src/cli/options.ts";
 import { MillraceError } from "../../src/errors.ts";
-import { linkEnds, parseRunOptions, type RunOptions } from "../../src/node/run-options.ts";
+import { linkEnds } from "../../src/node/run-checks.ts";
+import { parseRunOptions, type RunOptions } from "../../src/node/run-options.ts";
 import { readStreamEnd } from "../../src/node/stream-end.ts";
 
 /** The options of a command line that ends in a script. */
@@ -55,6 +56,11 @@ describe("the command line of millrace run", () => {
 			xdpMode: null,
 			zeroCopy: null,
 			queues: null,
+			fanout: null,
+			steering: null,
+			offload: null,
+			ring: null,
+			qdiscBypass: null,
 			rxQueues: [],
 			ringSize: null,
 			speed: null,
@@ -85,6 +91,18 @@ describe("the command line of millrace run", () => {
 		assert.deepEqual([mac, xdpMode, zeroCopy, rxQueues, ringSize], ["02:aa:00:00:00:01", "generic", "never", [0, 2, 3], 512]);
 		assert.deepEqual(parseRunOptions(JSON.stringify(xdp)), xdp);
 		assert.equal(options("--link packet:eth0 --address 10.0.0.2 --mac interface").mac, "interface");
+	});
+
+	test("what a packet link and a TAP device have of their own: who deals out flows, ring, offload, disciplines", () => {
+		const packet = options("--link packet:eth0 --address 10.0.0.2 --queues 4 --fanout ebpf --ring v3 --offload off --qdisc-bypass on");
+		const { queues, fanout, ring, offload, qdiscBypass } = packet;
+		assert.deepEqual([queues, fanout, ring, offload, qdiscBypass], [4, "ebpf", "v3", false, true]);
+		assert.deepEqual(parseRunOptions(JSON.stringify(packet)), packet);
+		assert.equal(options("--link packet:eth0 --address 10.0.0.2 --qdisc-bypass off").qdiscBypass, false);
+		const tap = options("--queues 2 --steering flow-group --offload on");
+		assert.deepEqual([tap.link, tap.queues, tap.steering, tap.offload], [null, 2, "flow-group", true]);
+		assert.deepEqual(parseRunOptions(JSON.stringify(tap)), tap);
+		assert.equal(parseRunOptions('{"link":"tap","offload":"off"}').offload, false);
 	});
 
 	test("a capture is replayed at a speed", () => {
@@ -233,6 +251,29 @@ describe("a command line that is refused names what is wrong with it", () => {
 		["--link tap --queues 0 a.js", /^--queues: "0" is not a number of queues between 1 and 256$/],
 		["--link tap --queues 257 a.js", /^--queues: /],
 		["--link user --queues 2 a.js", /^--queues does not go with link user, only with tap or packet$/],
+		["--queues 2 --publish 80 a.js", /^--publish is for link user, --queues for link tap: choose one$/],
+		["--offload off --publish 80 a.js", /^--publish is for link user, --offload for link tap: choose one$/],
+		["--link tap --queues 2 --steering hash a.js", /^--steering: "hash" is not kernel or flow-group$/],
+		[
+			"--link tap --steering flow-group a.js",
+			/^--steering says which of several queues a flow comes by: give --queues as well, 2 or more$/,
+		],
+		["--link tap --queues 1 --steering kernel a.js", /^--steering says which of several queues a flow comes by: /],
+		["--link tap --queues 2 --fanout hash a.js", /^--fanout does not go with link tap, only with packet$/],
+		["--fanout hash a.js", /^--fanout is for link packet: name the interface, --link packet:INTERFACE$/],
+		["--link packet:eth0 --address 10.0.0.2 --queues 2 --steering kernel a.js", /^--steering does not go with link packet, only with tap$/],
+		[
+			"--link packet:eth0 --address 10.0.0.2 --fanout ebpf a.js",
+			/^--fanout says which of several queues a flow comes by: give --queues as well/,
+		],
+		["--link packet:eth0 --address 10.0.0.2 --queues 2 --fanout rr a.js", /^--fanout: "rr" is not hash, ebpf, cpu or queue$/],
+		["--link packet:eth0 --address 10.0.0.2 --ring v1 a.js", /^--ring: "v1" is not v2 or v3$/],
+		["--link xdp:eth0 --address 10.0.0.2 --ring v3 a.js", /^--ring does not go with link xdp, only with packet$/],
+		["--link packet:eth0 --address 10.0.0.2 --offload a.js", /^--offload: "a.js" is not on or off$/],
+		["--link user --offload on a.js", /^--offload does not go with link user, only with tap or packet$/],
+		["--link xdp:eth0 --address 10.0.0.2 --offload on a.js", /^--offload does not go with link xdp, only with tap or packet$/],
+		["--link tap --qdisc-bypass on a.js", /^--qdisc-bypass does not go with link tap, only with packet$/],
+		["--link packet:eth0 --address 10.0.0.2 --qdisc-bypass=maybe a.js", /^--qdisc-bypass: "maybe" is not on or off$/],
 		["--link tap --ring-size 512 a.js", /^--ring-size does not go with link tap, only with xdp or packet$/],
 		["--address 10.77.0.256 a.js", /^--address: "10.77.0.256" is not an IPv4 address/],
 		["--address 10.77.0.02 a.js", /^--address: "10.77.0.02" is not an IPv4 address/],
@@ -305,6 +346,11 @@ describe("options as JSON, for millrace/register", () => {
 		['{"lnk":"tap"}', /^millrace: MILLRACE_OPTIONS has no option "lnk"; there are link, address, /],
 		['{"impair":{"los":1}}', /^millrace: MILLRACE_OPTIONS: impair has no option "los"; there are loss, /],
 		['{"impair":{"loss":2}}', /^millrace: MILLRACE_OPTIONS: impair.loss: 2 is not a percentage/],
+		['{"link":"tap","offload":1}', /^millrace: MILLRACE_OPTIONS: offload: 1 is not on or off$/],
+		[
+			'{"link":"tap","steering":"flow-group"}',
+			/^millrace: MILLRACE_OPTIONS: steering says which .*: give MILLRACE_OPTIONS: queues as well, /,
+		],
 		['{"stats":"yes"}', /^millrace: MILLRACE_OPTIONS: stats: "yes" is not true or false$/],
 		['{"link":{"kind":"tap","nme":"x"}}', /^millrace: MILLRACE_OPTIONS: link has no option "nme"; /],
 		['{"link":{"kind":"stream","name":5}}', /^millrace: MILLRACE_OPTIONS: link: {"kind":"stream","name":5} is not tap/],

@@ -59,6 +59,18 @@ test("--queues makes a device of several queues, which serves as one", async () 
 	assert.equal(interfaceOf("10.77.0.1"), undefined);
 });
 
+test("--steering has our program deal out the flows, and --offload off makes frames plain", async () => {
+	const running = start(["run", "--link=tap:mrsteer", "--queues=2", "--steering=flow-group", "--offload=off", server]);
+	await running.says(/^millrace: link tap:mrsteer \(as asked for\): [^\n]*; 2 queues, by flow-group$/m);
+	await running.says(/listening/);
+	const device = new NetworkInterface("mrsteer");
+	assert.deepEqual(tapFacts(device.index), { multiQueue: true, queues: 2 });
+	device.close();
+	for (const body of await Promise.all(Array.from({ length: 8 }, () => get("http://10.77.0.2:8080/")))) assert.equal(body, "hello");
+	running.child.kill("SIGINT");
+	await running.outcome;
+});
+
 test("no device is left behind by kill -9", async () => {
 	const running = start(["run", "--link=tap:mrkill", server]);
 	await running.says(/listening/);

@@ -12,7 +12,7 @@ import { createHost, type Host } from "../../src/index.ts";
 import { impairLink } from "../../src/link/impair.ts";
 import type { Link } from "../../src/link/link.ts";
 import { type PacketLink, type PacketOptions, packetAvailable, packetLink } from "../../src/link/packet.ts";
-import { millrace } from "../cli/helpers.ts";
+import { millrace, start } from "../cli/helpers.ts";
 import { isolate } from "../helpers/namespace.ts";
 import { lacksTools, output, scratch } from "../helpers/peers.ts";
 import { farNamespace, ip, vethPair } from "../helpers/veth.ts";
@@ -176,6 +176,40 @@ describe("bulk between the packet link and a kernel, sha256 equal", { skip }, ()
 
 test("doctor says what packet sockets can do here", { skip }, async () => {
 	assert.match((await millrace(["doctor"])).stdout, /^link packet +yes +permitted; rings v2, v3, fanout by hash, ebpf, cpu, queue; /m);
+});
+
+describe("from the command line", { skip }, () => {
+	const server = join(directory, "server.mjs");
+	writeFileSync(
+		server,
+		`import net from "node:net";
+		net.createServer((socket) => socket.end("hello " + socket.remoteAddress)).listen(${PORT}, () => console.log("listening"));`,
+	);
+	const client = join(directory, "client.mjs");
+	writeFileSync(
+		client,
+		`import net from "node:net";
+		for await (const chunk of net.connect(${PORT}, "${OWN}")) process.stdout.write(chunk);`,
+	);
+	const lines: readonly [string, RegExp][] = [
+		["--queues 2 --fanout ebpf --ring v3", /; 2 queues, by ebpf$/m],
+		["--queues 3 --fanout queue --offload off --ring-size 15", /; 3 queues, by queue$/m],
+		["--qdisc-bypass off", /: 10\.98\.0\.50\/24$/m],
+	];
+	for (const [line, said] of lines) {
+		test(line, async () => {
+			const running = start(["run", "--link", "packet:near", "--address", OWN, "--memory", "32mb", ...line.split(" "), server]);
+			running.outcome.catch(() => {});
+			try {
+				await running.says(said);
+				await running.says(/listening/);
+				assert.equal(await far(process.execPath, client), `hello ${FAR}`);
+			} finally {
+				running.child.kill("SIGINT");
+				await running.outcome;
+			}
+		});
+	}
 });
 
 describe("a device that does not cut segments", { skip: skipTool }, () => {
