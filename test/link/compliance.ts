@@ -33,6 +33,17 @@ export interface LinkBench {
 	};
 	/** Called after `link.open`, with what it was opened with. */
 	opened?(context: LinkContext): void | Promise<void>;
+	/** Where the far end takes no frames of a stranger's: the frames that the suite is to use instead. */
+	readonly frames?: TestFrames;
+}
+
+/** Frames that tell the suite which they are. */
+export interface TestFrames {
+	/** Bytes of the smallest. */
+	readonly smallest: number;
+	make(length: number, index: number): Uint8Array;
+	/** The frame of the suite's that one from the link stands for; null: somebody else's. */
+	read(bytes: Uint8Array): Uint8Array | null;
 }
 
 /** Where links differ. */
@@ -70,21 +81,33 @@ export function testFrame(link: Link, length: number, index: number): Uint8Array
 		bytes[10] = (sum >> 8) & 255;
 		bytes[11] = sum & 255;
 	}
-	bytes.set(MAGIC, header);
-	bytes[header + 4] = index >> 8;
-	bytes[header + 5] = index & 255;
-	for (let i = header + 6; i < length; i++) bytes[i] = (i * 7 + index) & 255;
+	mark(bytes, header, index);
 	return bytes;
 }
 
-/** Smallest test frame. */
-function smallest(link: Link): number {
-	return headerBytes(link) + 6;
+/** What is put into a frame behind its headers, from `at` on: who it is. */
+export function mark(bytes: Uint8Array, at: number, index: number): void {
+	bytes.set(MAGIC, at);
+	bytes[at + 4] = index >> 8;
+	bytes[at + 5] = index & 255;
+	for (let i = at + MARK; i < bytes.length; i++) bytes[i] = (i * 7 + index) & 255;
 }
 
-function isOurs(link: Link, bytes: Uint8Array): boolean {
+/** Bytes of the mark. */
+export const MARK = 6;
+
+export function isMarked(bytes: Uint8Array, at: number): boolean {
+	return bytes.length >= at + MARK && MAGIC.every((byte, i) => bytes[at + i] === byte);
+}
+
+/** Frames that come as they went. */
+function testFrames(link: Link): TestFrames {
 	const header = headerBytes(link);
-	return bytes.length >= header + 6 && MAGIC.every((byte, i) => bytes[header + i] === byte);
+	return {
+		smallest: header + MARK,
+		make: (length, index) => testFrame(link, length, index),
+		read: (bytes) => (isMarked(bytes, header) ? bytes : null),
+	};
 }
 
 /** Appends a frame to a batch, behind the head room a stack leaves, in entries of at most `piece` bytes. */
@@ -118,6 +141,7 @@ class Session {
 	readonly link: Link;
 	readonly pool: PagePool;
 	readonly batch: Batch;
+	readonly frames: TestFrames;
 	wakes = 0;
 	failures: Error[] = [];
 	#index = 0;
@@ -125,6 +149,7 @@ class Session {
 	constructor(bench: LinkBench, pages: number) {
 		this.bench = bench;
 		this.link = bench.link;
+		this.frames = bench.frames ?? testFrames(bench.link);
 		this.pool = new PagePool(new Arena((pages + 8) * PAGE_SIZE * 1.1 + 65536 + (bench.link.arenaBytes ?? 0)), pages);
 		this.batch = new Batch(this.pool);
 	}
@@ -146,7 +171,15 @@ class Session {
 	}
 
 	frame(length: number): Uint8Array {
-		return testFrame(this.link, length, this.#index++);
+		return this.frames.make(length, this.#index++);
+	}
+
+	/** Those of the suite's. */
+	ours(frames: readonly { bytes: Uint8Array; time: number }[]): { bytes: Uint8Array; time: number }[] {
+		return frames.flatMap(({ bytes, time }) => {
+			const frame = this.frames.read(bytes);
+			return frame === null ? [] : [{ bytes: frame, time }];
+		});
 	}
 
 	/** Transmits all of the batch, as a stack does: what is left is offered again. */
@@ -169,7 +202,7 @@ class Session {
 			const count = this.link.receive(this.batch);
 			assert.equal(count, this.batch.count, "receive returns how many entries it appended");
 			quiet = count === 0 ? quiet + 1 : 0;
-			frames.push(...drain(this.batch).filter((frame) => isOurs(this.link, frame.bytes)));
+			frames.push(...this.ours(drain(this.batch)));
 		}
 		return frames;
 	}
@@ -180,7 +213,8 @@ class Session {
 		for (let quiet = 0; quiet < patience && frames.length < want; quiet++) {
 			await this.bench.settle();
 			for (let bytes = await this.bench.peer.receive(); bytes !== null; bytes = await this.bench.peer.receive()) {
-				if (isOurs(this.link, bytes)) frames.push(bytes);
+				const frame = this.frames.read(bytes);
+				if (frame !== null) frames.push(frame);
 			}
 		}
 		return frames;
@@ -220,10 +254,10 @@ export function linkCompliance(name: string, makeBench: () => Promise<LinkBench>
 		});
 	}
 
-	function sizes(link: Link): number[] {
+	function sizes({ link, frames: { smallest } }: Session): number[] {
 		const limit = frameLimit(link);
-		const all = [smallest(link), smallest(link) + 1, 60, 61, 127, 128, 576, 1023, limit - 1, limit, ...(options.sizes ?? [])];
-		return all.filter((size) => size >= smallest(link) && size <= limit);
+		const all = [smallest, smallest + 1, 60, 61, 127, 128, 576, 1023, limit - 1, limit, ...(options.sizes ?? [])];
+		return all.filter((size) => size >= smallest && size <= limit);
 	}
 
 	describe(`${name} is a link:`, () => {
@@ -249,7 +283,7 @@ export function linkCompliance(name: string, makeBench: () => Promise<LinkBench>
 
 		rule("frames of all sizes come in whole, and in order", async (session) => {
 			await session.open();
-			const sent = sizes(session.link).map((size) => session.frame(size));
+			const sent = sizes(session).map((size) => session.frame(size));
 			for (const bytes of sent) await session.bench.peer.send(bytes);
 			assert.deepEqual(
 				(await session.received(sent.length)).map((frame) => frame.bytes),
@@ -259,7 +293,7 @@ export function linkCompliance(name: string, makeBench: () => Promise<LinkBench>
 
 		rule("frames of all sizes go out whole, and in order", async (session) => {
 			await session.open();
-			const sent = sizes(session.link).map((size) => session.frame(size));
+			const sent = sizes(session).map((size) => session.frame(size));
 			for (const bytes of sent) {
 				if (BATCH_CAPACITY - session.batch.count < 40) await session.transmit();
 				pushFrame(session.batch, bytes);
@@ -301,12 +335,7 @@ export function linkCompliance(name: string, makeBench: () => Promise<LinkBench>
 					assert.equal(session.link.receive(small), 0, "no room, no frame");
 					assert.equal(small.count, before);
 				}
-				got.push(
-					...drain(small)
-						.slice(1)
-						.map((frame) => frame.bytes)
-						.filter((bytes) => isOurs(session.link, bytes)),
-				);
+				got.push(...session.ours(drain(small).slice(1)).map((frame) => frame.bytes));
 			}
 			assert.deepEqual(got, sent);
 		});
