@@ -23,6 +23,7 @@ import { type AddressOut, Conduit, type Sink, WRITTEN } from "./conduit.ts";
 import { ECONNRESET, errnoOf } from "./errno.ts";
 import { deliverNow, type ExpressHandle, type ExpressSocket, express, flows } from "./express.ts";
 import { handedOut } from "./gc-room.ts";
+import { type Feeder, type FeedProbe, feed, parserOf, takeForParser, tryFeed } from "./http-feed.ts";
 import type { Request, SocketInternals } from "./internals.ts";
 import { ownable } from "./ownership.ts";
 import type { StackEvents, StackHost, StackSocket } from "./stack.ts";
@@ -70,7 +71,7 @@ class WriteRequest {
 
 type Encoding = "utf8" | "latin1" | "ascii" | "utf16le";
 
-export class PlainHandle implements Sink, ExpressHandle {
+export class PlainHandle implements Sink, ExpressHandle, Feeder {
 	readonly conduit: Conduit;
 	declare readonly onStack: true;
 	declare readonly express: true;
@@ -80,6 +81,7 @@ export class PlainHandle implements Sink, ExpressHandle {
 	onread: ((bytes: ArrayBufferLike | undefined) => unknown) | null = null;
 	bytesRead = 0;
 	bytesWritten = 0;
+	httpListener: unknown = null;
 	/** Whoever wrote what waits for room. */
 	#scope: AsyncResource | null = null;
 
@@ -218,6 +220,14 @@ export class PlainHandle implements Sink, ExpressHandle {
 		if (length >= BULK) handedOut(length);
 		const owner = this.owner as ExpressSocket;
 		if (this.onread === onStreamRead && flows(owner)) {
+			const parser = parserOf(this, owner);
+			if (parser !== null) {
+				const bytes = takeForParser(socket, length);
+				if (bytes.length === 0) return;
+				this.bytesRead += bytes.length;
+				feed(parser, bytes);
+				return;
+			}
 			const chunk = chunkFor(owner, length);
 			const taken = socket.readInto(chunk, 0, length);
 			if (taken === 0) return;
@@ -277,7 +287,9 @@ let checked: boolean | null = null;
 export function wantsPlainHandles(server: object): boolean {
 	// HTTP/2 drives the stream from C++; its plain server is a net.Server of a class that is not exported.
 	if (server instanceof tls.Server || server.constructor.name === "Http2Server") return false;
-	return plainHandlesWork();
+	if (!plainHandlesWork()) return false;
+	if (onStreamRead !== null) tryFeed(server, feedProbe);
+	return true;
 }
 
 /** Whether this Node keeps the contract; tried once. */
@@ -312,6 +324,8 @@ class Probe implements StackSocket {
 	readonly remoteAddress = "127.0.0.1";
 	readonly remotePort = 2;
 	incoming = 0;
+	/** What `incoming` counts, where it matters. */
+	source: Buffer | null = null;
 	room = 0;
 	written = "";
 	finished = false;
@@ -325,7 +339,8 @@ class Probe implements StackSocket {
 	}
 	readInto(target: Uint8Array, offset: number, length: number): number {
 		const taken = Math.min(length, this.incoming);
-		target.fill(120, offset, offset + taken);
+		if (this.source === null) target.fill(120, offset, offset + taken);
+		else this.source.copy(target, offset, 0, taken);
 		this.incoming -= taken;
 		return taken;
 	}
@@ -453,6 +468,19 @@ function tryExpress(): void {
 	if (outcomes[0] === outcomes[1]) return;
 	onStreamRead = null;
 	debug("this Node's streams do more than hand on what comes (%s / %s): no express way", outcomes[0], outcomes[1]);
+}
+
+/** A socket whose bytes may be fed to http's parser. */
+function feedProbe(): FeedProbe {
+	const probe = new Probe();
+	probe.room = 65536;
+	const socket = new net.Socket({ handle: probeHandle(probe), allowHalfOpen: true } as unknown as net.SocketConstructorOpts);
+	const say = (text: string): void => {
+		probe.source = Buffer.from(text, "latin1");
+		probe.incoming = probe.source.length;
+		probe.events.readable();
+	};
+	return { socket: socket.on("error", () => {}) as ExpressSocket, say, heard: () => probe.written };
 }
 
 /** What a socket's streams think. Not `reading` and `readingMore`, which net.js's way sets right on the next tick. */
