@@ -11,11 +11,10 @@ import {
 	row,
 	valueAtLeast,
 } from "../lib/bench.ts";
-import { stopAll } from "../lib/child.ts";
 import { iperf3, kernel, millrace, type Serving } from "../lib/contestants.ts";
 import { flow } from "../lib/flow.ts";
-import { installed, isolationNeeds, Lab } from "../lib/lab.ts";
-import { Servers } from "../lib/servers.ts";
+import { installed, isolationNeeds, type Lab } from "../lib/lab.ts";
+import { withServers } from "../lib/servers.ts";
 
 /** iperf3 on both sides over lo: what the kernel alone does on this machine. */
 async function iperf(lab: Lab, server: Serving, mode: "pull" | "push", seconds: number): Promise<number> {
@@ -24,13 +23,11 @@ async function iperf(lab: Lab, server: Serving, mode: "pull" | "push", seconds: 
 	return report.end.sum_received.bits_per_second;
 }
 
-async function run(options: Options): Promise<Result> {
-	const lab = Lab.open();
-	const notes: string[] = [];
-	const servers = new Servers(notes);
-	const rows: Row[] = [];
-	if (!installed("iperf3")) notes.push("iperf3 left out: apt-get install iperf3");
-	try {
+const run = (options: Options): Promise<Result> =>
+	withServers(options, async (lab, servers) => {
+		const { notes } = servers;
+		const rows: Row[] = [];
+		if (!installed("iperf3")) notes.push("iperf3 left out: apt-get install iperf3");
 		for (const [mode, file, name] of [
 			["pull", "source.mjs", "server sends"],
 			["push", "sink.mjs", "server receives"],
@@ -72,11 +69,8 @@ async function run(options: Options): Promise<Result> {
 			}
 			for (const server of [ours, lo, veth, reference]) await server?.stop();
 		}
-	} finally {
-		await stopAll();
-	}
-	return { rounds: options.rounds, rows, notes, complete: servers.complete };
-}
+		return rows;
+	});
 
 export const bulk: Bench = {
 	name: "bulk",

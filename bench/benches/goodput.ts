@@ -22,11 +22,10 @@ import {
 	row,
 	type Series,
 } from "../lib/bench.ts";
-import { stopAll } from "../lib/child.ts";
 import { joined, millrace, type Serving } from "../lib/contestants.ts";
 import { flow } from "../lib/flow.ts";
-import { isolationNeeds, Lab } from "../lib/lab.ts";
-import { Servers } from "../lib/servers.ts";
+import { isolationNeeds } from "../lib/lab.ts";
+import { withServers } from "../lib/servers.ts";
 
 const DELAY_MS = 20;
 const RATE_MBIT = 100;
@@ -47,14 +46,11 @@ function pin(device: string, name: string, namespace?: number): void {
 	if (status !== 0) throw new Error(`ip route change ${plain.join(" ")} congctl ${name}: ${stderr.trim()}`);
 }
 
-async function run(options: Options): Promise<Result> {
-	const lab = Lab.open();
-	const notes: string[] = [];
-	const servers = new Servers(notes);
-	const rows: Row[] = [];
-	const seconds = options.short ? 2 : Math.max(SECONDS, options.seconds);
-	const kernelsChoice = readFileSync("/proc/sys/net/ipv4/tcp_congestion_control", "latin1").trim();
-	try {
+const run = (options: Options): Promise<Result> =>
+	withServers(options, async (lab, servers) => {
+		const rows: Row[] = [];
+		const seconds = options.short ? 2 : Math.max(SECONDS, options.seconds);
+		const kernelsChoice = readFileSync("/proc/sys/net/ipv4/tcp_congestion_control", "latin1").trim();
 		for (const loss of options.short ? [1] : [0, 1, 3]) {
 			const flags = ["--delay", `${DELAY_MS}ms`, "--rate", `${RATE_MBIT}mbit`, "--loss", `${loss}%`];
 			const limit: Series = {
@@ -112,11 +108,8 @@ async function run(options: Options): Promise<Result> {
 				for (const server of [ours, oursByModel, theirs]) await server?.stop();
 			}
 		}
-	} finally {
-		await stopAll();
-	}
-	return { rounds: options.rounds, rows, notes, complete: servers.complete };
-}
+		return rows;
+	});
 
 export const goodput: Bench = {
 	name: "goodput",

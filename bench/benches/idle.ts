@@ -1,10 +1,9 @@
 /** What a server costs while nothing happens: without connections, and with a thousand that are open and silent. */
 import { alternate, type Bench, type Options, type Result, type Row, row, valueAtMost } from "../lib/bench.ts";
-import { stopAll } from "../lib/child.ts";
 import { kernel, millrace, program, type Serving } from "../lib/contestants.ts";
-import { isolationNeeds, Lab, said } from "../lib/lab.ts";
+import { isolationNeeds, type Lab, said } from "../lib/lab.ts";
 import { number } from "../lib/results.ts";
-import { Servers } from "../lib/servers.ts";
+import { withServers } from "../lib/servers.ts";
 
 const CONNECTIONS = 1000;
 /** Milliseconds until what the connections left to do is done: delayed ACKs, collections, compilations. */
@@ -30,11 +29,8 @@ async function share(server: Serving, seconds: number): Promise<{ share: number 
 	return { share: ((server.child.onCpu() - before) / (performance.now() - start)) * 1e5 };
 }
 
-async function run(options: Options): Promise<Result> {
-	const lab = Lab.open();
-	const notes: string[] = [];
-	const servers = new Servers(notes);
-	try {
+const run = (options: Options): Promise<Result> =>
+	withServers(options, async (lab, servers) => {
 		const cases: { name: string; ours: boolean; server: Serving }[] = [];
 		for (const [what, connections] of [
 			["no connection", 0],
@@ -65,11 +61,8 @@ async function run(options: Options): Promise<Result> {
 		const rows: Row[] = cases.map(({ name, ours }, i) =>
 			row({ name: `${name}: CPU`, unit: "% of a core", values: figures[i]!.share! }, undefined, ours ? valueAtMost(1) : undefined),
 		);
-		return { rounds: options.rounds, rows, notes, complete: servers.complete };
-	} finally {
-		await stopAll();
-	}
-}
+		return rows;
+	});
 
 export const idle: Bench = {
 	name: "idle",

@@ -1,16 +1,12 @@
 /** 64 bytes there and back on one connection: an unmodified `net` echo server over TAP (sleeping, or spinning, between frames) and on kernel sockets. */
 import { alternate, type Bench, type Options, type Result, type Row, ratioAtMost, row } from "../lib/bench.ts";
-import { stopAll } from "../lib/child.ts";
 import { kernel, millrace, type Serving } from "../lib/contestants.ts";
 import { roundTrips } from "../lib/flow.ts";
-import { isolationNeeds, Lab } from "../lib/lab.ts";
-import { Servers } from "../lib/servers.ts";
+import { isolationNeeds } from "../lib/lab.ts";
+import { withServers } from "../lib/servers.ts";
 
-async function run(options: Options): Promise<Result> {
-	const lab = Lab.open();
-	const notes: string[] = [];
-	const servers = new Servers(notes);
-	try {
+const run = (options: Options): Promise<Result> =>
+	withServers(options, async (lab, servers) => {
 		const ours = await servers.ours("millrace", () => millrace(lab, options, "echo.mjs"));
 		const spinning = await servers.ours("millrace with --spin", async () => ({
 			...(await millrace(lab, options, "echo.mjs", ["--spin"])),
@@ -42,11 +38,8 @@ async function run(options: Options): Promise<Result> {
 							rows.push(row(series(ours), series(other), other === lo ? ratioAtMost(1) : undefined));
 			}
 		}
-		return { rounds: options.rounds, rows, notes, complete: servers.complete };
-	} finally {
-		await stopAll();
-	}
-}
+		return rows;
+	});
 
 export const latency: Bench = {
 	name: "latency",

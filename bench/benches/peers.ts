@@ -6,15 +6,14 @@
  * out with what to install.
  */
 import type { Bench, Options, Result, Row } from "../lib/bench.ts";
-import { stopAll } from "../lib/child.ts";
 import { millrace, type Serving } from "../lib/contestants.ts";
 import { flow } from "../lib/flow.ts";
 import { KEEP_ALIVE, type Mode, measure, SHORT } from "../lib/http-rounds.ts";
-import { isolationNeeds, Lab, wrkNeeds } from "../lib/lab.ts";
+import { isolationNeeds, type Lab, wrkNeeds } from "../lib/lab.ts";
 import * as builds from "../lib/peer-builds.ts";
 import { type Entry, peerRows, rounds } from "../lib/peer-rounds.ts";
 import { events, gvisor, lwip, ourGateway, type Peer, SCRIPTS, slirp } from "../lib/peers.ts";
-import { Servers } from "../lib/servers.ts";
+import { type Servers, withServers } from "../lib/servers.ts";
 
 /** Frames longer than Ethernet's, as container tools have them with libslirp: behind a gateway nobody else sees them. */
 const LONG_FRAMES = 65520;
@@ -130,12 +129,10 @@ async function bulk(lab: Lab, options: Options, field: Field, prefix: string, se
 	return rows;
 }
 
-async function run(options: Options): Promise<Result> {
-	const lab = Lab.open();
-	const notes: string[] = [];
-	const servers = new Servers(notes);
-	const rows: Row[] = [];
-	try {
+const run = (options: Options): Promise<Result> =>
+	withServers(options, async (lab, servers) => {
+		const { notes } = servers;
+		const rows: Row[] = [];
 		for (const [field, prefix] of [
 			[await stacks(lab, options, notes), ""],
 			[await gateways(lab, options, notes), "through a gateway, "],
@@ -143,11 +140,8 @@ async function run(options: Options): Promise<Result> {
 			for (const mode of [KEEP_ALIVE, SHORT]) rows.push(...(await requests(lab, options, field, mode, prefix, servers)));
 			rows.push(...(await bulk(lab, options, field, prefix, servers)));
 		}
-	} finally {
-		await stopAll();
-	}
-	return { rounds: options.rounds, rows, notes, complete: servers.complete };
-}
+		return rows;
+	});
 
 export const peers: Bench = {
 	name: "peers",

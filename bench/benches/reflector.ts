@@ -1,17 +1,14 @@
 /** Link efficiency: what the stack makes of a TAP device, beside a bare frame reflector that only turns frames round. */
 import { type Bench, type Options, type Result, type Row, ratioAtLeast } from "../lib/bench.ts";
-import { stopAll } from "../lib/child.ts";
 import { onTap, type Serving } from "../lib/contestants.ts";
 import { type Comparison, compare, KEEP_ALIVE, SHORT } from "../lib/http-rounds.ts";
-import { isolationNeeds, Lab, wrkNeeds } from "../lib/lab.ts";
-import { Servers } from "../lib/servers.ts";
+import { isolationNeeds, wrkNeeds } from "../lib/lab.ts";
+import { withServers } from "../lib/servers.ts";
 
-async function run(options: Options): Promise<Result> {
-	const lab = Lab.open();
-	const notes: string[] = [];
-	const servers = new Servers(notes);
-	const rows: Row[] = [];
-	try {
+const run = (options: Options): Promise<Result> =>
+	withServers(options, async (lab, servers) => {
+		const { notes } = servers;
+		const rows: Row[] = [];
 		for (const mode of [KEEP_ALIVE, SHORT]) {
 			const argument = mode.close ? "close" : "keep-alive";
 			const limit = await servers.ours("reflector", () => onTap(lab, options, "reflector", argument, "bare reflector"));
@@ -27,11 +24,8 @@ async function run(options: Options): Promise<Result> {
 			rows.push(...(await compare(lab, options, mode, running, comparisons, notes)));
 			for (const server of running) await server.stop();
 		}
-	} finally {
-		await stopAll();
-	}
-	return { rounds: options.rounds, rows, notes, complete: servers.complete };
-}
+		return rows;
+	});
 
 export const reflector: Bench = {
 	name: "reflector",

@@ -5,11 +5,10 @@
  * only where it is installed. A contestant that does not start is left out with a note; if it is ours, the result is incomplete.
  */
 import type { Goal, Options, Result, Row } from "./bench.ts";
-import { stopAll } from "./child.ts";
 import { kernel, nginx, type Path, type Serving } from "./contestants.ts";
 import { type Comparison, compare, type Mode } from "./http-rounds.ts";
-import { installed, Lab } from "./lab.ts";
-import { Servers } from "./servers.ts";
+import { installed, type Lab } from "./lab.ts";
+import { withServers } from "./servers.ts";
 
 export interface ModePlan {
 	readonly mode: Mode;
@@ -26,15 +25,13 @@ export interface ModePlan {
 	readonly frames?: Goal;
 }
 
-export async function httpBench(options: Options, plans: readonly ModePlan[]): Promise<Result> {
-	const rows: Row[] = [];
-	const notes: string[] = [];
-	const lab = Lab.open();
-	const starter = new Servers(notes);
-	const paths: readonly Path[] = options.short ? ["lo"] : ["lo", "veth"];
-	const withNginx = installed("nginx") && !options.short;
-	if (!installed("nginx")) notes.push("nginx left out: apt-get install nginx");
-	try {
+export const httpBench = (options: Options, plans: readonly ModePlan[]): Promise<Result> =>
+	withServers(options, async (lab, starter) => {
+		const rows: Row[] = [];
+		const { notes } = starter;
+		const paths: readonly Path[] = options.short ? ["lo"] : ["lo", "veth"];
+		const withNginx = installed("nginx") && !options.short;
+		if (!installed("nginx")) notes.push("nginx left out: apt-get install nginx");
 		for (const plan of plans) {
 			const ours = await starter.ours("millrace", () => plan.ours(lab));
 			const servers: Serving[] = ours === undefined ? [] : [ours];
@@ -66,8 +63,5 @@ export async function httpBench(options: Options, plans: readonly ModePlan[]): P
 			rows.push(...(await compare(lab, options, plan.mode, servers, comparisons, notes)));
 			for (const server of servers) await server.stop();
 		}
-	} finally {
-		await stopAll();
-	}
-	return { rounds: options.rounds, rows, notes, complete: starter.complete };
-}
+		return rows;
+	});
