@@ -17,3 +17,8 @@ export class MillraceError extends Error {
 		if (options?.errno !== undefined) this.errno = options.errno;
 	}
 }
+
+/** What an error states, without what to do about it: for where it is a reason among others. */
+export function factOf(error: unknown): string {
+	return (error as Error).message.replace(/^millrace: /, "").replace(/\. .*$/s, "");
+}

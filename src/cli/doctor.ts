@@ -11,9 +11,9 @@ import { packetAbilities, packetAvailable } from "../link/packet.ts";
 import { tapAvailable, tapQueuesAvailable, tapSteeringAvailable } from "../link/tap.ts";
 import { xdpAvailable } from "../link/xdp.ts";
 import { Arena } from "../memory/arena.ts";
-import { interfaceWith } from "../node/interfaces.ts";
 import { linkEnds } from "../node/run-checks.ts";
 import { NetworkInterface } from "../sys/interface.ts";
+import { interfaceWith } from "../sys/interface-facts.ts";
 import { type XdpFacts, xdpFacts } from "../sys/xdp-facts.ts";
 import { versionText } from "./help.ts";
 
@@ -100,7 +100,7 @@ function tapQueueFindings(): Record<string, Finding> {
 		"tap steering": {
 			ok: steering.ok,
 			reason: steering.ok
-				? 'by flow group: tapLink({ steering: "flow-group" })'
+				? "by flow group: --queues N --steering flow-group"
 				: `${steering.reason}. The kernel steers; by flow group takes CAP_BPF and CAP_NET_ADMIN, and Linux 4.18`,
 		},
 	};

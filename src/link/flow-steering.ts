@@ -15,7 +15,7 @@
  * Ports count for TCP and UDP. All fragments of a packet go by their addresses alone, as later ones have no ports; so does
  * what has no ports, ICMP errors about a flow too: they may reach another queue than the flow. What is not IP belongs to group 0.
  */
-import { Assembler, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10 } from "../sys/bpf/assembler.ts";
+import { Assembler, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, swap16 } from "../sys/bpf/assembler.ts";
 import {
 	createMap,
 	HEADER_NETWORK,
@@ -27,6 +27,8 @@ import {
 	setWord,
 } from "../sys/bpf/bpf.ts";
 import { libc } from "../sys/libc.ts";
+import { parseIpv4 } from "../wire/address.ts";
+import { wholeNumber } from "./known-options.ts";
 
 /** Flow groups of a table unless another number is asked for: as many as most network cards have. */
 export const FLOW_GROUPS = 128;
@@ -48,6 +50,11 @@ export function hashWord(word: number): number {
 export function flowHash(from: number, to: number, fromPort: number, toPort: number): number {
 	const words = from ^ to;
 	return hashWord(((words ^ (words >>> 16)) & 0xffff) ^ fromPort ^ toPort);
+}
+
+/** The flow group, of so many, of packets between two ends written as text; as `flowHash`. */
+export function flowGroup(from: string, fromPort: number, to: string, toPort: number, groups: number = FLOW_GROUPS): number {
+	return flowHash(parseIpv4(from), parseIpv4(to), fromPort, toPort) & (groups - 1);
 }
 
 /** The program and its table. Holds two descriptors until it is closed; what the program was given to holds it by itself. */
@@ -82,10 +89,22 @@ export class FlowSteering {
 		return this.#entries[group]!;
 	}
 
+	/** Where each flow group goes, a copy. */
+	get reta(): number[] {
+		return Array.from(this.#entries);
+	}
+
 	/** Sends a flow group elsewhere from the next packet on. */
 	steer(group: number, target: number): void {
 		setWord(this.#table, group, target);
 		this.#entries[group] = target;
+	}
+
+	/** As `steer`, for an operator: with numbers that may be wrong. `what` is what a target is called. Throws MILLRACE_OPTION. */
+	move(group: number, what: string, target: number, targets: number): void {
+		wholeNumber("flow group", group, 0, this.groups - 1);
+		wholeNumber(what, target, 0, targets - 1);
+		this.steer(group, target);
 	}
 
 	/** Deals all flow groups out to targets 0 to `targets`, exclusive. */
@@ -115,8 +134,6 @@ const ADDRESSES6 = 8;
 const HEADER_AT = -48;
 const PORTS_AT = -8;
 const GROUP_AT = -4;
-
-const swap16 = (value: number): number => ((value & 255) << 8) | (value >> 8);
 
 /**
  * The program: the table's entry for the packet's flow group.

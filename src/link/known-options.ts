@@ -1,7 +1,18 @@
 /**
- * Options that nobody knows: a name that was misspelled must not be taken for one that was left out.
+ * Options of links that are wrong: refused by name, with what would be right. A name that was misspelled must not be taken for one that
+ * was left out.
  */
 import { MillraceError } from "../errors.ts";
+
+/** A wrong option of a link. */
+export function bad(message: string): MillraceError {
+	return new MillraceError("MILLRACE_OPTION", message);
+}
+
+/** Refuses what is no whole number from `min` to `max`. */
+export function wholeNumber(name: string, value: number, min: number, max: number): void {
+	if (!Number.isInteger(value) || value < min || value > max) throw bad(`bad ${name}: ${value}. Give a whole number from ${min} to ${max}`);
+}
 
 /**
  * Refuses options by other names than these, by name.

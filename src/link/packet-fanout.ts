@@ -14,8 +14,7 @@
 import { MillraceError } from "../errors.ts";
 import { FANOUT_CPU, FANOUT_EBPF, FANOUT_HASH, FANOUT_QUEUE, joinFanout, setFanoutProgram } from "../sys/packet-socket.ts";
 import { FLOW_GROUPS, FlowSteering } from "./flow-steering.ts";
-import { refuseUnknown } from "./known-options.ts";
-import { bad } from "./station.ts";
+import { bad, refuseUnknown, wholeNumber } from "./known-options.ts";
 
 /** A packet link's part in a fanout group. */
 export interface PacketFanout {
@@ -46,18 +45,13 @@ export type Fanout = Required<Omit<PacketFanout, "group">> & { readonly group: n
 export function readFanout(option: PacketFanout): Fanout {
 	refuseUnknown("fanout", option, KNOWN);
 	const { group = null, mode = "hash", queues = 1, members = queues } = option;
-	if (group !== null) whole("group", group, 0, 65535);
+	if (group !== null) wholeNumber("fanout group", group, 0, 65535);
 	if (!Object.hasOwn(MODES, mode)) throw bad(`bad fanout mode: ${mode}. Give one of ${Object.keys(MODES).join(", ")}`);
-	whole("queues", queues, 1, QUEUES_MAX);
+	wholeNumber("fanout queues", queues, 1, QUEUES_MAX);
 	if (mode !== "ebpf" && option.members !== undefined)
 		throw bad('members of fanout goes with mode "ebpf" only: otherwise the kernel counts them. Leave it out, or give that mode');
-	whole("members", members, queues, MEMBERS_MAX);
+	wholeNumber("fanout members", members, queues, MEMBERS_MAX);
 	return { group, mode, queues, members };
-}
-
-function whole(name: string, value: number, min: number, max: number): void {
-	if (!Number.isInteger(value) || value < min || value > max)
-		throw bad(`bad fanout ${name}: ${value}. Give a whole number from ${min} to ${max}`);
 }
 
 /** What came of joining. */

@@ -20,7 +20,7 @@ import type { PacketCounters } from "./packet-queue.ts";
 import { describeFrame, VNET_HEADER } from "./vnet.ts";
 
 /** Bytes of the longest frame that stands for several segments. */
-const SEGMENTED_MAX = 14 + 65535;
+export const SEGMENTED_MAX = 14 + 65535;
 
 export interface PacketSenderOptions {
 	readonly fd: number;
@@ -34,8 +34,19 @@ export interface PacketSenderOptions {
 	readonly counters: PacketCounters;
 }
 
-export class PacketSender {
-	/** The last `transmit` stopped because the socket took no more. */
+/** The way out of a packet link. */
+export interface PacketOut {
+	/** The last call stopped because the socket took no more. */
+	readonly stalled: boolean;
+	/** As `Link.transmit`. */
+	transmit(batch: Batch): number;
+	/** As `Link.flush`; false if something must be tried again later. */
+	flush(): boolean;
+	/** Gives memory back, after the socket was closed. */
+	close(): void;
+}
+
+export class PacketSender implements PacketOut {
 	stalled = false;
 	readonly #fd: number;
 	readonly #limit: number;
@@ -61,7 +72,6 @@ export class PacketSender {
 		this.#headerAddresses = Array.from({ length: headers ? BATCH_CAPACITY : 0 }, (_, i) => base + BigInt(i * VNET_HEADER));
 	}
 
-	/** As `Link.transmit`. */
 	transmit(batch: Batch): number {
 		const messages = this.#messages;
 		const entries = this.#entries;
@@ -93,6 +103,13 @@ export class PacketSender {
 		batch.drop(taken);
 		return taken;
 	}
+
+	/** Nothing to do: each batch left with its own system call. */
+	flush(): boolean {
+		return true;
+	}
+
+	close(): void {}
 
 	/** Begins a message, with the header of the frame at entry `i`. False if what the frame asks for cannot be done. */
 	#begin(batch: Batch, i: number): boolean {

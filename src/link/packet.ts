@@ -20,7 +20,7 @@
  *
  * Waiting and arrival times are as in tap.ts, except that looking for frames costs no system call and so is not saved.
  */
-import { MillraceError } from "../errors.ts";
+import { factOf, MillraceError } from "../errors.ts";
 import { Arena } from "../memory/arena.ts";
 import type { Batch } from "../memory/batch.ts";
 import { cutsSegments, kernelForwards, kernelRoutes } from "../sys/interface-facts.ts";
@@ -37,18 +37,20 @@ import {
 	setQdiscBypass,
 	setSendBuffer,
 } from "../sys/packet-socket.ts";
+import { txRingRoom } from "../sys/packet-tx-ring.ts";
 import { Poll } from "../sys/poll.ts";
 import type { Alarm } from "../time/clock.ts";
-import { parseCidr, parseIpv4 } from "../wire/address.ts";
-import { FLOW_GROUPS, type FlowSteering, flowHash } from "./flow-steering.ts";
+import { parseCidr } from "../wire/address.ts";
+import { type FlowSteering, flowGroup } from "./flow-steering.ts";
 import { FRAME_ROOM, frameLimit } from "./frames.ts";
-import { refuseUnknown } from "./known-options.ts";
+import { bad, refuseUnknown, wholeNumber } from "./known-options.ts";
 import { type Link, type LinkContext, type LinkOffload, SEGMENTATION_MAX } from "./link.ts";
 import { type Fanout, fanoutModes, joinGroup, type PacketFanout, readFanout } from "./packet-fanout.ts";
 import { addressFilter, NOTHING } from "./packet-filter.ts";
 import { DRAINED, PacketCounters, PacketQueue, STARVED, type Treatment } from "./packet-queue.ts";
-import { PacketSender } from "./packet-send.ts";
-import { bad, type InterfaceHostOptions, indexOfUp, ownAddresses, stationOn } from "./station.ts";
+import { type PacketOut, PacketSender } from "./packet-send.ts";
+import { longestInSlot, PacketRingSender } from "./packet-send-ring.ts";
+import { type InterfaceHostOptions, indexOfUp, ownAddresses, stationOn } from "./station.ts";
 
 export type { PacketFanout } from "./packet-fanout.ts";
 
@@ -62,7 +64,7 @@ const ADDRESSES_MAX = 64;
 const RINGS: Readonly<Record<string, RingKind>> = { v2: "slots", v3: "blocks" };
 /** Bytes that may be on their way through the interface: two batches of the longest frames. */
 const SEND_BUFFER = 8 << 20;
-const KNOWN = ["interface", "addresses", "mac", "ring", "ringSize", "fanout", "offload", "qdiscBypass"];
+const KNOWN = ["interface", "addresses", "mac", "ring", "ringSize", "fanout", "offload", "qdiscBypass", "txRing"];
 
 /** Options of `packetLink`. */
 export interface PacketOptions {
@@ -91,6 +93,10 @@ export interface PacketOptions {
 	 * device cuts segments itself, or none are left to it.
 	 */
 	qdiscBypass?: boolean;
+	/**
+	 * Whether frames are sent by a ring (PACKET_TX_RING) of 128 slots. Default false.
+	 */
+	txRing?: boolean;
 }
 
 /** Frames that came by one of a link's sockets. */
@@ -128,7 +134,10 @@ export class PacketLink implements Link {
 	readonly #counters = new PacketCounters();
 	#ports: PacketPort[] = [];
 	#queues: PacketQueue[] = [];
-	#sender: PacketSender | null = null;
+	readonly #txRing: boolean;
+	#sender: PacketOut | null = null;
+	/** The socket that sends, where it is none of those that hear. */
+	#txFd = -1;
 	#steering: FlowSteering | null = null;
 	#group = -1;
 	#offload: LinkOffload | undefined;
@@ -143,10 +152,9 @@ export class PacketLink implements Link {
 
 	constructor(options: PacketOptions) {
 		refuseUnknown("a packet link", options, KNOWN);
-		const { interface: name, addresses, mac, ring = "v2", ringSize = 240, fanout, offload = true, qdiscBypass } = options;
+		const { interface: name, addresses, mac, ring = "v2", ringSize = 240, fanout, offload = true, qdiscBypass, txRing = false } = options;
 		if (!Object.hasOwn(RINGS, ring)) throw bad(`bad ring: ${ring}. Give v2 or v3`);
-		if (!Number.isInteger(ringSize) || ringSize < 1 || ringSize > 4096)
-			throw bad(`bad ringSize: ${ringSize}. Give a whole number from 1 to 4096`);
+		wholeNumber("ringSize", ringSize, 1, 4096);
 		if (addresses.length > ADDRESSES_MAX) throw bad(`${addresses.length} addresses are more than a packet link takes: ${ADDRESSES_MAX}`);
 		this.name = `packet:${name}`;
 		this.#interface = name;
@@ -155,12 +163,14 @@ export class PacketLink implements Link {
 		this.#fanout = fanout === undefined ? null : readFanout(fanout);
 		this.#headers = offload;
 		this.#bypass = qdiscBypass ?? null;
-		this.arenaBytes = this.queues * ringRoom(this.#ring, ringSize);
+		this.#txRing = txRing;
 		this.hostOptions = ownAddresses(name, addresses, kernelRoutes());
 		const station = stationOn(name, mac === "interface" ? undefined : (mac ?? macOf(parseCidr(addresses[0]!).words[3]!)));
 		this.mac = station.mac;
 		this.#ownMac = station.ownMac;
 		this.mtu = Math.min(station.mtu, MTU_MAX);
+		const sent = txRing ? txRingRoom(longestInSlot(frameLimit(this), offload, offload)) : 0;
+		this.arenaBytes = this.queues * ringRoom(this.#ring, ringSize) + sent;
 	}
 
 	/** Checksums, and segmentation where it can be had, unless the link was opened for plain frames or without offload. */
@@ -188,13 +198,12 @@ export class PacketLink implements Link {
 	 * addresses, fragments included. What is not IP is of group 0.
 	 */
 	flowGroup(address: string, port: number, otherAddress: string, otherPort: number): number {
-		return flowHash(parseIpv4(address), parseIpv4(otherAddress), port, otherPort) & (FLOW_GROUPS - 1);
+		return flowGroup(address, port, otherAddress, otherPort);
 	}
 
 	/** The member of the fanout group that each flow group goes to, a copy. Empty unless the link is open in fanout mode "ebpf". */
 	get reta(): number[] {
-		const steering = this.#steering;
-		return steering === null ? [] : Array.from({ length: steering.groups }, (_, group) => steering.target(group));
+		return this.#steering?.reta ?? [];
 	}
 
 	/**
@@ -206,11 +215,7 @@ export class PacketLink implements Link {
 		const steering = this.#steering;
 		if (steering === null)
 			throw new MillraceError("MILLRACE_LINK", `flow groups of link ${this.name} cannot be moved: it is not open in fanout mode "ebpf"`);
-		if (!Number.isInteger(group) || group < 0 || group >= steering.groups)
-			throw bad(`bad flow group: ${group}. Give a whole number from 0 to ${steering.groups - 1}`);
-		if (!Number.isInteger(member) || member < 0 || member >= this.#fanout!.members)
-			throw bad(`bad member: ${member}. Give a whole number from 0 to ${this.#fanout!.members - 1}`);
-		steering.steer(group, member);
+		steering.move(group, "member", member, this.#fanout!.members);
 		// Where others may be in the group, theirs may be the program it has. (Changing it has the kernel wait, so not for nothing.)
 		const { group: shared, members, queues } = this.#fanout!;
 		if (shared !== null || members > queues) setFanoutProgram(this.#ports[0]!.fd, steering.program);
@@ -267,9 +272,11 @@ export class PacketLink implements Link {
 		const bypass = this.#bypass ?? (cuts || !offload);
 		// What must bypass the disciplines must be cut by the device.
 		if (offload) this.#offload = { checksum: true, segmentation: cuts || !bypass ? SEGMENTATION_MAX : 0 };
-		setQdiscBypass(fds[0]!, bypass);
-		setSendBuffer(fds[0]!, SEND_BUFFER);
-		this.#sender = new PacketSender({ fd: fds[0]!, pool, limit, headers, mayEndBypass: bypass && this.#bypass === null, counters });
+		const fd = this.#txRing ? this.#openSender(index) : fds[0]!;
+		setQdiscBypass(fd, bypass);
+		setSendBuffer(fd, SEND_BUFFER);
+		const out = { fd, pool, limit, headers, mayEndBypass: bypass && this.#bypass === null, counters };
+		this.#sender = this.#txRing ? new PacketRingSender({ ...out, segments: offload }) : new PacketSender(out);
 
 		this.#retry = runtime.alarm(() => this.#again());
 		for (const port of this.#ports) {
@@ -279,6 +286,15 @@ export class PacketLink implements Link {
 				() => this.#fail(),
 			);
 		}
+	}
+
+	/** A socket that hears nothing: a ring to send from is a socket's, and may be of another version than that of one that hears. */
+	#openSender(index: number): number {
+		const fd = openPacketSocket();
+		this.#txFd = fd;
+		setFrameOptions(fd, this.#headers);
+		bindPacketSocket(fd, index, 0);
+		return fd;
 	}
 
 	receive(batch: Batch): number {
@@ -309,8 +325,9 @@ export class PacketLink implements Link {
 		return taken;
 	}
 
-	/** Nothing to do: each batch left with its own system call. */
-	flush(): void {}
+	flush(): void {
+		if (this.#sender?.flush() === false) this.#retrySoon();
+	}
 
 	ref(): void {
 		this.#ports[0]?.poll?.ref();
@@ -327,8 +344,11 @@ export class PacketLink implements Link {
 		this.#retry?.clear();
 		this.#retry = null;
 		this.#queues = [];
-		this.#sender = null;
 		for (const { fd } of ports) libc().close(fd);
+		if (this.#txFd >= 0) libc().close(this.#txFd);
+		this.#txFd = -1;
+		this.#sender?.close();
+		this.#sender = null;
 		for (const { ring } of ports) ring?.close();
 		this.#steering?.close();
 		this.#steering = null;
@@ -367,6 +387,7 @@ export class PacketLink implements Link {
 
 	#again(): void {
 		for (const { poll } of this.#ports) poll?.resume();
+		this.flush();
 		this.#context!.wake();
 	}
 
@@ -397,7 +418,7 @@ export function packetAvailable(): { ok: boolean; reason: string } {
 			libc().close(fd);
 		}
 	} catch (error) {
-		return { ok: false, reason: inWords(error) };
+		return { ok: false, reason: factOf(error) };
 	}
 	return { ok: true, reason: "permitted" };
 }
@@ -416,10 +437,6 @@ export function packetAbilities(): { rings: string[]; fanout: string[] } {
 		}
 	});
 	return { rings, fanout: fanoutModes() };
-}
-
-function inWords(error: unknown): string {
-	return (error as Error).message.replace(/^millrace: /, "").replace(/\. .*$/s, "");
 }
 
 /** A locally administered hardware address for an IPv4 address. */

@@ -8,17 +8,13 @@ import { MillraceError } from "../errors.ts";
 import { NetworkInterface } from "../sys/interface.ts";
 import { interfaceAddresses, interfaceWith, type KernelRoute, kernelPortRange, kernelTcpPorts } from "../sys/interface-facts.ts";
 import { formatIpv4, mask4, parseCidr, parseMac } from "../wire/address.ts";
+import { bad } from "./known-options.ts";
 
 /** What `createHost` is to be told to fit the link. */
 export interface InterfaceHostOptions {
 	readonly addresses: readonly string[];
 	readonly routes: readonly { readonly to: string; readonly via?: string }[];
 	readonly tcp: { readonly firstPort?: number; readonly lastPort?: number };
-}
-
-/** A wrong option of a link. */
-export function bad(message: string): MillraceError {
-	return new MillraceError("MILLRACE_OPTION", message);
 }
 
 function noInterface(name: string): MillraceError {

@@ -73,6 +73,12 @@ export function describeFrame(batch: Batch, i: number, target: Uint8Array, at: n
 	return true;
 }
 
+/** Says in the header at `at` that the first `bytes` of the frame are its headers: a hint, of how many to hold together. */
+export function setHeaderLength(u8: Uint8Array, at: number, bytes: number): void {
+	u8[at + 2] = bytes;
+	u8[at + 3] = bytes >> 8;
+}
+
 /** Whether the Ethernet frame at `start` is TCP, by the look of its IP header. */
 export function isTcp(u8: Uint8Array, start: number): boolean {
 	const ethertype = (u8[start + 12]! << 8) | u8[start + 13]!;

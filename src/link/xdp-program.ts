@@ -10,7 +10,7 @@
  * The ports lie in a map of 2048 words, a bit each. Later fragments have no ports and go to the kernel, which drops them without a
  * word when the first one is missing.
  */
-import { Assembler, R0, R1, R2, R3, R4, R5, R6, R7, R8, R10 } from "../sys/bpf/assembler.ts";
+import { Assembler, R0, R1, R2, R3, R4, R5, R6, R7, R8, R10, swap16 } from "../sys/bpf/assembler.ts";
 import { MAP_LOOKUP, REDIRECT_MAP, XDP_DATA, XDP_DATA_END, XDP_PASS, XDP_QUEUE } from "../sys/bpf/bpf.ts";
 
 /** Words of the port map. */
@@ -52,7 +52,6 @@ const ICMP_UNREACHABLE = 3;
 const ICMP_HEADER = 8;
 
 /** A number of the network as a little-endian machine loads it. */
-const swap16 = (value: number): number => ((value & 255) << 8) | (value >> 8);
 const swap32 = (word: number): number => (word << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24) | 0;
 
 /** R2 is where the frame begins, R3 where it ends; R6 the context, R7 the port in question. */

@@ -24,7 +24,7 @@
  *
  * Waiting and arrival times are as in tap.ts, except that looking for frames costs no system call and so is not saved.
  */
-import { MillraceError } from "../errors.ts";
+import { factOf, MillraceError } from "../errors.ts";
 import type { Batch } from "../memory/batch.ts";
 import { PAGE_SIZE, type PagePool } from "../memory/pages.ts";
 import { attachXdp, createMap, loadXdp, MAP_ARRAY, MAP_XSK, setWord, XDP_GENERIC, XDP_NATIVE, XDP_PASS } from "../sys/bpf/bpf.ts";
@@ -37,9 +37,9 @@ import { XDP_HEADROOM, Xsk } from "../sys/xsk.ts";
 import type { Alarm } from "../time/clock.ts";
 import { mask4, parseCidr, parseIpv4 } from "../wire/address.ts";
 import { frameLimit } from "./frames.ts";
-import { refuseUnknown } from "./known-options.ts";
+import { bad, refuseUnknown } from "./known-options.ts";
 import type { Link, LinkContext, LinkOffload } from "./link.ts";
-import { bad, type InterfaceHostOptions, indexOfUp, machineAddresses, ownAddresses, refuseSharedRange, stationOn } from "./station.ts";
+import { type InterfaceHostOptions, indexOfUp, machineAddresses, ownAddresses, refuseSharedRange, stationOn } from "./station.ts";
 import { ADDRESSES_MAX, PORT_WORDS, xdpProgram } from "./xdp-program.ts";
 import { DRAINED, STARVED, XdpCounters, XdpQueue } from "./xdp-queue.ts";
 
@@ -429,7 +429,7 @@ export function xdpAvailable(): { ok: boolean; reason: string } {
 		if (socket < 0) return { ok: false, reason: `no AF_XDP sockets: ${libc().strerror(libc().errno()).toLowerCase()}` };
 		fds.push(socket);
 	} catch (error) {
-		return { ok: false, reason: (error as Error).message.replace(/^millrace: /, "").replace(/\. .*$/s, "") };
+		return { ok: false, reason: factOf(error) };
 	} finally {
 		for (const fd of fds) libc().close(fd);
 	}

@@ -6,7 +6,7 @@
  * Impairments lie next to the link, the capture around them: it shows what the stack sent and what reached it, as a capture
  * on an end system shows a network that loses frames elsewhere.
  */
-import { MillraceError } from "../errors.ts";
+import { factOf, MillraceError } from "../errors.ts";
 import { createHost, type Host, type HostOptions } from "../host/host.ts";
 import { CaptureWriter, captureLink } from "../link/capture.ts";
 import { impairLink } from "../link/impair.ts";
@@ -17,9 +17,9 @@ import { streamLink } from "../link/stream.ts";
 import { tapLink } from "../link/tap.ts";
 import { type Gateway, userLink } from "../link/user.ts";
 import { xdpLink } from "../link/xdp.ts";
+import { interfaceWith } from "../sys/interface-facts.ts";
 import { parseMac } from "../wire/address.ts";
 import { isSameFile, prepareCaptureFile } from "./capture-file.ts";
-import { interfaceWith } from "./interfaces.ts";
 import { foreignOption } from "./link-choice.ts";
 import { openReplay } from "./replay-file.ts";
 import { linkEnds } from "./run-checks.ts";
@@ -70,17 +70,13 @@ export function openRunHost(options: RunOptions, say: Say): RunHost {
 	} catch (error) {
 		if (!(error instanceof MillraceError) || !NOT_PERMITTED.has(error.code)) throw error;
 		if (foreignOption(options, "user") !== null) throw error;
-		return open({ kind: "user" }, options, `no TAP device: ${firstSentence(error.message)}`, say);
+		return open({ kind: "user" }, options, `no TAP device: ${factOf(error)}`, say);
 	}
 }
 
 /** The part of an address before its prefix length. */
 function bare(address: string): string {
 	return address.slice(0, address.indexOf("/"));
-}
-
-function firstSentence(message: string): string {
-	return message.replace(/^millrace: /, "").replace(/\. .*$/s, "");
 }
 
 function open(choice: LinkChoice, options: RunOptions, why: string, say: Say): RunHost {

@@ -30,29 +30,66 @@ const STATUS_USER = 1;
 const STATUS_PARTIAL = 1 << 3;
 const STATUS_VLAN = 1 << 4;
 
+/** Bytes of memory that the kernel takes in one piece, for slots. */
+export const RING_BLOCK = 1 << 20;
+
 /** Bytes of a slot: the longest frame, 65535 bytes behind an Ethernet header, and what the kernel puts in front. */
 const SLOT = 65792;
-const SLOT_BLOCK = 1 << 20;
-const SLOTS_PER_BLOCK = Math.floor(SLOT_BLOCK / SLOT);
+const SLOTS_PER_BLOCK = Math.floor(RING_BLOCK / SLOT);
 
 /** Bytes of a block; it must take the longest frame. Larger ones are seen later under load. */
 const BLOCK = 1 << 18;
 /** Milliseconds that a block stays open: the least there is. */
 const RETIRE = 1;
 
+/** What is asked of the kernel for a ring. */
+export interface RingRequest {
+	/** PACKET_RX_RING or PACKET_TX_RING; and the version, which is the socket's. */
+	readonly option: number;
+	readonly version: number;
+	/** Bytes to leave free in front of each frame. */
+	readonly reserve: number;
+	/** Struct tpacket_req or tpacket_req3. */
+	readonly words: Uint32Array;
+}
+
+/** Gives a packet socket a ring. `remedy` says what to do where there is no room for it. */
+export function setRing(fd: number, { option, version, reserve, words }: RingRequest, remedy: string): void {
+	const set =
+		setPacketWord(fd, PACKET_VERSION, version) &&
+		setPacketWord(fd, PACKET_RESERVE, reserve) &&
+		libc().setsockopt(fd, SOL_PACKET, option, new Uint8Array(words.buffer), words.byteLength) >= 0;
+	if (!set)
+		throw systemError(`make a ring of ${(words[0]! * words[1]!) >> 20} MB for frames`, libc().errno(), `Free some memory, or ${remedy}`);
+}
+
+/** Bytes of an arena that `mapRing` takes. */
+export function mapRingRoom(bytes: number): number {
+	return mapLength(bytes) + MAP_UNIT;
+}
+
+/** Lays a socket's ring into the arena if there is room, or into one of its own. */
+export function mapRing(fd: number, bytes: number, near: Arena): { arena: Arena; base: number } {
+	const room = mapRingRoom(bytes);
+	const arena = near.size - near.used >= room ? near : new Arena(room);
+	const base = arena.reserve(bytes, MAP_UNIT);
+	mapInto(arena, base, bytes, fd, 0, "the ring of a packet socket");
+	return { arena, base };
+}
+
 /** "slots": TPACKET_V2. "blocks": TPACKET_V3. */
 export type RingKind = "slots" | "blocks";
 
 /** Bytes of a ring for so many of the longest frames. */
 function ringSize(kind: RingKind, frames: number): number {
-	if (kind === "slots") return Math.ceil(frames / SLOTS_PER_BLOCK) * SLOT_BLOCK;
+	if (kind === "slots") return Math.ceil(frames / SLOTS_PER_BLOCK) * RING_BLOCK;
 	// One block is ours while the kernel fills another.
 	return Math.max(2, Math.ceil((frames * SLOT) / BLOCK)) * BLOCK;
 }
 
 /** Bytes that a ring takes of an arena. */
 export function ringRoom(kind: RingKind, frames: number): number {
-	return mapLength(ringSize(kind, frames)) + MAP_UNIT;
+	return mapRingRoom(ringSize(kind, frames));
 }
 
 export interface RingOptions {
@@ -84,24 +121,15 @@ export abstract class PacketRing {
 		const bytes = ringSize(kind, frames);
 		this.bytes = bytes;
 		const slots = kind === "slots";
-		const unit = slots ? SLOT_BLOCK : BLOCK;
-		const request = slots
-			? Uint32Array.of(SLOT_BLOCK, bytes / unit, SLOT, (bytes / unit) * SLOTS_PER_BLOCK)
+		const unit = slots ? RING_BLOCK : BLOCK;
+		const words = slots
+			? Uint32Array.of(RING_BLOCK, bytes / unit, SLOT, (bytes / unit) * SLOTS_PER_BLOCK)
 			: Uint32Array.of(BLOCK, bytes / unit, BLOCK, bytes / unit, RETIRE, 0, 0);
-		const set =
-			setPacketWord(fd, PACKET_VERSION, slots ? TPACKET_V2 : TPACKET_V3) &&
-			setPacketWord(fd, PACKET_RESERVE, headers ? 2 : 4) &&
-			libc().setsockopt(fd, SOL_PACKET, PACKET_RX_RING, new Uint8Array(request.buffer), request.byteLength) >= 0;
-		if (!set)
-			throw systemError(
-				`make a ring of ${bytes >> 20} MB for frames`,
-				libc().errno(),
-				"Free some memory, or ask for fewer frames (ringSize)",
-			);
-		const room = mapLength(bytes) + MAP_UNIT;
-		this.#arena = arena.size - arena.used >= room ? arena : new Arena(room);
-		this.base = this.#arena.reserve(bytes, MAP_UNIT);
-		mapInto(this.#arena, this.base, bytes, fd, 0, "the ring of a packet socket");
+		const version = slots ? TPACKET_V2 : TPACKET_V3;
+		setRing(fd, { option: PACKET_RX_RING, version, reserve: headers ? 2 : 4, words }, "ask for fewer frames (ringSize)");
+		const { arena: where, base } = mapRing(fd, bytes, arena);
+		this.#arena = where;
+		this.base = base;
 		this.u8 = this.#arena.u8;
 		this.words = this.#arena.i32;
 	}
@@ -135,7 +163,7 @@ class SlotRing extends PacketRing {
 
 	constructor(fd: number, options: RingOptions) {
 		super(fd, options);
-		this.#slots = (this.bytes / SLOT_BLOCK) * SLOTS_PER_BLOCK;
+		this.#slots = (this.bytes / RING_BLOCK) * SLOTS_PER_BLOCK;
 		this.#slot = this.base;
 	}
 
@@ -153,7 +181,7 @@ class SlotRing extends PacketRing {
 	advance(): void {
 		Atomics.store(this.words, this.#slot >> 2, 0);
 		this.#at = this.#at + 1 === this.#slots ? 0 : this.#at + 1;
-		this.#slot = this.base + Math.floor(this.#at / SLOTS_PER_BLOCK) * SLOT_BLOCK + (this.#at % SLOTS_PER_BLOCK) * SLOT;
+		this.#slot = this.base + Math.floor(this.#at / SLOTS_PER_BLOCK) * RING_BLOCK + (this.#at % SLOTS_PER_BLOCK) * SLOT;
 	}
 }
 

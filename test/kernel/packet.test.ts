@@ -126,6 +126,8 @@ const MODES: readonly [string, Partial<PacketOptions>][] = [
 	["slots", {}],
 	["blocks", { ring: "v3" }],
 	["through queueing disciplines", { qdiscBypass: false }],
+	["with a ring to send", { txRing: true }],
+	["with a ring to send, through queueing disciplines", { txRing: true, qdiscBypass: false }],
 	["three sockets, steered by our program", { ringSize: 30, fanout: { mode: "ebpf", queues: 3 } }],
 	["two sockets with blocks, by the kernel's hash", { ring: "v3", ringSize: 30, fanout: { mode: "hash", queues: 2 } }],
 ];

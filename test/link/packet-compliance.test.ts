@@ -45,6 +45,15 @@ linkCompliance("a packet link with blocks", bench({ ring: "v3" }), { skip, sizes
 linkCompliance("a packet link without offload", bench({ offload: false }), { skip, sizes });
 linkCompliance("a packet link with blocks, without offload", bench({ ring: "v3", offload: false }), { skip, sizes });
 linkCompliance("a packet link through queueing disciplines", bench({ qdiscBypass: false }), { skip, sizes });
+linkCompliance("a packet link with a ring to send", bench({ txRing: true }), { skip, sizes });
+linkCompliance("a packet link with a ring to send, blocks, without offload", bench({ txRing: true, ring: "v3", offload: false }), {
+	skip,
+	sizes,
+});
+linkCompliance("a packet link with a ring to send, through queueing disciplines", bench({ txRing: true, qdiscBypass: false }), {
+	skip,
+	sizes,
+});
 linkCompliance("a packet link of three sockets", bench({ fanout: { queues: 3 }, ringSize: 15 }), { skip, sizes });
 linkCompliance(
 	"a packet link of three sockets, steered by our program",

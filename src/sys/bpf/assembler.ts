@@ -83,6 +83,9 @@ const BYTE_SWAP = 0xd0;
 /** Second "register" of a 64-bit constant: it stands for the map of a descriptor. */
 const PSEUDO_MAP_FD = 1;
 
+/** A 16-bit word of the network's as a program that does not turn it round sees it: most machines have the other byte order. */
+export const swap16 = (value: number): number => ((value & 255) << 8) | (value >> 8);
+
 /** An operand: a register, or a constant of 32 bits that is sign-extended to 64. */
 export type Operand = Register | number;
 
