@@ -27,11 +27,12 @@
  */
 import { BATCH_CAPACITY, type Batch, FRAME_MORE } from "../memory/batch.ts";
 import { PAGE_SIZE, type PagePool } from "../memory/pages.ts";
+import { EBADFD } from "../sys/errno.ts";
 import { Iovecs } from "../sys/iovec.ts";
 import { setTapOffload, type Tap, TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, trySetTapOffload } from "../sys/tun.ts";
 import { FRAME_OFFSET, FRAME_ROOM } from "./frames.ts";
 import { BulkSense } from "./tap-bulk.ts";
-import { DRAINED, READY, REFUSED, STARVED, type TapCounters, TapQueue } from "./tap-queue.ts";
+import { DRAINED, GONE, READY, STARVED, type TapCounters, TapQueue } from "./tap-queue.ts";
 import { describeFrame, isTcp, VNET_HEADER, vnetFlags, vnetSegment } from "./vnet.ts";
 
 /** Pages that hold the longest frame: 14 bytes of Ethernet, a VLAN tag, and an IP packet of 65535 bytes. */
@@ -67,28 +68,28 @@ export class OffloadTapQueue extends TapQueue {
 	#empty = SLOTS;
 	/** Bytes of the frame that lies in the slots; 0: none. */
 	#waiting = 0;
-	readonly #header = new Uint8Array(new ArrayBuffer(VNET_HEADER));
-	readonly #headerAddress: bigint;
-	readonly #parts = new Iovecs(1 + BATCH_CAPACITY, this.addresses.base);
+	/** Headers of frames whose page has no room for them. */
+	readonly #headers = new Uint8Array(BATCH_CAPACITY * VNET_HEADER);
+	readonly #headersAddress: bigint;
 
 	/**
 	 * @param limit Bytes of the longest frame of one segment.
 	 * @param plain Frames come whole and complete; the only reason for this queue is then that they are longer than a page.
 	 */
 	constructor(tap: Tap, limit: number, plain: boolean, pool: PagePool, counters: TapCounters) {
-		super(tap.fd, limit, pool, counters);
+		super(tap.fds, limit, VNET_HEADER, pool, counters);
 		this.#tap = tap;
 		this.#most = limit + TAG;
 		this.#nearlyFull = (limit * 3) >> 2;
 		this.#long = this.#most >= FRAME_ROOM;
 		this.#fixed = this.#long || plain;
-		this.#headerAddress = this.libc.address(this.#header);
+		this.#headersAddress = this.libc.address(this.#headers);
 		setTapOffload(tap, plain ? PLAIN : this.#long ? LONG : SHORT);
 	}
 
 	read(batch: Batch, time: number): void {
 		this.state = READY;
-		if (!this.#long) return this.#readShort(batch, time);
+		if (!this.#long) return this.readPages(batch, time);
 		while (batch.count < batch.capacity) {
 			if (this.#waiting === 0 && !this.#readLong(time)) break;
 			if (!this.#deliver(batch, time)) break;
@@ -104,39 +105,6 @@ export class OffloadTapQueue extends TapQueue {
 		const frames = batch.count - first;
 		if (frames === 0 || this.#fixed || this.state === STARVED) return;
 		if (this.#sense.batch(frames, this.#countFull(batch, first))) this.#lengthen();
-	}
-
-	#readShort(batch: Batch, time: number): void {
-		const { pool, counters } = this;
-		const { u8 } = pool;
-		const first = batch.count;
-		let bytes = 0;
-		for (let room = batch.capacity - first; room > 0; room--) {
-			const page = pool.alloc();
-			if (page === 0) {
-				counters.rxNoPage++;
-				this.state = STARVED;
-				break;
-			}
-			const header = pool.address(page) + HEADER_OFFSET;
-			const result = this.libc.read(this.fd, this.addresses.of(page, header), VNET_HEADER + FRAME_ROOM);
-			const length = result - VNET_HEADER;
-			if (length <= 0) {
-				this.state = this.afterRead(result);
-				pool.release(page);
-				break;
-			}
-			if (length === FRAME_ROOM) {
-				counters.rxTruncated++;
-				pool.release(page);
-				continue;
-			}
-			bytes += length;
-			batch.push(page, header + VNET_HEADER, length, time, vnetFlags(u8, header));
-		}
-		const frames = batch.count - first;
-		counters.rxFrames += frames;
-		counters.rxBytes += bytes;
 	}
 
 	/** TCP frames of nearly full size from entry `first` on. */
@@ -175,7 +143,7 @@ export class OffloadTapQueue extends TapQueue {
 		this.#starved = false;
 		const bytes = this.libc.readv(this.fd, this.#slotParts.bytes, SLOTS);
 		if (bytes <= VNET_HEADER) {
-			this.state = this.afterRead(bytes);
+			this.state = bytes < 0 && this.libc.errno() === EBADFD ? GONE : DRAINED;
 			return false;
 		}
 		this.#waiting = bytes - VNET_HEADER;
@@ -242,31 +210,20 @@ export class OffloadTapQueue extends TapQueue {
 		this.ending = true;
 	}
 
-	protected send(batch: Batch, first: number, parts: number): number {
-		const page = batch.page[first]!;
+	protected gather(batch: Batch, first: number, entries: number, at: number, nth: number): number {
+		const { pieces } = this;
 		const header = batch.start[first]! - VNET_HEADER;
-		let written: number;
-		if (header >= this.pool.address(page)) {
-			if (!describeFrame(batch, first, this.pool.u8, header)) return REFUSED;
-			const length = batch.length[first]! + VNET_HEADER;
-			if (parts === 1) written = this.libc.write(this.fd, this.addresses.of(page, header), length);
-			else {
-				this.#parts.at(0, header, length);
-				written = this.#writeParts(batch, first, 1, parts);
-			}
-		} else {
-			if (!describeFrame(batch, first, this.#header, 0)) return REFUSED;
-			this.#parts.set(0, this.#headerAddress, VNET_HEADER);
-			written = this.#writeParts(batch, first, 0, parts);
-		}
-		return written < 0 ? written : written - VNET_HEADER;
-	}
-
-	/** Writes part 0 and the entries of a frame from its `from`-th on. */
-	#writeParts(batch: Batch, first: number, from: number, parts: number): number {
 		let count = 1;
-		for (let i = first + from; i < first + parts; i++) this.#parts.at(count++, batch.start[i]!, batch.length[i]!);
-		return this.libc.writev(this.fd, this.#parts.bytes, count);
+		if (header >= this.pool.address(batch.page[first]!)) {
+			if (!describeFrame(batch, first, this.pool.u8, header)) return 0;
+			pieces.at(at, header, VNET_HEADER + batch.length[first]!);
+		} else {
+			if (!describeFrame(batch, first, this.#headers, nth * VNET_HEADER)) return 0;
+			pieces.set(at, this.#headersAddress + BigInt(nth * VNET_HEADER), VNET_HEADER);
+			pieces.at(at + count++, batch.start[first]!, batch.length[first]!);
+		}
+		for (let i = first + 1; i < first + entries; i++) pieces.at(at + count++, batch.start[i]!, batch.length[i]!);
+		return count;
 	}
 
 	#giveSlots(): void {
@@ -275,7 +232,8 @@ export class OffloadTapQueue extends TapQueue {
 		this.#waiting = 0;
 	}
 
-	close(): void {
+	override close(): void {
+		super.close();
 		this.#giveSlots();
 	}
 }

@@ -17,7 +17,7 @@ const ETHERNET = 14;
 const ETHERNET_TAGGED = 18;
 /** The flow hash has 16 bits. */
 const FLOW_GROUPS_MAX = 65536;
-const KNOWN = ["name", "kernelAddress", "mtu", "mac", "queueLength", "offload", "queues", "steering", "flowGroups"];
+const KNOWN = ["name", "kernelAddress", "mtu", "mac", "queueLength", "offload", "queues", "steering", "flowGroups", "ioUring"];
 
 /** Options of `tapLink`. */
 export interface TapOptions {
@@ -59,6 +59,11 @@ export interface TapOptions {
 	 * for more than 128 queues. Only with steering "flow-group".
 	 */
 	flowGroups?: number;
+	/**
+	 * Read and write many frames with one system call, by io_uring (sys/uring.ts), whenever more than a few are to be moved. Default true. Where the
+	 * kernel has none or forbids it, each frame is a call.
+	 */
+	ioUring?: boolean;
 }
 
 /** The options, complete. */
@@ -74,13 +79,14 @@ export interface TapSettings {
 	readonly queues: number;
 	/** 0: the kernel steers. */
 	readonly flowGroups: number;
+	readonly ioUring: boolean;
 }
 
 /** Reads options; throws MILLRACE_OPTION. */
 export function tapSettings(options: TapOptions): TapSettings {
 	refuseUnknown("a TAP link", options, KNOWN);
 	const { name = "mr%d", kernelAddress = "10.77.0.1/24", mtu = 1500, mac, queueLength = 4096 } = options;
-	const { offload = true, queues = 1, steering = "kernel" } = options;
+	const { offload = true, queues = 1, steering = "kernel", ioUring = true } = options;
 	const mtuMax = offload ? 65535 - ETHERNET : FRAME_ROOM - ETHERNET_TAGGED;
 	if (!validInterfaceName(name)) throw bad(`bad name of a TAP device: "${name}". Give 1 to 15 letters, digits or dashes, such as mr0`);
 	wholeNumber("mtu", mtu, 68, mtuMax);
@@ -102,6 +108,7 @@ export function tapSettings(options: TapOptions): TapSettings {
 		offload,
 		queues,
 		flowGroups: steering === "flow-group" ? flowGroups : 0,
+		ioUring,
 	};
 }
 

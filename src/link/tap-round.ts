@@ -35,7 +35,8 @@ export class TapRound {
 	state = READY;
 	stalled = false;
 	readonly #queue: TapQueue;
-	readonly #fds: readonly number[];
+	/** Queues. */
+	readonly #count: number;
 	readonly #counters: TapCounters;
 	/** Frames leave by a queue that their flow names. */
 	readonly #byFlow: boolean;
@@ -48,14 +49,14 @@ export class TapRound {
 	readonly #txFrames: Float64Array;
 
 	/** @param byFlow There is no steering program: the kernel learns from what leaves by which queue. */
-	constructor(queue: TapQueue, fds: readonly number[], counters: TapCounters, byFlow: boolean) {
+	constructor(queue: TapQueue, count: number, counters: TapCounters, byFlow: boolean) {
 		this.#queue = queue;
-		this.#fds = fds;
+		this.#count = count;
 		this.#counters = counters;
 		this.#byFlow = byFlow;
-		this.#ready = new Uint8Array(fds.length);
-		this.#rxFrames = new Float64Array(fds.length);
-		this.#txFrames = new Float64Array(fds.length);
+		this.#ready = new Uint8Array(count);
+		this.#rxFrames = new Float64Array(count);
+		this.#txFrames = new Float64Array(count);
 	}
 
 	/** A queue has frames. */
@@ -71,7 +72,7 @@ export class TapRound {
 		const wasEnding = queue.ending;
 		let state = this.#round(batch, time);
 		if (queue.ending && !wasEnding) {
-			for (let i = 0; i < this.#fds.length; i++) this.notice(i);
+			for (let i = 0; i < this.#count; i++) this.notice(i);
 			if (state === DRAINED) state = READY;
 		}
 		this.state = state;
@@ -83,14 +84,14 @@ export class TapRound {
 	/** Reads from one queue after the other; the state that they are left in. */
 	#round(batch: Batch, time: number): number {
 		const queue = this.#queue;
-		const count = this.#fds.length;
+		const count = this.#count;
 		const before = batch.count;
 		let at = this.#first;
 		for (let n = 0; n < count && this.#readyCount > 0; n++) {
 			if (this.#ready[at] === 1) {
 				const had = batch.count;
 				const frames = this.#counters.rxFrames;
-				queue.fd = this.#fds[at]!;
+				queue.turn = at;
 				queue.read(batch, time);
 				this.#rxFrames[at]! += this.#counters.rxFrames - frames;
 				if (queue.state === DRAINED) {
@@ -108,7 +109,7 @@ export class TapRound {
 	}
 
 	#after(queue: number): number {
-		return queue + 1 < this.#fds.length ? queue + 1 : 0;
+		return queue + 1 < this.#count ? queue + 1 : 0;
 	}
 
 	transmit(batch: Batch): number {
@@ -135,12 +136,12 @@ export class TapRound {
 
 	/** The queue by which the frame that begins with entry `i` leaves. */
 	#queueOf(batch: Batch, i: number): number {
-		return frameFlowHash(batch.pool.u8, batch.start[i]!, batch.length[i]!) % this.#fds.length;
+		return frameFlowHash(batch.pool.u8, batch.start[i]!, batch.length[i]!) % this.#count;
 	}
 
 	#write(batch: Batch, first: number, end: number, at: number): number {
 		const frames = this.#counters.txFrames;
-		this.#queue.fd = this.#fds[at]!;
+		this.#queue.turn = at;
 		const taken = this.#queue.write(batch, first, end);
 		this.#txFrames[at]! += this.#counters.txFrames - frames;
 		return taken;
@@ -148,7 +149,7 @@ export class TapRound {
 
 	/** What went through each queue. */
 	figures(): TapQueueFigures[] {
-		return this.#fds.map((_, i) => ({ rxFrames: this.#rxFrames[i]!, txFrames: this.#txFrames[i]! }));
+		return Array.from(this.#rxFrames, (rxFrames, i) => ({ rxFrames, txFrames: this.#txFrames[i]! }));
 	}
 
 	close(): void {

@@ -38,4 +38,12 @@ export class Iovecs {
 		words[i * 4 + 1] = this.#baseHigh + carry;
 		words[i * 4 + 2] = length;
 	}
+
+	/** The offset and the length of piece `i`, as `at` was given them. */
+	offset(i: number): number {
+		return (this.#words[i * 4]! - this.#baseLow) >>> 0;
+	}
+	length(i: number): number {
+		return this.#words[i * 4 + 2]!;
+	}
 }

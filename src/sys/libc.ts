@@ -44,6 +44,8 @@ export interface Libc {
 	free(address: number | bigint): void;
 	/** A system call that the C library has no function for, of three arguments. */
 	syscall3(number: number, first: number, memory: Memory, third: number): number;
+	/** The system call io_uring_enter: `signals` and `size` are 0. */
+	uringEnter(number: number, fd: number, submit: number, complete: number, flags: number, signals: number, size: number): number;
 	/** An ioctl whose argument is a struct. */
 	ioctl(fd: number, request: number, argument: Memory): number;
 	/** An ioctl whose argument is a number. */
@@ -121,6 +123,7 @@ function load(): Libc {
 		malloc: library.func("malloc", "int64_t", ["ulong"]),
 		free: library.func("free", "void", ["int64_t"]),
 		syscall3: library.func("syscall", "int", ["long", "int", "void *", "uint"]),
+		uringEnter: library.func("syscall", "int", ["long", "uint", "uint", "uint", "uint", "ulong", "ulong"]),
 		ioctl: library.func("ioctl", "int", ["int", "ulong", "void *"]),
 		ioctlValue: library.func("ioctl", "int", ["int", "ulong", "ulong"]),
 		strerror: library.func("strerror", "const char *", ["int"]),

@@ -35,6 +35,11 @@ function tapBench(options: TapOptions) {
 
 linkCompliance("a TAP link", tapBench({ offload: false }), { skip, peerNeedsOpen: true, sizes: [1000, 1514] });
 linkCompliance("a TAP link with offload", tapBench({ offload: true }), { skip, peerNeedsOpen: true, sizes: [1000, 1514] });
+linkCompliance("a TAP link with a system call for each frame", tapBench({ offload: true, ioUring: false }), {
+	skip,
+	peerNeedsOpen: true,
+	sizes: [1000, 1514],
+});
 linkCompliance("a TAP link with offload and long packets", tapBench({ offload: true, mtu: 9000 }), {
 	skip,
 	peerNeedsOpen: true,

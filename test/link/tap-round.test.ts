@@ -4,6 +4,7 @@ import { describe, test } from "node:test";
 import fc from "fast-check";
 import { FlowSteering, flowHash } from "../../src/link/flow-steering.ts";
 import { frameFlowHash } from "../../src/link/frame-flow.ts";
+import { frameEntries } from "../../src/link/frames.ts";
 import { DRAINED, GONE, READY, STARVED, TapCounters, TapQueue } from "../../src/link/tap-queue.ts";
 import { TapRound } from "../../src/link/tap-round.ts";
 import { Arena } from "../../src/memory/arena.ts";
@@ -14,7 +15,7 @@ import { testRun } from "../../src/sys/bpf/bpf.ts";
 const lack = process.platform === "linux" ? false : "needs Linux (the C library)";
 const lackBpf = lack || (process.getuid?.() === 0 ? false : "needs root (bpf)");
 
-/** A device whose descriptor `fd` is queue `fd - 10`, with so many frames waiting in each. */
+/** A device with so many frames waiting in each queue. */
 class MadeUpQueue extends TapQueue {
 	readonly waiting: number[];
 	readonly reads: number[] = [];
@@ -27,12 +28,12 @@ class MadeUpQueue extends TapQueue {
 	ended = 0;
 
 	constructor(pool: PagePool, counters: TapCounters, waiting: number[]) {
-		super(10, 1514, pool, counters);
+		super([], 1514, 0, pool, counters);
 		this.waiting = waiting;
 	}
 
 	read(batch: Batch, time: number): void {
-		const queue = this.fd - 10;
+		const queue = this.turn;
 		this.reads.push(queue);
 		this.state = READY;
 		while (batch.count < batch.capacity) {
@@ -56,33 +57,30 @@ class MadeUpQueue extends TapQueue {
 		this.ended++;
 	}
 
-	protected send(batch: Batch, first: number, parts: number): number {
-		if (this.sent.length === this.stallAfter) return this.stall();
-		this.sent.push(this.fd - 10);
-		return batch.length[first]! * parts;
+	override write(batch: Batch, first: number, end: number): number {
+		this.stalled = false;
+		for (let i = first; i < end; i += frameEntries(batch, i)) {
+			if (this.sent.length === this.stallAfter) {
+				this.counters.txStalled++;
+				this.stalled = true;
+				return i;
+			}
+			this.sent.push(this.turn);
+			this.counters.txFrames++;
+		}
+		return end;
 	}
 
-	/** A call that fails with EAGAIN. */
-	private stall(): number {
-		const socket = this.libc.socket(1, 2 | 0o4000, 0); // AF_UNIX, SOCK_DGRAM, non-blocking
-		const result = this.libc.recv(socket, new Uint8Array(1), 1, 0);
-		queueMicrotask(() => this.libc.close(socket)); // when errno has been read
-		return result;
+	protected gather(): number {
+		return 0;
 	}
-
-	close(): void {}
 }
 
 function make(waiting: number[], byFlow = false) {
 	const pool = new PagePool(new Arena(1 << 20), 256);
 	const counters = new TapCounters();
 	const queue = new MadeUpQueue(pool, counters, waiting);
-	const round = new TapRound(
-		queue,
-		waiting.map((_, i) => 10 + i),
-		counters,
-		byFlow,
-	);
+	const round = new TapRound(queue, waiting.length, counters, byFlow);
 	const batch = new Batch(pool);
 	for (const [i, frames] of waiting.entries()) if (frames > 0) round.notice(i);
 	return {

@@ -16,6 +16,7 @@ import { Batch } from "../../src/memory/batch.ts";
 import { NetworkInterface } from "../../src/sys/interface.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { closeTap, IFF_VNET_HDR, openTap, setTapHeader } from "../../src/sys/tun.ts";
+import { uringAvailable } from "../../src/sys/uring.ts";
 import { isolate } from "../helpers/namespace.ts";
 import { realRuntime } from "../helpers/real-runtime.ts";
 import { arp, BROADCAST, closeAll, isArp, isEcho, isIpv4, kernelSends, MAC, ping, STACK, station } from "../helpers/tap-station.ts";
@@ -122,6 +123,33 @@ describe("TAP link", { skip: lack, concurrency: false }, () => {
 		assert.deepEqual(sequences, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
 		s.link.close();
 	});
+
+	for (const offload of [false, true])
+		test(`many frames take few system calls, ${offload ? "with" : "without"} offload, and are the same as one by one`, async (t) => {
+			const { ok, reason } = uringAvailable();
+			if (!ok) return t.skip(reason);
+			const got: Uint8Array[][] = [];
+			for (const ioUring of [true, false]) {
+				const s = station({ ioUring, offload, kernelAddress: "10.77.0.1/24" });
+				kernelSends("hello");
+				const kernel = await s.resolve();
+				for (let round = 0; round < 3; round++) {
+					s.send(...Array.from({ length: 40 }, (_, i) => ping(kernel, i, 8 + i * 30)));
+					const answers: Uint8Array[] = [];
+					while (answers.length < 40) answers.push(await s.frame(isEcho(answers.length)));
+					// All but what is the kernel's own: its address, and the numbers of its packets.
+					for (const answer of answers) for (const at of [6, 7, 8, 9, 10, 11, 18, 19, 24, 25]) answer[at] = 0;
+					got.push(answers);
+				}
+				const { rxFrames, rxBatchCalls, txFrames, txBatchCalls } = s.link.counters();
+				assert.ok(rxFrames! >= 120 && txFrames! >= 120);
+				assert.equal(rxBatchCalls! > 0, ioUring);
+				assert.equal(txBatchCalls! >= 3, ioUring);
+				assert.equal(s.pool.inUse, 0);
+				s.link.close();
+			}
+			assert.deepEqual(got.slice(0, 3), got.slice(3));
+		});
 
 	test("frames begin on byte 62 of their page, so that IP headers are word aligned, and are stamped with their arrival", async () => {
 		const s = station();
