@@ -16,6 +16,7 @@ import {
 	countPackets,
 	curl,
 	inRepository,
+	KERNEL,
 	lacksTools,
 	program,
 	STACK,
@@ -108,8 +109,12 @@ describe("curl", { skip }, () => {
 });
 
 describe("a capture", { skip: skipCapture }, () => {
-	/** Packets that tshark finds wrong in themselves. */
-	const BROKEN = "_ws.malformed || ip.checksum.status == 0 || tcp.checksum.status == 0 || arp.opcode > 2";
+	/**
+	 * Packets that tshark finds wrong in themselves. One of the kernel's in 65536 has a checksum of ffff where 0 came out: Linux writes it
+	 * so for UDP's sake, whatever the protocol (skb_checksum_help in net/core/dev.c). It is right by RFC 1071, but tshark, which holds with
+	 * RFC 1624, calls it bad. Ours must be 0.
+	 */
+	const BROKEN = `_ws.malformed || ip.checksum.status == 0 || (tcp.checksum.status == 0 && !(tcp.checksum.ffff && ip.src == ${KERNEL})) || arp.opcode > 2`;
 
 	test("of a plain link has no malformed packet and no wrong checksum, and hardly a retransmission", async () => {
 		const file = join(directory, "plain.pcapng");
