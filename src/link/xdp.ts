@@ -11,6 +11,9 @@
  *   for connections that it opens. All else stays with the kernel, which goes on answering ARP and ping. `hostOptions` has the
  *   machine's addresses and routes for `createHost`.
  *
+ * Queues share the memory: the first socket registers the pages with the kernel, each further one is bound to it (XDP_SHARED_UMEM) and has
+ * rings of its own. So a frame may come by one queue and its page leave by another, and memory is kept in RAM once.
+ *
  * The program is linked to the interface by a descriptor: when the process ends, however it ends, the kernel has everything back at
  * once. The ports are held by bound kernel sockets meanwhile, so that no other program can have them by mistake, and a port that a
  * program has is refused.

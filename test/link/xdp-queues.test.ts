@@ -1,0 +1,64 @@
+/** Several queues of an XDP link have one memory: the pages are registered once, and every further socket shares them, with rings of its own. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { xdpAvailable, xdpLink } from "../../src/link/xdp.ts";
+import { Arena } from "../../src/memory/arena.ts";
+import { PAGE_SIZE, PagePool } from "../../src/memory/pages.ts";
+import { libc } from "../../src/sys/libc.ts";
+import { isolate } from "../helpers/namespace.ts";
+import { realRuntime } from "../helpers/real-runtime.ts";
+import { lacksIp, vethPair } from "../helpers/veth.ts";
+
+const available = (): string | false => {
+	const { ok, reason } = xdpAvailable();
+	return ok ? false : reason;
+};
+const skip = isolate() || lacksIp() || available();
+
+// linux/if_xdp.h
+const SOL_XDP = 283;
+const NAMES: Readonly<Record<number, string>> = { 2: "receive", 3: "transmit", 4: "memory", 5: "fill", 6: "completion" };
+const AF_XDP = 44;
+const SHARED_UMEM = 1;
+
+/** What is asked of the kernel for AF_XDP sockets while `use` runs: options by socket, and flags and partner of each bind. */
+function watched(use: () => void): { options: Map<number, string[]>; binds: { fd: number; flags: number; partner: number }[] } {
+	const c = libc();
+	const { setsockopt, bind } = c;
+	const options = new Map<number, string[]>();
+	const binds: { fd: number; flags: number; partner: number }[] = [];
+	c.setsockopt = (fd, level, option, value, length) => {
+		if (level === SOL_XDP && NAMES[option] !== undefined) options.set(fd, [...(options.get(fd) ?? []), NAMES[option]]);
+		return setsockopt(fd, level, option, value, length);
+	};
+	c.bind = (fd, address, length) => {
+		const view = new DataView((address as Uint8Array).buffer);
+		if (view.getUint16(0, true) === AF_XDP) binds.push({ fd, flags: view.getUint16(2, true), partner: view.getUint32(12, true) });
+		return bind(fd, address, length);
+	};
+	try {
+		use();
+	} finally {
+		Object.assign(c, { setsockopt, bind });
+	}
+	return { options, binds };
+}
+
+test("the memory of a link of three queues is registered once", { skip }, () => {
+	vethPair("near", "far", 3);
+	const link = xdpLink({ interface: "near", addresses: ["10.99.0.2/24"], ringSize: 64 });
+	const pool = new PagePool(new Arena(512 * (PAGE_SIZE + 256)), 512);
+	const { options, binds } = watched(() => link.open({ pool, runtime: realRuntime(), wake() {}, failed() {} }));
+	const rings = ["fill", "completion", "receive", "transmit"];
+	const [first, ...others] = binds;
+	assert.match(link.how, /3 queues$/);
+	assert.equal(others.length, 2);
+	assert.deepEqual(options.get(first!.fd), ["memory", ...rings]);
+	assert.equal(first!.flags & SHARED_UMEM, 0);
+	for (const { fd, flags, partner } of others) {
+		assert.deepEqual(options.get(fd), rings);
+		assert.deepEqual([flags, partner], [SHARED_UMEM, first!.fd]);
+	}
+	link.close();
+	assert.equal(pool.inUse, 0);
+});
