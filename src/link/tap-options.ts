@@ -4,13 +4,12 @@
  * Hides defaults and limits: what comes out is complete, in words and bytes, and possible as far as that can be known before
  * there is a device. Bad values are refused by name.
  */
-import { MillraceError } from "../errors.ts";
 import { type InterfaceAddress, validInterfaceName } from "../sys/interface.ts";
 import { TAP_QUEUES_MAX } from "../sys/tun.ts";
 import { parseCidr, parseMac } from "../wire/address.ts";
 import { FLOW_GROUPS } from "./flow-steering.ts";
 import { FRAME_ROOM } from "./frames.ts";
-import { refuseUnknown } from "./known-options.ts";
+import { bad, refuseUnknown, wholeNumber } from "./known-options.ts";
 
 /** Bytes of an Ethernet header, without and with a VLAN tag. */
 const ETHERNET = 14;
@@ -110,15 +109,6 @@ export function tapSettings(options: TapOptions): TapSettings {
 		flowGroups: steering === "flow-group" ? flowGroups : 0,
 		ioUring,
 	};
-}
-
-/** Refuses what is no whole number from `min` to `max`. */
-export function wholeNumber(name: string, value: number, min: number, max: number): void {
-	if (!Number.isInteger(value) || value < min || value > max) throw bad(`bad ${name}: ${value}. Give a whole number from ${min} to ${max}`);
-}
-
-function bad(message: string): MillraceError {
-	return new MillraceError("MILLRACE_OPTION", message);
 }
 
 function parseKernelAddress(text: string): InterfaceAddress {

@@ -17,18 +17,19 @@
  * moved may be seen out of order once.
  */
 import { networkInterfaces } from "node:os";
-import { MillraceError } from "../errors.ts";
+import { factOf, MillraceError } from "../errors.ts";
 import type { Batch } from "../memory/batch.ts";
 import { type InterfaceAddress, NetworkInterface } from "../sys/interface.ts";
 import { Poll } from "../sys/poll.ts";
 import { closeTap, endTapSteering, IFF_VNET_HDR, openTap, setTapHeader, setTapOffload, setTapSteering, type Tap } from "../sys/tun.ts";
 import type { Alarm } from "../time/clock.ts";
 import { formatIpv4, mask4, parseCidr, parseIpv4 } from "../wire/address.ts";
-import { FlowSteering, flowHash } from "./flow-steering.ts";
+import { FlowSteering, flowGroup } from "./flow-steering.ts";
 import { frameLimit } from "./frames.ts";
+import { wholeNumber } from "./known-options.ts";
 import { type Link, type LinkContext, type LinkOffload, SEGMENTATION_MAX } from "./link.ts";
 import { OffloadTapQueue } from "./tap-offload.ts";
-import { type TapOptions, type TapSettings, tapSettings, wholeNumber } from "./tap-options.ts";
+import { type TapOptions, type TapSettings, tapSettings } from "./tap-options.ts";
 import { DRAINED, GONE, PlainTapQueue, READY, STARVED, TapCounters, type TapQueue } from "./tap-queue.ts";
 import { TapPolls, type TapQueueFigures, TapRound } from "./tap-round.ts";
 import { VNET_HEADER } from "./vnet.ts";
@@ -113,12 +114,12 @@ export class TapLink implements Link {
 	 * addresses, fragments included. What is not IP is of group 0, and so is everything where the kernel steers.
 	 */
 	flowGroup(address: string, port: number, otherAddress: string, otherPort: number): number {
-		return flowHash(parseIpv4(address), parseIpv4(otherAddress), port, otherPort) & Math.max(this.#settings.flowGroups - 1, 0);
+		return flowGroup(address, port, otherAddress, otherPort, Math.max(this.#settings.flowGroups, 1));
 	}
 
 	/** The queue of each flow group, a copy; empty where the kernel steers. To be asked while the link is open. */
 	get reta(): number[] {
-		return Array.from({ length: this.#settings.flowGroups }, (_, group) => this.#steering?.target(group) ?? 0);
+		return this.#steering?.reta ?? new Array<number>(this.#settings.flowGroups).fill(0);
 	}
 
 	/** Has the frames of a flow group come by another queue, from the kernel's next one on. Throws MILLRACE_OPTION, MILLRACE_LINK. */
@@ -351,7 +352,7 @@ export function tapSteeringAvailable(): { ok: boolean; reason: string } {
 		new FlowSteering(1).close();
 		return { ok: true, reason: "permitted" };
 	} catch (error) {
-		return { ok: false, reason: (error as Error).message.replace(/^millrace: /, "").replace(/\. .*$/s, "") };
+		return { ok: false, reason: factOf(error) };
 	}
 }
 
