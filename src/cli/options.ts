@@ -97,6 +97,7 @@ export const OPTIONS: readonly OptionSpec[] = [
 		value: "on|off",
 		help: "go past queueing disciplines (packet); default: where nothing is lost by it",
 	},
+	{ name: "tx-ring", path: "txRing", value: "on|off", help: "send short frames by a ring in shared memory (packet); default on" },
 	{ name: "speed", path: "speed", value: "FACTOR", help: "of a replay (pcap): 10x, 0.5x, or max for all at once; default 1x" },
 	{ name: "mtu", path: "mtu", value: "BYTES", help: "largest IP packet, 576 to 1500" },
 	{ name: "loss", path: "impair.loss", value: "PERCENT", help: "frames lost, each way, such as 2%" },

@@ -20,7 +20,7 @@ import type { PacketCounters } from "./packet-queue.ts";
 import { describeFrame, VNET_HEADER } from "./vnet.ts";
 
 /** Bytes of the longest frame that stands for several segments. */
-export const SEGMENTED_MAX = 14 + 65535;
+const SEGMENTED_MAX = 14 + 65535;
 
 export interface PacketSenderOptions {
 	readonly fd: number;
@@ -29,8 +29,8 @@ export interface PacketSenderOptions {
 	readonly limit: number;
 	/** Each frame goes with a virtio-net header. */
 	readonly headers: boolean;
-	/** Frames bypass queueing disciplines, and need not. */
-	readonly mayEndBypass: boolean;
+	/** Sockets whose frames bypass queueing disciplines, and need not: that ends for all at once, for frames must not overtake each other. */
+	readonly bypassing: readonly number[];
 	readonly counters: PacketCounters;
 }
 
@@ -59,13 +59,13 @@ export class PacketSender implements PacketOut {
 	/** Room for a header for each message; null: frames go without. */
 	readonly #headers: Uint8Array | null;
 	readonly #headerAddresses: readonly bigint[];
-	#mayEndBypass: boolean;
+	#bypassing: readonly number[];
 
-	constructor({ fd, pool, limit, headers, mayEndBypass, counters }: PacketSenderOptions) {
+	constructor({ fd, pool, limit, headers, bypassing, counters }: PacketSenderOptions) {
 		this.#fd = fd;
 		this.#limit = limit;
 		this.#counters = counters;
-		this.#mayEndBypass = mayEndBypass;
+		this.#bypassing = bypassing;
 		this.#addresses = new PageAddresses(pool);
 		this.#headers = headers ? new Uint8Array(BATCH_CAPACITY * VNET_HEADER) : null;
 		const base = this.#headers === null ? 0n : libc().address(this.#headers);
@@ -146,9 +146,9 @@ export class PacketSender implements PacketOut {
 				break;
 			}
 			if (errno === ENOBUFS) {
-				if (this.#mayEndBypass && batch.segment[done === 0 ? 0 : this.#entries[done - 1]!] !== 0) {
-					setQdiscBypass(this.#fd, false);
-					this.#mayEndBypass = false;
+				if (this.#bypassing.length > 0 && batch.segment[done === 0 ? 0 : this.#entries[done - 1]!] !== 0) {
+					for (const fd of this.#bypassing) setQdiscBypass(fd, false);
+					this.#bypassing = [];
 					counters.txBypassOff++;
 					continue;
 				}

@@ -2,7 +2,7 @@
  * Link to a network interface of this machine beside its kernel: AF_PACKET, for interfaces and kernels without XDP.
  *
  * Hides the life of packet sockets: a filter (packet-filter.ts) that lets pass what is the stack's, a ring in which frames arrive
- * (packet-ring.ts, packet-queue.ts), the way out (packet-send.ts), a hardware address of the stack's own. The kernel sees all frames as
+ * (packet-ring.ts, packet-queue.ts), the way out (packet-send.ts, packet-send-ring.ts), a hardware address of the stack's own. The kernel sees all frames as
  * well: it drops those to a station that it is not. So the stack has a hardware address of its own here, made from its first IPv4
  * address (02:4d and the address); the interface's own may be asked for where a network lets no other through (clouds, Wi-Fi), but
  * only while the kernel forwards no packets (net.ipv4.ip_forward), or it would send the stack's back where they came from.
@@ -16,7 +16,8 @@
  * Queueing disciplines are bypassed where nothing is lost by that: a device that does not cut segments itself (no TSO) drops long frames
  * that come to it by the bypass, so there they take the way through the disciplines, and the kernel cuts them behind.
  *
- * Several sockets: packet-fanout.ts. All are looked at in turn by this thread; the first one sends.
+ * Several sockets: packet-fanout.ts. All are looked at in turn by this thread. The first one sends, and one that hears nothing: a ring to
+ * send from takes all that its socket is to send, and may be of another version than that of a socket that hears.
  *
  * Waiting and arrival times are as in tap.ts, except that looking for frames costs no system call and so is not saved.
  */
@@ -37,7 +38,6 @@ import {
 	setQdiscBypass,
 	setSendBuffer,
 } from "../sys/packet-socket.ts";
-import { txRingRoom } from "../sys/packet-tx-ring.ts";
 import { Poll } from "../sys/poll.ts";
 import type { Alarm } from "../time/clock.ts";
 import { parseCidr } from "../wire/address.ts";
@@ -49,7 +49,7 @@ import { type Fanout, fanoutModes, joinGroup, type PacketFanout, readFanout } fr
 import { addressFilter, NOTHING } from "./packet-filter.ts";
 import { DRAINED, PacketCounters, PacketQueue, STARVED, type Treatment } from "./packet-queue.ts";
 import { type PacketOut, PacketSender } from "./packet-send.ts";
-import { longestInSlot, PacketRingSender } from "./packet-send-ring.ts";
+import { PacketRingSender, sendRingRoom } from "./packet-send-ring.ts";
 import { type InterfaceHostOptions, indexOfUp, ownAddresses, stationOn } from "./station.ts";
 
 export type { PacketFanout } from "./packet-fanout.ts";
@@ -94,7 +94,8 @@ export interface PacketOptions {
 	 */
 	qdiscBypass?: boolean;
 	/**
-	 * Whether frames are sent by a ring (PACKET_TX_RING) of 128 slots. Default false.
+	 * Whether frames of one segment are copied into a ring (PACKET_TX_RING, 1 MB of RAM) and taken by the kernel from there, a batch with one
+	 * system call; otherwise by sendmmsg, as long ones always are. Default true: see packet-send-ring.ts.
 	 */
 	txRing?: boolean;
 }
@@ -152,7 +153,7 @@ export class PacketLink implements Link {
 
 	constructor(options: PacketOptions) {
 		refuseUnknown("a packet link", options, KNOWN);
-		const { interface: name, addresses, mac, ring = "v2", ringSize = 240, fanout, offload = true, qdiscBypass, txRing = false } = options;
+		const { interface: name, addresses, mac, ring = "v2", ringSize = 240, fanout, offload = true, qdiscBypass, txRing = true } = options;
 		if (!Object.hasOwn(RINGS, ring)) throw bad(`bad ring: ${ring}. Give v2 or v3`);
 		wholeNumber("ringSize", ringSize, 1, 4096);
 		if (addresses.length > ADDRESSES_MAX) throw bad(`${addresses.length} addresses are more than a packet link takes: ${ADDRESSES_MAX}`);
@@ -169,7 +170,7 @@ export class PacketLink implements Link {
 		this.mac = station.mac;
 		this.#ownMac = station.ownMac;
 		this.mtu = Math.min(station.mtu, MTU_MAX);
-		const sent = txRing ? txRingRoom(longestInSlot(frameLimit(this), offload, offload)) : 0;
+		const sent = txRing ? sendRingRoom(frameLimit(this)) : 0;
 		this.arenaBytes = this.queues * ringRoom(this.#ring, ringSize) + sent;
 	}
 
@@ -272,11 +273,15 @@ export class PacketLink implements Link {
 		const bypass = this.#bypass ?? (cuts || !offload);
 		// What must bypass the disciplines must be cut by the device.
 		if (offload) this.#offload = { checksum: true, segmentation: cuts || !bypass ? SEGMENTATION_MAX : 0 };
-		const fd = this.#txRing ? this.#openSender(index) : fds[0]!;
-		setQdiscBypass(fd, bypass);
-		setSendBuffer(fd, SEND_BUFFER);
-		const out = { fd, pool, limit, headers, mayEndBypass: bypass && this.#bypass === null, counters };
-		this.#sender = this.#txRing ? new PacketRingSender({ ...out, segments: offload }) : new PacketSender(out);
+		const [fd] = fds as [number];
+		const senders = this.#txRing ? [fd, this.#openSender(index)] : [fd];
+		for (const sender of senders) {
+			setQdiscBypass(sender, bypass);
+			setSendBuffer(sender, SEND_BUFFER);
+		}
+		const bypassing = bypass && this.#bypass === null ? senders : [];
+		const long = new PacketSender({ fd, pool, limit, headers, bypassing, counters });
+		this.#sender = this.#txRing ? new PacketRingSender({ fd: this.#txFd, pool, limit, counters, long }) : long;
 
 		this.#retry = runtime.alarm(() => this.#again());
 		for (const port of this.#ports) {
@@ -288,11 +293,11 @@ export class PacketLink implements Link {
 		}
 	}
 
-	/** A socket that hears nothing: a ring to send from is a socket's, and may be of another version than that of one that hears. */
+	/** A socket that hears nothing, for a ring to send from. */
 	#openSender(index: number): number {
 		const fd = openPacketSocket();
 		this.#txFd = fd;
-		setFrameOptions(fd, this.#headers);
+		setFrameOptions(fd, true);
 		bindPacketSocket(fd, index, 0);
 		return fd;
 	}

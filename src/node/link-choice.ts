@@ -52,6 +52,7 @@ const ONLY: Readonly<Record<string, readonly LinkChoice["kind"][]>> = {
 	offload: ["tap", "packet"],
 	ring: ["packet"],
 	qdiscBypass: ["packet"],
+	txRing: ["packet"],
 	rxQueues: ["xdp"],
 	ringSize: ["xdp", "packet"],
 	speed: ["pcap"],

@@ -169,7 +169,7 @@ function openPacket(name: string, options: RunOptions, why: string): RunHost {
 	const link = packetLink({
 		interface: name,
 		addresses: [options.address!],
-		...given(options, "mac", "ring", "ringSize", "offload", "qdiscBypass"),
+		...given(options, "mac", "ring", "ringSize", "offload", "qdiscBypass", "txRing"),
 		...fanout,
 	});
 	const [address] = link.hostOptions.addresses as [string];

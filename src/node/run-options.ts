@@ -98,6 +98,8 @@ export interface RunOptions {
 	ring: "v2" | "v3" | null;
 	/** `packet`: whether frames bypass the interface's queueing disciplines; null: where nothing is lost by it. */
 	qdiscBypass: boolean | null;
+	/** `packet`: whether short frames are sent by a ring; null: they are. */
+	txRing: boolean | null;
 	/** `xdp`: receive queues whose frames the stack takes; empty: all. */
 	rxQueues: number[];
 	/** `xdp`, `packet`: frames of each ring; null: the link's default. */
@@ -177,6 +179,7 @@ export function parseRunOptions(input: unknown, label: OptionLabel = jsonLabel):
 		offload: fields.take("offload", readSwitch),
 		ring: fields.take("ring", oneOf("v2", "v3")),
 		qdiscBypass: fields.take("qdiscBypass", readSwitch),
+		txRing: fields.take("txRing", readSwitch),
 		rxQueues: fields.take("rxQueues", list(readQueue)) ?? [],
 		ringSize: fields.take("ringSize", readRingSize),
 		speed: fields.take("speed", readSpeed),

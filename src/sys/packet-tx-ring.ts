@@ -29,7 +29,7 @@ const WRONG_FORMAT = 4;
 const LENGTH = 1;
 const FRAME_AT = 32;
 
-/** Slots of a ring: two batches. */
+/** Slots of a ring, at least: two batches. (A block of short ones has 512.) */
 const SLOTS = 128;
 
 /** Bytes of a slot for frames so long, such that short ones never cross a page of memory. */
@@ -116,11 +116,6 @@ export class PacketTxRing {
 		this.#unsent = this.#after(slot);
 		this.pending--;
 		return this.#length[slot]!;
-	}
-
-	/** Where the oldest frame that is pending lies, as an offset in `u8`. */
-	get oldest(): number {
-		return this.#at[this.#unsent]! + FRAME_AT;
 	}
 
 	/** Whether the kernel found that it cannot be sent at all. */

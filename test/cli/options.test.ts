@@ -61,6 +61,7 @@ describe("the command line of millrace run", () => {
 			offload: null,
 			ring: null,
 			qdiscBypass: null,
+			txRing: null,
 			rxQueues: [],
 			ringSize: null,
 			speed: null,
@@ -94,9 +95,11 @@ describe("the command line of millrace run", () => {
 	});
 
 	test("what a packet link and a TAP device have of their own: who deals out flows, ring, offload, disciplines", () => {
-		const packet = options("--link packet:eth0 --address 10.0.0.2 --queues 4 --fanout ebpf --ring v3 --offload off --qdisc-bypass on");
-		const { queues, fanout, ring, offload, qdiscBypass } = packet;
-		assert.deepEqual([queues, fanout, ring, offload, qdiscBypass], [4, "ebpf", "v3", false, true]);
+		const packet = options(
+			"--link packet:eth0 --address 10.0.0.2 --queues 4 --fanout ebpf --ring v3 --offload off --qdisc-bypass on --tx-ring on",
+		);
+		const { queues, fanout, ring, offload, qdiscBypass, txRing } = packet;
+		assert.deepEqual([queues, fanout, ring, offload, qdiscBypass, txRing], [4, "ebpf", "v3", false, true, true]);
 		assert.deepEqual(parseRunOptions(JSON.stringify(packet)), packet);
 		assert.equal(options("--link packet:eth0 --address 10.0.0.2 --qdisc-bypass off").qdiscBypass, false);
 		const tap = options("--queues 2 --steering flow-group --offload on");
@@ -272,6 +275,8 @@ describe("a command line that is refused names what is wrong with it", () => {
 		["--link packet:eth0 --address 10.0.0.2 --offload a.js", /^--offload: "a.js" is not on or off$/],
 		["--link user --offload on a.js", /^--offload does not go with link user, only with tap or packet$/],
 		["--link xdp:eth0 --address 10.0.0.2 --offload on a.js", /^--offload does not go with link xdp, only with tap or packet$/],
+		["--link xdp:eth0 --address 10.0.0.2 --tx-ring on a.js", /^--tx-ring does not go with link xdp, only with packet$/],
+		["--link packet:eth0 --address 10.0.0.2 --tx-ring yes a.js", /^--tx-ring: "yes" is not on or off$/],
 		["--link tap --qdisc-bypass on a.js", /^--qdisc-bypass does not go with link tap, only with packet$/],
 		["--link packet:eth0 --address 10.0.0.2 --qdisc-bypass=maybe a.js", /^--qdisc-bypass: "maybe" is not on or off$/],
 		["--link tap --ring-size 512 a.js", /^--ring-size does not go with link tap, only with xdp or packet$/],

@@ -126,8 +126,8 @@ const MODES: readonly [string, Partial<PacketOptions>][] = [
 	["slots", {}],
 	["blocks", { ring: "v3" }],
 	["through queueing disciplines", { qdiscBypass: false }],
-	["with a ring to send", { txRing: true }],
-	["with a ring to send, through queueing disciplines", { txRing: true, qdiscBypass: false }],
+	["without a ring to send", { txRing: false }],
+	["without a ring to send, through queueing disciplines", { txRing: false, qdiscBypass: false }],
 	["three sockets, steered by our program", { ringSize: 30, fanout: { mode: "ebpf", queues: 3 } }],
 	["two sockets with blocks, by the kernel's hash", { ring: "v3", ringSize: 30, fanout: { mode: "hash", queues: 2 } }],
 ];
@@ -196,7 +196,7 @@ describe("from the command line", { skip }, () => {
 	const lines: readonly [string, RegExp][] = [
 		["--queues 2 --fanout ebpf --ring v3", /; 2 queues, by ebpf$/m],
 		["--queues 3 --fanout queue --offload off --ring-size 15", /; 3 queues, by queue$/m],
-		["--qdisc-bypass off", /: 10\.98\.0\.50\/24$/m],
+		["--qdisc-bypass off --tx-ring off", /: 10\.98\.0\.50\/24$/m],
 	];
 	for (const [line, said] of lines) {
 		test(line, async () => {
@@ -232,13 +232,14 @@ describe("a device that does not cut segments", { skip: skipTool }, () => {
 			assertNothingLost(link);
 		}));
 
-	test("is found out while it is in use, and nothing is lost by that", async () => {
-		offloads("tso", "on");
-		await withHost({}, async (host, link) => {
-			await toKernel(host, () => offloads("tso", "off"));
-			assertNothingLost(link);
-			assert.equal(link.counters().txBypassOff, 1);
+	for (const txRing of [true, false])
+		test(`is found out while it is in use${txRing ? "" : ", without a ring to send"}, and nothing is lost by that`, async () => {
+			offloads("tso", "on");
+			await withHost({ txRing }, async (host, link) => {
+				await toKernel(host, () => offloads("tso", "off"));
+				assertNothingLost(link);
+				assert.equal(link.counters().txBypassOff, 1);
+			});
+			offloads("tso", "on");
 		});
-		offloads("tso", "on");
-	});
 });

@@ -45,12 +45,16 @@ linkCompliance("a packet link with blocks", bench({ ring: "v3" }), { skip, sizes
 linkCompliance("a packet link without offload", bench({ offload: false }), { skip, sizes });
 linkCompliance("a packet link with blocks, without offload", bench({ ring: "v3", offload: false }), { skip, sizes });
 linkCompliance("a packet link through queueing disciplines", bench({ qdiscBypass: false }), { skip, sizes });
-linkCompliance("a packet link with a ring to send", bench({ txRing: true }), { skip, sizes });
-linkCompliance("a packet link with a ring to send, blocks, without offload", bench({ txRing: true, ring: "v3", offload: false }), {
-	skip,
-	sizes,
-});
-linkCompliance("a packet link with a ring to send, through queueing disciplines", bench({ txRing: true, qdiscBypass: false }), {
+linkCompliance("a packet link without a ring to send", bench({ txRing: false }), { skip, sizes });
+linkCompliance(
+	"a packet link with blocks, without offload and without a ring to send",
+	bench({ txRing: false, ring: "v3", offload: false }),
+	{
+		skip,
+		sizes,
+	},
+);
+linkCompliance("a packet link without a ring to send, through queueing disciplines", bench({ txRing: false, qdiscBypass: false }), {
 	skip,
 	sizes,
 });
