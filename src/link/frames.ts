@@ -104,8 +104,10 @@ export class FrameQueue {
 		const last = at + entries - 1;
 		let segment = batch.segment[at]!;
 		let page = pool.alloc();
-		let address = pool.address(page) + FRAME_OFFSET;
-		let room = FRAME_ROOM;
+		// Lies modulo 8 as what it is copied from, which copies of short frames and of full segments alike are fast for.
+		const offset = FRAME_OFFSET - ((FRAME_OFFSET - batch.start[at]!) & 7);
+		let address = pool.address(page) + offset;
+		let room = PAGE_SIZE - offset;
 		let filled = 0;
 		for (let i = at; i <= last; i++) {
 			const length = batch.length[i]!;
@@ -120,7 +122,7 @@ export class FrameQueue {
 					filled = 0;
 				}
 				const part = Math.min(length - done, room - filled);
-				copyBytes(batch.pool.u8, batch.start[i]! + done, part, pool, address + filled);
+				pool.copy.over(batch.pool.arena, batch.start[i]! + done, address + filled, part);
 				filled += part;
 				done += part;
 			}

@@ -6,7 +6,7 @@
  * timestamps. WebAssembly's memory.copy does not care (0.03 us), but sees only the arena. So a copy that would go by bytes goes over
  * a piece of the arena that lies right: 0.12 us. Where WebAssembly is not to be had, bytes it is.
  *
- * Nothing is kept between calls; a view is made for each copy from or to an array of the application.
+ * Nothing is kept between calls; a view is made for each longer copy from or to an array of the application.
  */
 import type { Arena } from "./arena.ts";
 
@@ -14,6 +14,10 @@ import type { Arena } from "./arena.ts";
 const STAGE = 2048;
 /** Shorter pieces go by bytes for less. */
 const SHORT = 128;
+/** Up to so many bytes out of the arena go by bytes: a view costs as much, and is the only thing that is allocated on the way to a reader. */
+const BYTES = 64;
+/** Up to so many bytes from one arena to another go word by word, if they lie alike modulo 4: a view costs more than 29 words. */
+const WORDS = 256;
 
 /** memory.copy: target, source, length. */
 type Copy = (to: number, from: number, length: number) => void;
@@ -50,15 +54,35 @@ function memoryCopy(arena: Arena): Copy | null {
 	}
 }
 
+/** By eights: on Node 20 that takes half as long as byte after byte. */
+function copyBytes(source: Uint8Array, from: number, target: Uint8Array, to: number, length: number): void {
+	const eights = from + (length & ~7);
+	let at = from;
+	let put = to;
+	for (; at < eights; at += 8, put += 8) {
+		target[put] = source[at]!;
+		target[put + 1] = source[at + 1]!;
+		target[put + 2] = source[at + 2]!;
+		target[put + 3] = source[at + 3]!;
+		target[put + 4] = source[at + 4]!;
+		target[put + 5] = source[at + 5]!;
+		target[put + 6] = source[at + 6]!;
+		target[put + 7] = source[at + 7]!;
+	}
+	for (const end = from + length; at < end; at++) target[put++] = source[at]!;
+}
+
 /** The copies of one arena. */
 export class ArenaCopy {
 	readonly #u8: Uint8Array;
+	readonly #i32: Int32Array;
 	readonly #copy: Copy | null;
 	/** A place of STAGE bytes for each remainder modulo 8, overlapping. */
 	readonly #stage: number;
 
 	constructor(arena: Arena) {
 		this.#u8 = arena.u8;
+		this.#i32 = arena.i32;
 		this.#copy = memoryCopy(arena);
 		this.#stage = this.#copy === null ? 0 : arena.reserve(STAGE + 8);
 	}
@@ -78,6 +102,10 @@ export class ArenaCopy {
 
 	/** `length` bytes of the arena at `from` to `bytes` at `to`. */
 	out(from: number, bytes: Uint8Array, to: number, length: number): void {
+		if (length <= BYTES) {
+			copyBytes(this.#u8, from, bytes, to, length);
+			return;
+		}
 		const lie = bytes.byteOffset + to;
 		let start = from;
 		if (((lie ^ from) & 7) !== 0 && length >= SHORT && length <= STAGE && this.#copy !== null) {
@@ -85,6 +113,30 @@ export class ArenaCopy {
 			this.#copy(start, from, length);
 		}
 		bytes.set(this.#u8.subarray(start, start + length), to);
+	}
+
+	/** `length` bytes at `from` of an arena, this one or another, to `to` in this one. */
+	over(source: Arena, from: number, to: number, length: number): void {
+		if (source.u8 === this.#u8) this.within(to, from, length);
+		else if (length > WORDS || ((from ^ to) & 3) !== 0) this.in(source.u8, from, to, length);
+		else this.#words(source, from, to, length);
+	}
+
+	#words(source: Arena, from: number, to: number, length: number): void {
+		const bytes = source.u8;
+		const words = source.i32;
+		const end = from + length;
+		let at = from;
+		let target = to;
+		while ((at & 3) !== 0 && at < end) this.#u8[target++] = bytes[at++]!;
+		let word = target >> 2;
+		for (let i = at >> 2; i < end >> 2; i++) this.#i32[word++] = words[i]!;
+		const rest = (end - at) & ~3;
+		if (rest > 0) {
+			at += rest;
+			target += rest;
+		}
+		while (at < end) this.#u8[target++] = bytes[at++]!;
 	}
 
 	/** `length` bytes of the arena from `from` to `to`; they may overlap. */

@@ -59,6 +59,29 @@ for (const [name, make] of Object.entries(await copies())) {
 		);
 	});
 
+	it(`copies from another arena, and from this one, at any place (${name})`, () => {
+		const other = new Arena(65536);
+		const arena = new Arena(65536);
+		const copy = make(arena);
+		const base = arena.reserve(20_000);
+		const there = other.reserve(10_000);
+		fc.assert(
+			fc.property(length, place, place, (n, from, to) => {
+				other.u8.set(pattern(n + 50), there);
+				for (const source of [other, arena]) {
+					arena.u8.fill(0, base, base + 20_000);
+					const at = source === other ? there + from : base + 10_000 + from;
+					if (source === arena) arena.u8.set(pattern(n + 50), base + 10_000);
+					copy.over(source, at, base + 8 + to, n);
+					assert.deepEqual(arena.u8.slice(base + 8 + to, base + 8 + to + n), pattern(n + 50).slice(from, from + n));
+					assert.equal(arena.u8[base + 8 + to - 1], 0);
+					if (source === other) assert.equal(arena.u8[base + 8 + to + n], 0);
+				}
+			}),
+			{ numRuns: 500 },
+		);
+	});
+
 	it(`moves what overlaps (${name})`, () => {
 		const arena = new Arena(65536);
 		const copy = make(arena);
