@@ -5,8 +5,11 @@
  */
 import type { Tcp, Upper } from "../tcp/engine.ts";
 import type { Listener } from "../tcp/listeners.ts";
-import { E_CLOSED, E_CONNECTED, E_ENDED, E_READABLE, E_WRITABLE } from "../tcp/state.ts";
+import * as state from "../tcp/state.ts";
 import { errorName, type SocketEvents, TcpSocket } from "./socket.ts";
+
+// Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
+const { E_CLOSED, E_CONNECTED, E_ENDED, E_READABLE, E_WRITABLE } = state;
 
 /** A connection that waits for a word: a SYN that has not been answered yet. */
 export class TcpRequest {

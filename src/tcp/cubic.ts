@@ -13,7 +13,10 @@
 import { type CongestionControl, MAX_WINDOW, SSTHRESH_UNBOUNDED, slowStart } from "./congestion.ts";
 import type { Connection } from "./connection.gen.ts";
 import { seqGeq } from "./seq.ts";
-import { C_HYSTART } from "./state.ts";
+import * as state from "./state.ts";
+
+// Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
+const { C_HYSTART } = state;
 
 /** RFC 9438 5: C, segments per second cubed. */
 const C = 0.4;

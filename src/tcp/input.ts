@@ -8,19 +8,15 @@
  * Read first: RFC 9293 3.10.7.1 to 3.10.7.4, RFC 5961 3 to 5, RFC 7323 4.3 and 5, RFC 6191.
  */
 import type { IpPacket, Unreachable } from "../ip/transport.ts";
+import * as tcp from "../wire/tcp.ts";
 import {
-	ACK,
 	acknowledgment,
 	destinationPort,
-	FIN,
 	flags as flagsOf,
 	headerLength,
 	parseTcpOptions,
-	RST,
-	SYN,
 	sequence,
 	sourcePort,
-	TCP_HEADER,
 	window as windowOf,
 } from "../wire/tcp.ts";
 import type { Connection } from "./connection.gen.ts";
@@ -32,7 +28,10 @@ import { recoveryOf } from "./recovery.ts";
 import { sampleRtt } from "./rto.ts";
 import { acknowledge, markAllLost, pageSpan } from "./sendqueue.ts";
 import { seqGeq, seqGt, seqLeq, seqLt } from "./seq.ts";
-import {
+import * as state from "./state.ts";
+
+// Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
+const {
 	C_ACK_NOW,
 	C_DETACHED,
 	C_FIN_ACKED,
@@ -68,7 +67,8 @@ import {
 	TIME_WAIT,
 	TIMER_PERSIST,
 	TIMER_REORDER,
-} from "./state.ts";
+} = state;
+const { ACK, FIN, RST, SYN, TCP_HEADER } = tcp;
 
 /** Segments at the start of a connection that are acknowledged at once, so that the peer's slow start is not held up (as Linux does). */
 const QUICK_ACKS = 16;

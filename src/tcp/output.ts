@@ -7,30 +7,20 @@
  * Hides headers: they are written into the head room in front of the payload, so a page is sent without being copied.
  * Read first: RFC 9293 3.8.6.2.1 (silly-window avoidance of the sender), 3.7.4 (Nagle), RFC 5681 3 and 4.1.
  */
-import { FRAME_CHECKED, FRAME_PARTIAL_CHECKSUM } from "../memory/batch.ts";
-import { HEADROOM } from "../memory/pages.ts";
+import * as frame from "../memory/batch.ts";
+import * as pages from "../memory/pages.ts";
 import { checksum, fold, pseudoHeader4, sum } from "../wire/checksum.ts";
-import {
-	ACK,
-	FIN,
-	PROTOCOL_TCP,
-	PSH,
-	RST,
-	SYN,
-	setChecksumField,
-	synOptionsLength,
-	TCP_HEADER,
-	TIMESTAMPS_LENGTH,
-	writeSynOptions,
-	writeTcpHeader,
-	writeTimestamps,
-} from "../wire/tcp.ts";
+import * as tcp from "../wire/tcp.ts";
+import { setChecksumField, synOptionsLength, writeSynOptions, writeTcpHeader, writeTimestamps } from "../wire/tcp.ts";
 import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
 import { paceBudget, paceDelay, paceSpent, UNPACED } from "./pacing.ts";
 import { advertise, writeSackBlocks } from "./receive.ts";
 import { enqueueFin, inFlight, ownPage, pageSpan, splitPage } from "./sendqueue.ts";
-import {
+import * as state from "./state.ts";
+
+// Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
+const {
 	C_ACK_NOW,
 	C_CWND_LIMITED,
 	C_FIN_PENDING,
@@ -54,7 +44,10 @@ import {
 	TIMER_MASK,
 	TIMER_PERSIST,
 	TIMER_SHIFT,
-} from "./state.ts";
+} = state;
+const { ACK, FIN, PROTOCOL_TCP, PSH, RST, SYN, TCP_HEADER, TIMESTAMPS_LENGTH } = tcp;
+const { FRAME_CHECKED, FRAME_PARTIAL_CHECKSUM } = frame;
+const { HEADROOM } = pages;
 
 /** Segments that one connection may send in one turn; the rest goes on in the next, so that no connection holds up the others. */
 const TURN_SEGMENTS = 128;

@@ -13,18 +13,11 @@ import type { Tcp } from "./engine.ts";
 import { type AckSummary, enterRecovery, type LossRecovery, leaveRecovery, maybeUndo, proportionalRate, recovered } from "./recovery.ts";
 import { inFlight, markLost, pageSpan } from "./sendqueue.ts";
 import { seqGeq, seqGt, seqLt } from "./seq.ts";
-import {
-	C_CWND_LIMITED,
-	C_LOSS,
-	C_MODEL,
-	C_RECOVERY,
-	C_REORDERED,
-	C_TLP_REPEATED,
-	P_LOST,
-	P_RETRANSMITTED,
-	P_SACKED,
-	TIMER_REORDER,
-} from "./state.ts";
+import * as state from "./state.ts";
+
+// Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
+const { C_CWND_LIMITED, C_LOSS, C_MODEL, C_RECOVERY, C_REORDERED, C_TLP_REPEATED, P_LOST, P_RETRANSMITTED, P_SACKED, TIMER_REORDER } =
+	state;
 
 /** RFC 8985 6.2 step 4: segments SACKed that stand for reordering seen, when it comes to a window of nothing. */
 const DUP_THRESH = 3;

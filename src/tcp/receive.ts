@@ -8,12 +8,16 @@
  * Flow control follows what the application has really read: the right edge of the window moves only when bytes leave the
  * segment, and by silly-window avoidance (RFC 9293 3.8.6.2.2) only in steps worth telling.
  */
-import { PAGE_SIZE } from "../memory/pages.ts";
+import * as pages from "../memory/pages.ts";
 import { writeSack } from "../wire/tcp.ts";
 import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
 import { seqGeq, seqGt, seqLeq, seqLt, seqMax } from "./seq.ts";
-import { C_ACK_NOW, C_PURE_ACK, C_SACK, P_FIN } from "./state.ts";
+import * as state from "./state.ts";
+
+// Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
+const { C_ACK_NOW, C_PURE_ACK, C_SACK, P_FIN } = state;
+const { PAGE_SIZE } = pages;
 
 /**
  * Takes the payload of an acceptable segment. On return `t.finArrived` says whether the peer's FIN is now in order.
@@ -266,9 +270,7 @@ export function readInto(t: Tcp, c: Connection, target: Uint8Array, offset: numb
 		const have = pool.length(page);
 		const start = pool.start(page);
 		const n = Math.min(have, left);
-		// Short pieces by bytes: a view costs as much as copying 64 of them, and is the only thing that is allocated on this path.
-		if (n <= 64) for (let i = 0; i < n; i++) target[to + i] = t.u8[start + i]!;
-		else pool.copy.out(start, target, to, n);
+		pool.copy.out(start, target, to, n);
 		to += n;
 		left -= n;
 		if (n === have) {

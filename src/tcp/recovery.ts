@@ -14,7 +14,10 @@ import type { Tcp } from "./engine.ts";
 import { rackRecovery } from "./rack.ts";
 import { forgetSacks, inFlight, markAllLost, unmarkLost } from "./sendqueue.ts";
 import { seqGeq, seqLt } from "./seq.ts";
-import { C_LOSS, C_MODEL, C_RECOVERY, C_SACK, C_TS, P_SACKED } from "./state.ts";
+import * as state from "./state.ts";
+
+// Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
+const { C_LOSS, C_MODEL, C_RECOVERY, C_SACK, C_TS, P_SACKED } = state;
 
 /** What one ACK said; one object per engine, filled by input.ts. */
 export class AckSummary {

@@ -8,12 +8,16 @@
  * Invariants: pages are in sequence order and without gaps from `sndUna` to `sndEnd`; those before `sndNext` are sent,
  * those from it on are not; `sacked` and `lost` of the record are the sums over the pages so flagged.
  */
-import { HEADROOM, PAGE_SIZE } from "../memory/pages.ts";
+import * as pages from "../memory/pages.ts";
 import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
 import { carryNote } from "./rate.ts";
 import { seqLeq, seqLt } from "./seq.ts";
-import { C_FIN_PENDING, P_FIN, P_LOST, P_SACKED, P_SENT } from "./state.ts";
+import * as state from "./state.ts";
+
+// Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
+const { C_FIN_PENDING, P_FIN, P_LOST, P_SACKED, P_SENT } = state;
+const { HEADROOM, PAGE_SIZE } = pages;
 
 /** Sequence space of a page: its bytes and the FIN. */
 export function pageSpan(t: Tcp, page: number): number {

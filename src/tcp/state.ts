@@ -1,4 +1,10 @@
-/** The constants of a connection record: states, flags, events, errors. */
+/**
+ * The constants of a connection record: states, flags, events, errors.
+ *
+ * Code that runs for each segment imports them as a namespace and makes constants of its own of them. V8 folds a constant of the
+ * module itself into the code; one that is imported it reads from memory, checks and converts at each use: 0.35 ns, and some bytecodes
+ * of the budget that decides what is inlined.
+ */
 
 /** RFC 9293 3.3.2. LISTEN is not here: listeners are not connections and have a table of their own. */
 export const CLOSED = 0;
