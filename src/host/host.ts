@@ -14,7 +14,7 @@ import type { Listener } from "../tcp/listeners.ts";
 import type { TcpOptions } from "../tcp/options.ts";
 import { STATE_NAMES } from "../tcp/state.ts";
 import type { Runtime } from "../time/clock.ts";
-import { formatIpv4, parseIpv4 } from "../wire/address.ts";
+import { formatIpv4, MAPPED, parseIpv4 } from "../wire/address.ts";
 import { TcpFace } from "./streams.ts";
 
 export { type ConnectionInfo, type SocketEvents, TcpRequest, type TcpSocket };
@@ -156,6 +156,9 @@ export class Host {
 	readonly #shard: Shard;
 	readonly #sockets = new SocketTable();
 	readonly #listeners = new Map<Listener, TcpListener>();
+	/** The addresses of the connection that is being opened. */
+	readonly #local = Int32Array.of(0, 0, MAPPED, 0);
+	readonly #remote = Int32Array.of(0, 0, MAPPED, 0);
 	#refs = 0;
 	#closed = false;
 
@@ -235,7 +238,9 @@ export class Host {
 		if (localPort !== 0 && tcp.table.lookup(0, 0, 0xffff, local, chosen, 0, 0, 0xffff, remote, port) !== -1) {
 			throw new MillraceError("EADDRINUSE", `port ${localPort} is in use towards ${options.address}:${port}`);
 		}
-		const index = tcp.open(words(local), chosen, words(remote), port);
+		this.#local[3] = local;
+		this.#remote[3] = remote;
+		const index = tcp.open(this.#local, chosen, this.#remote, port);
 		if (index < 0) throw new MillraceError("ENOBUFS", `all ${tcp.options.maxConnections} connections are in use; raise tcp.maxConnections`);
 		return this.#sockets.adopt(index, events);
 	}
@@ -390,10 +395,6 @@ export class Host {
 
 /** Names of the states that `ConnectionInfo.state` can have. */
 export const CONNECTION_STATES: readonly string[] = STATE_NAMES;
-
-function words(address: number): Int32Array {
-	return Int32Array.of(0, 0, 0xffff, address);
-}
 
 function ipv4(text: string, what: string): number {
 	try {

@@ -95,6 +95,13 @@ export class IpLayer {
 	readonly #arp: Arp;
 	readonly #loop: LoopQueue;
 
+	/** The addresses of the last packet that was for us alone, once there was one: those of the next are most likely the same. */
+	#addressedBefore = false;
+	#lastSource = 0;
+	#lastDestination = 0;
+	/** What `#addressed` has found out. */
+	#broadcast = false;
+
 	/** Inside a run that is being dropped. */
 	#cut = false;
 
@@ -284,7 +291,7 @@ export class IpLayer {
 	/** An IP packet at `at`, in `room` bytes. True if a transport took over the page. */
 	#datagram(page: number, at: number, room: number, time: number, flags: number, group: boolean): boolean {
 		const u8 = this.#u8;
-		const { counters, routes } = this;
+		const { counters } = this;
 		if (room < ipv4.IPV4_HEADER) {
 			counters.tooShort++;
 			return false;
@@ -315,29 +322,11 @@ export class IpLayer {
 		}
 		// RFC 1122 3.2.1.3: addressing. 3.2.1.7: the time to live is not ours to judge.
 		const source = ipv4.source(u8, at);
-		if (ipv4.isNoHost(source) || (!this.#loopbackLink && (ipv4.isLoopback(source) || routes.isOwn(source))) || routes.isBroadcast(source)) {
-			counters.martianSource++;
-			return false;
-		}
 		const destination = ipv4.destination(u8, at);
 		let broadcast = false;
-		if (!routes.isOwn(destination)) {
-			broadcast = routes.isBroadcast(destination);
-			if (!broadcast) {
-				if (ipv4.isMulticast(destination)) {
-					counters.notOurs++;
-					return false;
-				}
-				const loopback = ipv4.isLoopback(destination);
-				if (ipv4.isNoHost(destination) || (loopback && !this.#loopbackLink)) {
-					counters.martianDestination++;
-					return false;
-				}
-				if (!loopback && !this.#acceptAny) {
-					counters.notOurs++;
-					return false;
-				}
-			}
+		if (source !== this.#lastSource || destination !== this.#lastDestination || !this.#addressedBefore) {
+			if (!this.#addressed(source, destination)) return false;
+			broadcast = this.#broadcast;
 		}
 		if (group && !broadcast) {
 			counters.linkBroadcast++;
@@ -351,10 +340,51 @@ export class IpLayer {
 			counters.fragments++;
 			return false;
 		}
-		return this.#deliver(page, at, header, length, time, flags, broadcast);
+		return this.#deliver(page, at, header, length, time, flags, source, destination, broadcast);
 	}
 
-	#deliver(page: number, at: number, header: number, length: number, time: number, flags: number, broadcast: boolean): boolean {
+	/** Whether a packet may come from `source` and is for us at `destination`; `#broadcast` says whether for others as well. */
+	#addressed(source: number, destination: number): boolean {
+		const { counters, routes } = this;
+		if (ipv4.isNoHost(source) || (!this.#loopbackLink && (ipv4.isLoopback(source) || routes.isOwn(source))) || routes.isBroadcast(source)) {
+			counters.martianSource++;
+			return false;
+		}
+		this.#broadcast = false;
+		if (!routes.isOwn(destination)) {
+			this.#broadcast = routes.isBroadcast(destination);
+			if (this.#broadcast) return true;
+			if (ipv4.isMulticast(destination)) {
+				counters.notOurs++;
+				return false;
+			}
+			const loopback = ipv4.isLoopback(destination);
+			if (ipv4.isNoHost(destination) || (loopback && !this.#loopbackLink)) {
+				counters.martianDestination++;
+				return false;
+			}
+			if (!loopback && !this.#acceptAny) {
+				counters.notOurs++;
+				return false;
+			}
+		}
+		this.#addressedBefore = true;
+		this.#lastSource = source;
+		this.#lastDestination = destination;
+		return true;
+	}
+
+	#deliver(
+		page: number,
+		at: number,
+		header: number,
+		length: number,
+		time: number,
+		flags: number,
+		source: number,
+		destination: number,
+		broadcast: boolean,
+	): boolean {
 		const u8 = this.#u8;
 		const packet = this.#packet;
 		packet.page = page;
@@ -362,8 +392,8 @@ export class IpLayer {
 		packet.length = length - header;
 		packet.time = time;
 		packet.flags = flags;
-		packet.src3 = ipv4.source(u8, at);
-		packet.dst3 = ipv4.destination(u8, at);
+		packet.src3 = source;
+		packet.dst3 = destination;
 		packet.protocol = ipv4.protocol(u8, at);
 		packet.ttl = ipv4.timeToLive(u8, at);
 		packet.headerStart = at;
@@ -538,8 +568,10 @@ export class IpLayer {
 			if (flags === REFUSED) {
 				this.counters.undeliverable++;
 				this.#tellUnreachable(start);
-			} else if (this.#deliver(page, start, ipv4.IPV4_HEADER, length, time, flags, false)) {
-				continue;
+			} else {
+				const source = ipv4.source(this.#u8, start);
+				const destination = ipv4.destination(this.#u8, start);
+				if (this.#deliver(page, start, ipv4.IPV4_HEADER, length, time, flags, source, destination, false)) continue;
 			}
 			this.#pool.release(page);
 		}

@@ -32,10 +32,14 @@ import { output, sendKeepAlive, sendReset, timerKind, transmit } from "./output.
 import { IndexQueue } from "./queue.ts";
 import { dropEarly, dropReceived, readInto, windowUpdateDue } from "./receive.ts";
 import { AckSummary, recoveryOf, retransmissionTimeout } from "./recovery.ts";
-import { backedOff, sampleRtt } from "./rto.ts";
+import { backedOff, inMilliseconds, sampleRtt } from "./rto.ts";
 import { ALIGNED, dropSendQueue, enqueue, enqueueFin, inFlight, ownPage, pageSpan, sendRoom, splitPage } from "./sendqueue.ts";
 import { seqLeq } from "./seq.ts";
-import {
+import * as state from "./state.ts";
+import { ConnectionTable } from "./table.ts";
+
+// Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
+const {
 	C_ACK_NOW,
 	C_CWND_LIMITED,
 	C_DETACHED,
@@ -84,8 +88,7 @@ import {
 	TIMER_RTO,
 	TIMER_SHIFT,
 	TIMER_TLP,
-} from "./state.ts";
-import { ConnectionTable } from "./table.ts";
+} = state;
 
 /** What tcp needs of the layer below. */
 export interface Lower {
@@ -190,6 +193,8 @@ export class Tcp implements Transport {
 	readonly writeReserve: number;
 	/** A turn is wanted: something was queued outside of one. */
 	onWork: () => void = () => {};
+	/** Called between the events of two connections, when nothing is half told: what the first has set off runs now. May throw. */
+	between: (() => void) | null = null;
 
 	/** Connections whose handshake is not complete. */
 	halfOpen = 0;
@@ -304,8 +309,9 @@ export class Tcp implements Transport {
 	/** Sets what every new connection starts with. Addresses and ports are there already. */
 	begin(c: Connection): void {
 		const options = this.options;
-		c.iss = this.secrets.initialSequence(c, this.nowFull);
-		c.tsOffset = this.secrets.timestampOffset(c);
+		this.secrets.of(c);
+		c.iss = this.secrets.initialSequence(this.nowFull);
+		c.tsOffset = this.secrets.timestampOffset();
 		c.sndUna = c.iss;
 		c.sndNxt = c.iss;
 		c.sndEnd = (c.iss + 1) | 0;
@@ -547,7 +553,10 @@ export class Tcp implements Transport {
 
 	/** Hands what is ready to the application. An event is taken off only here. */
 	deliver(): void {
+		let told = false;
 		for (let n = Math.min(this.#ready.length, DELIVER_LIMIT); n > 0; n--) {
+			if (told) this.between?.();
+			told = true;
 			const index = this.#ready.shift();
 			const c = this.#c.at(index);
 			c.lists &= ~L_READY;
@@ -664,7 +673,7 @@ export class Tcp implements Transport {
 			backoff === 0 &&
 			c.sndWnd > 0
 		) {
-			let delay = c.srtt !== 0 ? Math.max(Math.ceil((2 * c.srtt) / 1000), MIN_PROBE_DELAY) : 1000;
+			let delay = c.srtt !== 0 ? Math.max(inMilliseconds(2 * c.srtt), MIN_PROBE_DELAY) : 1000;
 			if (inFlight(c) <= c.mss) delay += WORST_ACK_DELAY;
 			// RFC 8985 7.2: where the RTO would come first, the probe takes its place.
 			this.setRetransmitTimer(c, TIMER_TLP, Math.min(delay, rto));

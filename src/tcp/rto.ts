@@ -33,5 +33,10 @@ export function sampleRtt(c: Connection, rtt: number, options: TcpOptions): void
 
 /** The time-out after `backoff` expiries in a row, in milliseconds (RFC 6298 5.5). */
 export function backedOff(c: Connection, backoff: number, options: TcpOptions): number {
-	return Math.min(Math.ceil(c.rto / 1000) * 2 ** Math.min(backoff, 16), options.maxRto);
+	return Math.min(inMilliseconds(c.rto) * (1 << Math.min(backoff, 16)), options.maxRto);
+}
+
+/** Microseconds, below 2^31, as milliseconds, rounded up: without a floating-point number on the way. */
+export function inMilliseconds(us: number): number {
+	return ((us + 999) / 1000) | 0;
 }
