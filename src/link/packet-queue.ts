@@ -16,6 +16,7 @@ import type { PacketRing } from "../sys/packet-ring.ts";
 import { Cutter } from "./cut.ts";
 import { copyBytes, FRAME_OFFSET, FRAME_ROOM } from "./frames.ts";
 import { completeChecksum, isPartial } from "./partial.ts";
+import { DRAINED, READY, STARVED } from "./queue-state.ts";
 import { VNET_HEADER, vnetFlags, vnetSegment } from "./vnet.ts";
 
 /** What `host.stats()` shows of a packet link. */
@@ -46,13 +47,6 @@ export class PacketCounters {
 	/** Frames go through queueing disciplines since a long one was refused on the way past them. */
 	txBypassOff = 0;
 }
-
-/** More frames may be waiting. */
-export const READY = 0;
-/** The ring is empty. */
-export const DRAINED = 1;
-/** Frames are waiting but no page is free. */
-export const STARVED = 2;
 
 /** How merged and incomplete frames are dealt with. */
 export type Treatment = "offload" | "plain" | "headerless";

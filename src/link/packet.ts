@@ -19,7 +19,7 @@
  * Several sockets: packet-fanout.ts. All are looked at in turn by this thread. The first one sends, and one that hears nothing: a ring to
  * send from takes all that its socket is to send, and may be of another version than that of a socket that hears.
  *
- * Waiting and arrival times are as in tap.ts, except that looking for frames costs no system call and so is not saved.
+ * Waiting and arrival times: watch.ts.
  */
 import { factOf, MillraceError } from "../errors.ts";
 import { Arena } from "../memory/arena.ts";
@@ -38,8 +38,6 @@ import {
 	setQdiscBypass,
 	setSendBuffer,
 } from "../sys/packet-socket.ts";
-import { Poll } from "../sys/poll.ts";
-import type { Alarm } from "../time/clock.ts";
 import { parseCidr } from "../wire/address.ts";
 import { type FlowSteering, flowGroup } from "./flow-steering.ts";
 import { FRAME_ROOM, frameLimit } from "./frames.ts";
@@ -47,15 +45,15 @@ import { bad, refuseUnknown, wholeNumber } from "./known-options.ts";
 import { type Link, type LinkContext, type LinkOffload, SEGMENTATION_MAX } from "./link.ts";
 import { type Fanout, fanoutModes, joinGroup, type PacketFanout, readFanout } from "./packet-fanout.ts";
 import { addressFilter, NOTHING } from "./packet-filter.ts";
-import { DRAINED, PacketCounters, PacketQueue, STARVED, type Treatment } from "./packet-queue.ts";
+import { PacketCounters, PacketQueue, type Treatment } from "./packet-queue.ts";
 import { type PacketOut, PacketSender } from "./packet-send.ts";
 import { PacketRingSender, sendRingRoom } from "./packet-send-ring.ts";
+import { DRAINED, STARVED } from "./queue-state.ts";
 import { type InterfaceHostOptions, indexOfUp, ownAddresses, stationOn } from "./station.ts";
+import { Watch } from "./watch.ts";
 
 export type { PacketFanout } from "./packet-fanout.ts";
 
-/** How long to wait before trying again when no page was free or the socket took no frame, in microseconds. */
-const RETRY = 1000;
 /** Largest IP packet whose frame, with a VLAN tag, fits a page. */
 const MTU_MAX = FRAME_ROOM - 18;
 const ETH_P_ALL = 3;
@@ -105,11 +103,10 @@ export interface PacketQueueFigures {
 	readonly rxFrames: number;
 }
 
-/** A socket, what it hears, and who watches it. */
+/** A socket, and what it hears. */
 interface PacketPort {
 	readonly fd: number;
 	ring: PacketRing | null;
-	poll: Poll | null;
 }
 
 /** An interface of this machine, beside its kernel. Made by `packetLink`; members as in `Link`. */
@@ -146,10 +143,7 @@ export class PacketLink implements Link {
 	/** The queue to look at first. */
 	#next = 0;
 	#context: LinkContext | null = null;
-	#retry: Alarm | null = null;
-	#noticed = 0;
-	#noticedValid = false;
-	#failed = false;
+	#watch: Watch | null = null;
 
 	constructor(options: PacketOptions) {
 		refuseUnknown("a packet link", options, KNOWN);
@@ -235,7 +229,8 @@ export class PacketLink implements Link {
 		}
 	}
 
-	#open({ pool, runtime, plain = false }: LinkContext): void {
+	#open(context: LinkContext): void {
+		const { pool, plain = false } = context;
 		const index = indexOfUp(this.#interface);
 		if (!this.#ownMac && kernelForwards(this.#interface))
 			throw new MillraceError(
@@ -250,7 +245,7 @@ export class PacketLink implements Link {
 		const limit = frameLimit(this);
 		const treatment: Treatment = !headers ? "headerless" : plain ? "plain" : "offload";
 		for (let i = 0; i < this.queues; i++) {
-			const port: PacketPort = { fd: openPacketSocket(), ring: null, poll: null };
+			const port: PacketPort = { fd: openPacketSocket(), ring: null };
 			this.#ports.push(port);
 			attachFilter(port.fd, fanout === null ? filter : NOTHING);
 			setFrameOptions(port.fd, headers);
@@ -283,14 +278,8 @@ export class PacketLink implements Link {
 		const long = new PacketSender({ fd, pool, limit, headers, bypassing, counters });
 		this.#sender = this.#txRing ? new PacketRingSender({ fd: this.#txFd, pool, limit, counters, long }) : long;
 
-		this.#retry = runtime.alarm(() => this.#again());
-		for (const port of this.#ports) {
-			port.poll = new Poll(
-				port.fd,
-				() => this.#notice(),
-				() => this.#fail(),
-			);
-		}
+		this.#watch = new Watch(context, () => this.flush());
+		for (const port of this.#ports) this.#watch.add(port.fd, () => this.#gone());
 	}
 
 	/** A socket that hears nothing, for a ring to send from. */
@@ -305,16 +294,15 @@ export class PacketLink implements Link {
 	receive(batch: Batch): number {
 		const queues = this.#queues;
 		const count = queues.length;
-		if (this.#sender === null) return 0;
-		const time = this.#noticedValid ? this.#noticed : this.#context!.runtime.clock.now() | 0;
-		this.#noticedValid = false;
+		if (this.#watch === null) return 0;
+		const time = this.#watch.time();
 		let frames = 0;
 		const first = this.#next;
 		for (let i = 0; i < count; i++) {
 			const at = first + i < count ? first + i : first + i - count;
 			const queue = queues[at]!;
 			frames += queue.receive(batch, time);
-			if (queue.state === STARVED) this.#starve();
+			if (queue.state === STARVED) this.#watch.starved();
 			// The one that had to leave some is first the next time.
 			if (queue.state !== DRAINED) this.#next = at;
 		}
@@ -324,30 +312,29 @@ export class PacketLink implements Link {
 	transmit(batch: Batch): number {
 		const sender = this.#sender;
 		if (sender === null || batch.count === 0) return 0;
-		this.#noticedValid = false;
+		this.#watch?.sent();
 		const taken = sender.transmit(batch);
-		if (sender.stalled) this.#retrySoon();
+		if (sender.stalled) this.#watch?.later();
 		return taken;
 	}
 
 	flush(): void {
-		if (this.#sender?.flush() === false) this.#retrySoon();
+		if (this.#sender?.flush() === false) this.#watch?.later();
 	}
 
 	ref(): void {
-		this.#ports[0]?.poll?.ref();
+		this.#watch?.ref();
 	}
 
 	unref(): void {
-		this.#ports[0]?.poll?.unref();
+		this.#watch?.unref();
 	}
 
 	close(): void {
 		this.#countDrops();
 		const ports = this.#ports.splice(0);
-		for (const { poll } of ports) poll?.close();
-		this.#retry?.clear();
-		this.#retry = null;
+		this.#watch?.close();
+		this.#watch = null;
 		this.#queues = [];
 		for (const { fd } of ports) libc().close(fd);
 		if (this.#txFd >= 0) libc().close(this.#txFd);
@@ -371,40 +358,8 @@ export class PacketLink implements Link {
 		for (const { fd } of this.#ports) this.#dropped += packetDrops(fd);
 	}
 
-	#notice(): void {
-		if (!this.#noticedValid) {
-			this.#noticed = this.#context!.runtime.clock.now() | 0;
-			this.#noticedValid = true;
-		}
-		this.#context!.wake();
-	}
-
-	/** Frames wait, so the handles would call back in every turn for nothing. */
-	#starve(): void {
-		for (const { poll } of this.#ports) poll?.pause();
-		this.#retrySoon();
-	}
-
-	#retrySoon(): void {
-		const { clock } = this.#context!.runtime;
-		this.#retry?.set(clock.now() + RETRY);
-	}
-
-	#again(): void {
-		for (const { poll } of this.#ports) poll?.resume();
-		this.flush();
-		this.#context!.wake();
-	}
-
-	#fail(): void {
-		if (this.#failed) return;
-		this.#failed = true;
-		const { runtime, failed } = this.#context!;
-		const error = new MillraceError("ENODEV", `interface "${this.#interface}" was brought down or removed. Restart, or open a new link`);
-		// Later: `failed` may well close the link, which is in the middle of something.
-		runtime.defer(() => {
-			if (this.#sender !== null) failed.call(this.#context, error);
-		});
+	#gone(): MillraceError {
+		return new MillraceError("ENODEV", `interface "${this.#interface}" was brought down or removed. Restart, or open a new link`);
 	}
 }
 

@@ -31,8 +31,9 @@ import { EBADFD } from "../sys/errno.ts";
 import { Iovecs } from "../sys/iovec.ts";
 import { setTapOffload, type Tap, TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, trySetTapOffload } from "../sys/tun.ts";
 import { FRAME_OFFSET, FRAME_ROOM } from "./frames.ts";
+import { DRAINED, GONE, READY, STARVED } from "./queue-state.ts";
 import { BulkSense } from "./tap-bulk.ts";
-import { DRAINED, GONE, READY, STARVED, type TapCounters, TapQueue } from "./tap-queue.ts";
+import { type TapCounters, TapQueue } from "./tap-queue.ts";
 import { describeFrame, isTcp, VNET_HEADER, vnetFlags, vnetSegment } from "./vnet.ts";
 
 /** Pages that hold the longest frame: 14 bytes of Ethernet, a VLAN tag, and an IP packet of 65535 bytes. */

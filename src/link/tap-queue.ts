@@ -24,19 +24,11 @@ import { Iovecs } from "../sys/iovec.ts";
 import { type Libc, libc } from "../sys/libc.ts";
 import { URING_READ, URING_WRITE, URING_WRITEV, Uring } from "../sys/uring.ts";
 import { FRAME_OFFSET, FRAME_ROOM, frameBytes, frameEntries } from "./frames.ts";
+import { DRAINED, GONE, READY, STARVED } from "./queue-state.ts";
 import { vnetFlags } from "./vnet.ts";
 
 /** Bytes of the longest frame that stands for several segments: Ethernet, and what an IP length field can say. */
 const SEGMENTED_MAX = 14 + 65535;
-
-/** More frames may be waiting. */
-export const READY = 0;
-/** The last read found nothing: there is no point in another one before the descriptor polls readable. */
-export const DRAINED = 1;
-/** Frames are waiting but no page is free. */
-export const STARVED = 2;
-/** The device is gone. */
-export const GONE = 3;
 
 /** What `host.stats()` shows of a TAP link. */
 export class TapCounters {

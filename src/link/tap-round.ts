@@ -22,7 +22,8 @@
 import { type Batch, FRAME_MORE } from "../memory/batch.ts";
 import { Poll } from "../sys/poll.ts";
 import { frameFlowHash } from "./frame-flow.ts";
-import { DRAINED, GONE, READY, type TapCounters, type TapQueue } from "./tap-queue.ts";
+import { DRAINED, GONE, READY } from "./queue-state.ts";
+import type { TapCounters, TapQueue } from "./tap-queue.ts";
 
 /** What went through one queue. */
 export interface TapQueueFigures {

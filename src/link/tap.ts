@@ -28,9 +28,10 @@ import { FlowSteering, flowGroup } from "./flow-steering.ts";
 import { frameLimit } from "./frames.ts";
 import { wholeNumber } from "./known-options.ts";
 import { type Link, type LinkContext, type LinkOffload, SEGMENTATION_MAX } from "./link.ts";
+import { DRAINED, GONE, READY, STARVED } from "./queue-state.ts";
 import { OffloadTapQueue } from "./tap-offload.ts";
 import { type TapOptions, type TapSettings, tapSettings } from "./tap-options.ts";
-import { DRAINED, GONE, PlainTapQueue, READY, STARVED, TapCounters, type TapQueue } from "./tap-queue.ts";
+import { PlainTapQueue, TapCounters, type TapQueue } from "./tap-queue.ts";
 import { TapPolls, type TapQueueFigures, TapRound } from "./tap-round.ts";
 import { VNET_HEADER } from "./vnet.ts";
 

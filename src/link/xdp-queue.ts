@@ -16,6 +16,7 @@ import type { PagePool } from "../memory/pages.ts";
 import type { Xsk } from "../sys/xsk.ts";
 import { copyFrame, FRAME_OFFSET, frameBytes, frameEntries } from "./frames.ts";
 import { completeChecksum, isPartial } from "./partial.ts";
+import { DRAINED, READY, STARVED } from "./queue-state.ts";
 
 /** What `host.stats()` shows of an XDP link. */
 export class XdpCounters {
@@ -36,13 +37,6 @@ export class XdpCounters {
 	/** Frames lost because no page was free to join their parts in. */
 	txNoPage = 0;
 }
-
-/** More frames may be waiting. */
-export const READY = 0;
-/** The receive ring is empty. */
-export const DRAINED = 1;
-/** Frames are waiting but no page is free. */
-export const STARVED = 2;
 
 /** How frames that arrive without their transport checksum are dealt with. */
 export type Partial = "none" | "mark" | "complete";

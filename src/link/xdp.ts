@@ -25,7 +25,7 @@
  * What it cannot do: the kernel of this machine and the stack do not see each other on the same interface, for nothing that leaves
  * by it comes back. A program on this machine that connects to a taken port is refused by the kernel.
  *
- * Waiting and arrival times are as in tap.ts, except that looking for frames costs no system call and so is not saved.
+ * Waiting and arrival times: watch.ts.
  */
 import { factOf, MillraceError } from "../errors.ts";
 import type { Batch } from "../memory/batch.ts";
@@ -34,20 +34,18 @@ import { attachXdp, createMap, loadXdp, MAP_ARRAY, MAP_XSK, setWord, XDP_GENERIC
 import { driverOf, interfaceWith, type KernelRoute, kernelRoutes, receiveQueues } from "../sys/interface-facts.ts";
 import { libc } from "../sys/libc.ts";
 import { bindPacketSocket, listenToMac, openPacketSocket } from "../sys/packet-socket.ts";
-import { Poll } from "../sys/poll.ts";
 import { holdPort } from "../sys/ports.ts";
 import { XDP_HEADROOM, Xsk } from "../sys/xsk.ts";
-import type { Alarm } from "../time/clock.ts";
 import { mask4, parseCidr, parseIpv4 } from "../wire/address.ts";
 import { frameLimit } from "./frames.ts";
 import { bad, refuseUnknown } from "./known-options.ts";
 import type { Link, LinkContext, LinkOffload } from "./link.ts";
+import { DRAINED, STARVED } from "./queue-state.ts";
 import { type InterfaceHostOptions, indexOfUp, machineAddresses, ownAddresses, refuseSharedRange, stationOn } from "./station.ts";
+import { Watch } from "./watch.ts";
 import { ADDRESSES_MAX, PORT_WORDS, xdpProgram } from "./xdp-program.ts";
-import { DRAINED, STARVED, XdpCounters, XdpQueue } from "./xdp-queue.ts";
+import { XdpCounters, XdpQueue } from "./xdp-queue.ts";
 
-/** How long to wait before trying again when no page was free or the device took no frame, in microseconds. */
-const RETRY = 1000;
 /** Head room that puts the IP header behind 14 bytes of Ethernet on a word boundary. */
 const HEADROOM = 2;
 /** Largest IP packet of which the whole frame, with a VLAN tag, fits a page behind the head room. */
@@ -111,18 +109,14 @@ export class XdpLink implements Link {
 	/** Descriptors to be closed: program, link, maps, ports. */
 	readonly #descriptors: number[] = [];
 	#queues: XdpQueue[] = [];
-	#polls: Poll[] = [];
 	#arp = -1;
 	#arpReadable = false;
 	readonly #arpFrame = new Uint8Array(new ArrayBuffer(128));
 	/** The queue to look at first. */
 	#next = 0;
 	#context: LinkContext | null = null;
-	#retry: Alarm | null = null;
+	#watch: Watch | null = null;
 	#native = false;
-	#noticed = 0;
-	#noticedValid = false;
-	#failed = false;
 
 	constructor(options: XdpOptions) {
 		refuseUnknown("an XDP link", options, KNOWN);
@@ -190,9 +184,9 @@ export class XdpLink implements Link {
 	receive(batch: Batch): number {
 		const queues = this.#queues;
 		const count = queues.length;
-		if (count === 0) return 0;
-		const time = this.#noticedValid ? this.#noticed : this.#context!.runtime.clock.now() | 0;
-		this.#noticedValid = false;
+		const watch = this.#watch;
+		if (watch === null) return 0;
+		const time = watch.time();
 		let frames = this.#arpReadable ? this.#receiveArp(batch, time) : 0;
 		const first = this.#next;
 		for (let i = 0; i < count; i++) {
@@ -200,7 +194,7 @@ export class XdpLink implements Link {
 			const queue = queues[at]!;
 			frames += queue.receive(batch, time);
 			queue.reap();
-			if (queue.state === STARVED) this.#starve();
+			if (queue.state === STARVED) watch.starved();
 			// The one that had to leave some is first the next time.
 			if (queue.state !== DRAINED) this.#next = at;
 		}
@@ -210,30 +204,29 @@ export class XdpLink implements Link {
 	transmit(batch: Batch): number {
 		const queue = this.#queues[0];
 		if (queue === undefined || batch.count === 0) return 0;
-		this.#noticedValid = false;
+		this.#watch?.sent();
 		const taken = queue.transmit(batch);
 		if (batch.count === 0) return taken;
 		// The ring is full: let the kernel take some, and try the rest once.
-		if (!queue.kick()) this.#retrySoon();
+		if (!queue.kick()) this.#watch?.later();
 		return taken + queue.transmit(batch);
 	}
 
 	flush(): void {
-		if (this.#queues.length > 0 && !this.#queues[0]!.kick()) this.#retrySoon();
+		if (this.#queues.length > 0 && !this.#queues[0]!.kick()) this.#watch?.later();
 	}
 
 	ref(): void {
-		this.#polls[0]?.ref();
+		this.#watch?.ref();
 	}
 
 	unref(): void {
-		this.#polls[0]?.unref();
+		this.#watch?.unref();
 	}
 
 	close(): void {
-		for (const poll of this.#polls.splice(0)) poll.close();
-		this.#retry?.clear();
-		this.#retry = null;
+		this.#watch?.close();
+		this.#watch = null;
 		// First the program, so that no frame is redirected to nobody; then sockets that share another's memory before that.
 		for (const fd of this.#descriptors.splice(0).reverse()) libc().close(fd);
 		for (const queue of this.#queues.splice(0).reverse()) queue.close();
@@ -254,7 +247,8 @@ export class XdpLink implements Link {
 		return { ...this.#counters, rxDropped, rxRingFull, rxFillEmpty };
 	}
 
-	#open({ pool, runtime, plain }: LinkContext): void {
+	#open(context: LinkContext): void {
+		const { pool, plain } = context;
 		const { mode = "auto", zeroCopy = "auto", ringSize = 2048 } = this.#options;
 		const name = this.#interface;
 		const index = indexOfUp(name);
@@ -304,26 +298,13 @@ export class XdpLink implements Link {
 				}),
 			);
 		}
-		this.#retry = runtime.alarm(() => this.#again());
-		this.#polls = this.#queues.map(
-			({ socket }) =>
-				new Poll(
-					socket.fd,
-					() => this.#notice(),
-					() => this.#fail(),
-				),
-		);
+		const watch = new Watch(context, () => this.flush());
+		this.#watch = watch;
+		for (const { socket } of this.#queues) watch.add(socket.fd, () => this.#gone());
 		if (ports !== undefined) {
-			this.#polls.push(
-				new Poll(
-					this.#arp,
-					() => {
-						this.#arpReadable = true;
-						this.#notice();
-					},
-					() => {},
-				),
-			);
+			watch.add(this.#arp, undefined, () => {
+				this.#arpReadable = true;
+			});
 		}
 		// From here on frames come.
 		for (const [i, { socket }] of this.#queues.entries()) setWord(sockets, queues[i]!, socket.fd);
@@ -380,40 +361,8 @@ export class XdpLink implements Link {
 		return frames;
 	}
 
-	#notice(): void {
-		if (!this.#noticedValid) {
-			this.#noticed = this.#context!.runtime.clock.now() | 0;
-			this.#noticedValid = true;
-		}
-		this.#context!.wake();
-	}
-
-	/** Frames wait, so the handles would call back in every turn for nothing. */
-	#starve(): void {
-		for (const poll of this.#polls) poll.pause();
-		this.#retrySoon();
-	}
-
-	#retrySoon(): void {
-		const { clock } = this.#context!.runtime;
-		this.#retry?.set(clock.now() + RETRY);
-	}
-
-	#again(): void {
-		for (const poll of this.#polls) poll.resume();
-		this.flush();
-		this.#context!.wake();
-	}
-
-	#fail(): void {
-		if (this.#failed) return;
-		this.#failed = true;
-		const { runtime, failed } = this.#context!;
-		const error = new MillraceError("ENODEV", `interface "${this.#interface}" was removed. Restart, or open a new link`);
-		// Later: `failed` may well close the link, which is in the middle of something.
-		runtime.defer(() => {
-			if (this.#queues.length > 0) failed.call(this.#context, error);
-		});
+	#gone(): MillraceError {
+		return new MillraceError("ENODEV", `interface "${this.#interface}" was removed. Restart, or open a new link`);
 	}
 }
 
