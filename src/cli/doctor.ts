@@ -11,6 +11,7 @@ import { packetAbilities, packetAvailable } from "../link/packet.ts";
 import { tapAvailable, tapQueuesAvailable, tapSteeringAvailable } from "../link/tap.ts";
 import { xdpAvailable } from "../link/xdp.ts";
 import { Arena } from "../memory/arena.ts";
+import { named } from "../node/quantities.ts";
 import { linkEnds } from "../node/run-checks.ts";
 import { NetworkInterface } from "../sys/interface.ts";
 import { interfaceWith } from "../sys/interface-facts.ts";
@@ -19,9 +20,6 @@ import { versionText } from "./help.ts";
 
 /** Oldest Node that is tested. */
 const NODE_LEAST = [20, 19] as const;
-
-/** Interfaces that are named in a line. */
-const NAMED = 4;
 
 interface Finding {
 	/** null: it cannot be known without trying. */
@@ -140,10 +138,6 @@ function interfaces(): { name: string; facts: XdpFacts | null }[] {
 			device.close();
 		}
 	});
-}
-
-function named(names: readonly string[]): string {
-	return names.length <= NAMED ? names.join(", ") : `${names.slice(0, NAMED).join(", ")} and ${names.length - NAMED} more`;
 }
 
 function packetLinkFinding(): Finding {

@@ -14,6 +14,12 @@ export function wholeNumber(name: string, value: number, min: number, max: numbe
 	if (!Number.isInteger(value) || value < min || value > max) throw bad(`bad ${name}: ${value}. Give a whole number from ${min} to ${max}`);
 }
 
+/** The same for links that stand on nothing of the kernel's, which say it with MILLRACE_BAD_OPTION; `whose` with its article: "a replay". */
+export function inRange(whose: string, option: string, value: number, min: number, max: number): void {
+	if (!Number.isInteger(value) || value < min || value > max)
+		throw new MillraceError("MILLRACE_BAD_OPTION", `${option} ${value} of ${whose}: give a whole number from ${min} to ${max}`);
+}
+
 /**
  * Refuses options by other names than these, by name.
  *

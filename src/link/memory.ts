@@ -17,6 +17,7 @@ import { MillraceError } from "../errors.ts";
 import { type Batch, FRAME_CHECKED, FRAME_MORE, FRAME_PARTIAL_CHECKSUM } from "../memory/batch.ts";
 import { FrameCompleter } from "./complete.ts";
 import { FrameQueue, frameBytes, frameEntries, frameLimit, MTU_MAX, MTU_MIN, pagesFor } from "./frames.ts";
+import { inRange } from "./known-options.ts";
 import { type Link, type LinkContext, type LinkOffload, SEGMENTATION_MAX } from "./link.ts";
 
 /** Options of `memoryLinkPair`. */
@@ -70,8 +71,8 @@ export class MemoryLink implements Link {
 	#txDropIncomplete = 0;
 
 	constructor(options: { name: string; medium: "ethernet" | "ip"; mtu: number; capacity: number; loopback: boolean }) {
-		checkRange("mtu", options.mtu, MTU_MIN, MTU_MAX);
-		checkRange("capacity", options.capacity, 64, CAPACITY_MAX);
+		inRange("a memory link", "mtu", options.mtu, MTU_MIN, MTU_MAX);
+		inRange("a memory link", "capacity", options.capacity, 64, CAPACITY_MAX);
 		if (options.medium !== "ethernet" && options.medium !== "ip") {
 			throw new MillraceError(
 				"MILLRACE_BAD_OPTION",
@@ -234,10 +235,4 @@ export function memoryLinkPair(options: MemoryLinkOptions = {}): [MemoryLink, Me
 	const b = new MemoryLink({ name: `${name}:b`, medium, mtu, capacity, loopback: false });
 	MemoryLink.join(a, b);
 	return [a, b];
-}
-
-function checkRange(option: string, value: number, low: number, high: number): void {
-	if (!Number.isInteger(value) || value < low || value > high) {
-		throw new MillraceError("MILLRACE_BAD_OPTION", `${option} ${value} of a memory link: give a whole number from ${low} to ${high}`);
-	}
 }

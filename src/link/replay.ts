@@ -13,7 +13,7 @@ import type { Alarm } from "../time/clock.ts";
 import { ETHERTYPE_IPV4 } from "../wire/ethernet.ts";
 import { type CapturedFrame, type CaptureEnd, captureFrames } from "./capture-reader.ts";
 import { FRAME_OFFSET, FRAME_ROOM, frameEntries, frameLimit, MTU_MAX, MTU_MIN, pagesFor } from "./frames.ts";
-import { refuseUnknown } from "./known-options.ts";
+import { inRange, refuseUnknown } from "./known-options.ts";
 import type { Link, LinkContext } from "./link.ts";
 
 const ETHERTYPE_VLAN = 0x8100;
@@ -79,9 +79,7 @@ export class ReplayLink implements Link {
 		refuseUnknown("a replay", options, KNOWN, "MILLRACE_BAD_OPTION");
 		const { speed = 1, mtu = 1500, name = "pcap", only, medium, waits = false, ended } = options;
 		if (!(speed > 0)) throw new MillraceError("MILLRACE_BAD_OPTION", `speed ${speed} of a replay: give a number above 0`);
-		if (!Number.isInteger(mtu) || mtu < MTU_MIN || mtu > MTU_MAX) {
-			throw new MillraceError("MILLRACE_BAD_OPTION", `mtu ${mtu} of a replay: give a whole number from ${MTU_MIN} to ${MTU_MAX}`);
-		}
+		inRange("a replay", "mtu", mtu, MTU_MIN, MTU_MAX);
 		if (only !== undefined && only !== "in" && only !== "out") {
 			throw new MillraceError("MILLRACE_BAD_OPTION", `only ${String(only)} of a replay is not known: give "in" or "out"`);
 		}

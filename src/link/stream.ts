@@ -26,7 +26,7 @@ import {
 	MTU_MIN,
 	pagesFor,
 } from "./frames.ts";
-import { refuseUnknown } from "./known-options.ts";
+import { inRange, refuseUnknown } from "./known-options.ts";
 import type { Link, LinkContext } from "./link.ts";
 import type { Pipe } from "./pipe.ts";
 
@@ -97,9 +97,9 @@ class StreamLink implements Link {
 		const { framing = "length", medium = "ethernet", mtu = 1500, capacity = CAPACITY, backlog = BACKLOG, name = "stream" } = options;
 		choose("framing", framing, ["length", "message"]);
 		choose("medium", medium, ["ethernet", "ip"]);
-		range("mtu", mtu, MTU_MIN, MTU_MAX);
-		range("capacity", capacity, 64, 2 ** 20);
-		range("backlog", backlog, 1, 2 ** 40);
+		inRange("a stream link", "mtu", mtu, MTU_MIN, MTU_MAX);
+		inRange("a stream link", "capacity", capacity, 64, 2 ** 20);
+		inRange("a stream link", "backlog", backlog, 1, 2 ** 40);
 		if (options.mac !== undefined) {
 			if (options.mac.length !== 6)
 				throw new MillraceError("MILLRACE_BAD_OPTION", `mac of a stream link has ${options.mac.length} bytes: give 6`);
@@ -363,10 +363,4 @@ export function streamLink(pipe: Pipe, options: StreamLinkOptions = {}): Link {
 function choose(option: string, value: string, choices: readonly string[]): void {
 	if (!choices.includes(value))
 		throw new MillraceError("MILLRACE_BAD_OPTION", `${option} ${value} of a stream link is not known: give ${choices.join(" or ")}`);
-}
-
-function range(option: string, value: number, low: number, high: number): void {
-	if (!Number.isInteger(value) || value < low || value > high) {
-		throw new MillraceError("MILLRACE_BAD_OPTION", `${option} ${value} of a stream link: give a whole number from ${low} to ${high}`);
-	}
 }

@@ -3,7 +3,7 @@
  *
  * Hides the spelling. Each reader takes a text and gives a plain number in the stack's unit (fraction, microseconds, bits a
  * second, bytes), or null when the text is not one; it never guesses a unit, because "20" as a delay is as likely meant in
- * seconds as in milliseconds. The caller knows the option's name and so words the complaint.
+ * seconds as in milliseconds. The caller knows the option's name and so words the complaint. And the other way: names in a message.
  */
 import { ipVersion, parseIpv4 } from "../wire/address.ts";
 
@@ -100,4 +100,12 @@ export function isUsableAddress(prefix: Ipv4Prefix): boolean {
 	if (prefix.length >= 31) return true;
 	const network = networkOf(prefix);
 	return prefix.word !== network && prefix.word !== network + 2 ** (32 - prefix.length) - 1;
+}
+
+/** Most names that a message has room for. */
+const NAMED = 4;
+
+/** Names in a message: the first few, and how many more there are. */
+export function named(names: readonly string[]): string {
+	return names.length <= NAMED ? names.join(", ") : `${names.slice(0, NAMED).join(", ")} and ${names.length - NAMED} more`;
 }

@@ -14,7 +14,7 @@ import { MillraceError } from "../errors.ts";
 import { type CapturedFrame, captureFrames } from "../link/capture-reader.ts";
 import { packetOf, type ReplayLink, replayLink } from "../link/replay.ts";
 import { formatIpv4 } from "../wire/address.ts";
-import { type Ipv4Prefix, readIpv4Prefix } from "./quantities.ts";
+import { type Ipv4Prefix, named, readIpv4Prefix } from "./quantities.ts";
 
 /** Longest packet that a capture may hold: where a kernel merged frames before they were captured, they are long. */
 const MTU = 65535;
@@ -23,8 +23,6 @@ const DESTINATION = 16;
 const HEADER = 20;
 /** Of the address where none was given; it makes no difference, for everything is on the link. */
 const PREFIX = 24;
-/** Destinations that are named where one must be chosen. */
-const NAMED = 4;
 
 export interface ReplayFileOptions {
 	/** The program's, with prefix length; null: the only one that there is. */
@@ -56,7 +54,10 @@ export function openReplay(path: string, { address, speed, say }: ReplayFileOpti
 	const at = address ?? onlyDestination(path, contents);
 	const { word } = readIpv4Prefix(at, PREFIX) as Ipv4Prefix;
 	if (!contents.destinations.has(word | 0))
-		throw wrong(path, `holds no packet for ${formatIpv4(word)}, but for ${named(contents.destinations)}: choose one of them, --address`);
+		throw wrong(
+			path,
+			`holds no packet for ${formatIpv4(word)}, but for ${byPackets(contents.destinations)}: choose one of them, --address`,
+		);
 	if (contents.cut) say(`capture file "${path}" ends in the middle of a frame: it is replayed up to there`);
 	const link: ReplayLink = inFile(path, () =>
 		replayLink(bytes, {
@@ -135,13 +136,12 @@ function count(frame: CapturedFrame, destinations: Map<number, number>): void {
 function onlyDestination(path: string, { destinations }: Contents): string {
 	const [only] = destinations.keys();
 	if (only === undefined) throw wrong(path, "holds no IPv4 packet for a single station: there is nothing to replay");
-	if (destinations.size > 1) throw wrong(path, `holds packets for ${named(destinations)}: say which of them the program is, --address`);
+	if (destinations.size > 1) throw wrong(path, `holds packets for ${byPackets(destinations)}: say which of them the program is, --address`);
 	return `${formatIpv4(only)}/${PREFIX}`;
 }
 
 /** The addresses that most packets are for. */
-function named(destinations: Contents["destinations"]): string {
+function byPackets(destinations: Contents["destinations"]): string {
 	const entries = [...destinations].sort((a, b) => b[1] - a[1]).map(([word, packets]) => `${formatIpv4(word)} (${packets})`);
-	const more = entries.length > NAMED ? ` and ${entries.length - NAMED} more` : "";
-	return `${entries.slice(0, NAMED).join(", ")}${more}`;
+	return named(entries);
 }
