@@ -8,7 +8,7 @@ import { createServer, type ListenOptions } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { packetAbilities, packetAvailable } from "../link/packet.ts";
-import { tapAvailable, tapQueuesAvailable, tapSteeringAvailable } from "../link/tap.ts";
+import { tapAvailable, tapQueuesAvailable, tapSteeringAvailable, uringAvailable } from "../link/tap.ts";
 import { xdpAvailable } from "../link/xdp.ts";
 import { Arena } from "../memory/arena.ts";
 import { named } from "../node/quantities.ts";
@@ -40,6 +40,7 @@ export async function doctor(print: (line: string) => void): Promise<number> {
 	const memory = report("memory", sharedMemory());
 	row("privileges", privileges());
 	const tap = report("link tap", tapLinkFinding());
+	report("link tap io_uring", tapUringFinding());
 	for (const [what, finding] of Object.entries(tapQueueFindings())) report(`link ${what}`, finding);
 	for (const [what, finding] of Object.entries(xdpLinkFindings())) report(`link ${what}`, finding);
 	report("link packet", packetLinkFinding());
@@ -85,6 +86,15 @@ function tapLinkFinding(): Finding {
 	const holder = interfaceWith(kernelAddress.slice(0, kernelAddress.indexOf("/")));
 	const remark = holder === null ? "" : `, but ${holder} has ${kernelAddress} already: give --address and --kernel-address`;
 	return { ok: true, reason: `${reason}; the program would be at ${address}${remark}` };
+}
+
+function tapUringFinding(): Finding {
+	if (process.platform !== "linux") return { ok: false, reason: "see link tap" };
+	const { ok, reason } = uringAvailable();
+	return {
+		ok,
+		reason: ok ? "many frames are moved by one system call" : `${reason}. Each frame takes a system call; nothing else differs`,
+	};
 }
 
 /** Several queues of a TAP device, and who may choose among them. */

@@ -90,6 +90,12 @@ export const OPTIONS: readonly OptionSpec[] = [
 	{ name: "rx-queues", path: "rxQueues", value: "N,...", list: true, help: "queues of the interface to take (xdp); default all" },
 	{ name: "ring-size", path: "ringSize", value: "FRAMES", help: "frames of each ring (xdp, a power of two; packet)" },
 	{ name: "ring", path: "ring", value: "KIND", help: "v2 (default) or v3, for bursts: up to 1 ms later (packet)" },
+	{
+		name: "io-uring",
+		path: "ioUring",
+		value: "on|off",
+		help: "move many frames by one system call (tap); default on, where it can be had",
+	},
 	{ name: "offload", path: "offload", value: "on|off", help: "leave checksums and segmentation to the kernel (tap, packet); default on" },
 	{
 		name: "qdisc-bypass",

@@ -36,6 +36,7 @@ import { TapPolls, type TapQueueFigures, TapRound } from "./tap-round.ts";
 import { VNET_HEADER } from "./vnet.ts";
 
 export { tapAvailable, tapQueuesAvailable } from "../sys/tun.ts";
+export { uringAvailable } from "../sys/uring.ts";
 export type { TapOptions } from "./tap-options.ts";
 export type { TapQueueFigures } from "./tap-round.ts";
 

@@ -92,6 +92,8 @@ export interface RunOptions {
 	fanout: "hash" | "ebpf" | "cpu" | "queue" | null;
 	/** `tap` with several `queues`: which of them a flow comes by; null: the kernel's choice. */
 	steering: "kernel" | "flow-group" | null;
+	/** `tap`: whether many frames may be moved by one system call; null: where the kernel has io_uring. */
+	ioUring: boolean | null;
 	/** `tap`, `packet`: whether checksums and segmentation are left to the kernel; null: they are. */
 	offload: boolean | null;
 	/** `packet`: how frames lie in the ring; null: "v2". */
@@ -176,6 +178,7 @@ export function parseRunOptions(input: unknown, label: OptionLabel = jsonLabel):
 		queues: fields.take("queues", readQueues),
 		fanout: fields.take("fanout", oneOf("hash", "ebpf", "cpu", "queue")),
 		steering: fields.take("steering", oneOf("kernel", "flow-group")),
+		ioUring: fields.take("ioUring", readSwitch),
 		offload: fields.take("offload", readSwitch),
 		ring: fields.take("ring", oneOf("v2", "v3")),
 		qdiscBypass: fields.take("qdiscBypass", readSwitch),

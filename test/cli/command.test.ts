@@ -40,6 +40,7 @@ describe("millrace", () => {
 		const { code, stdout, stderr } = await millrace(["doctor"]);
 		const links = [
 			"tap",
+			"tap io_uring",
 			"tap queues",
 			"tap steering",
 			"xdp generic",

@@ -58,6 +58,7 @@ describe("the command line of millrace run", () => {
 			queues: null,
 			fanout: null,
 			steering: null,
+			ioUring: null,
 			offload: null,
 			ring: null,
 			qdiscBypass: null,
@@ -102,8 +103,8 @@ describe("the command line of millrace run", () => {
 		assert.deepEqual([queues, fanout, ring, offload, qdiscBypass, txRing], [4, "ebpf", "v3", false, true, true]);
 		assert.deepEqual(parseRunOptions(JSON.stringify(packet)), packet);
 		assert.equal(options("--link packet:eth0 --address 10.0.0.2 --qdisc-bypass off").qdiscBypass, false);
-		const tap = options("--queues 2 --steering flow-group --offload on");
-		assert.deepEqual([tap.link, tap.queues, tap.steering, tap.offload], [null, 2, "flow-group", true]);
+		const tap = options("--queues 2 --steering flow-group --offload on --io-uring off");
+		assert.deepEqual([tap.link, tap.queues, tap.steering, tap.offload, tap.ioUring], [null, 2, "flow-group", true, false]);
 		assert.deepEqual(parseRunOptions(JSON.stringify(tap)), tap);
 		assert.equal(parseRunOptions('{"link":"tap","offload":"off"}').offload, false);
 	});
@@ -273,6 +274,7 @@ describe("a command line that is refused names what is wrong with it", () => {
 		["--link packet:eth0 --address 10.0.0.2 --ring v1 a.js", /^--ring: "v1" is not v2 or v3$/],
 		["--link xdp:eth0 --address 10.0.0.2 --ring v3 a.js", /^--ring does not go with link xdp, only with packet$/],
 		["--link packet:eth0 --address 10.0.0.2 --offload a.js", /^--offload: "a.js" is not on or off$/],
+		["--link user --io-uring on a.js", /^--io-uring does not go with link user, only with tap$/],
 		["--link user --offload on a.js", /^--offload does not go with link user, only with tap or packet$/],
 		["--link xdp:eth0 --address 10.0.0.2 --offload on a.js", /^--offload does not go with link xdp, only with tap or packet$/],
 		["--link xdp:eth0 --address 10.0.0.2 --tx-ring on a.js", /^--tx-ring does not go with link xdp, only with packet$/],
