@@ -7,7 +7,7 @@
  * neither costs a closure or an object per call.
  */
 
-import { laterInRoot } from "./runtime.ts";
+import { laterInRoot, runTicks } from "./runtime.ts";
 
 export interface Settles {
 	settle(): void;
@@ -46,7 +46,10 @@ function pumpAll(): void {
 	pumping = [];
 	let i = 0;
 	try {
-		while (i < now.length) now[i++]!.pumpNow();
+		while (i < now.length) {
+			if (i > 0) runTicks();
+			now[i++]!.pumpNow();
+		}
 	} finally {
 		while (i < now.length) pumpLater(now[i++]!);
 	}

@@ -140,6 +140,7 @@ export class Shard implements Outbox {
 		});
 		this.tcp = new Tcp(this.arena, this.pool, runtime, this.ip, options.upper, link.mtu, options.tcp);
 		this.tcp.onWork = () => this.#wantOut();
+		this.tcp.between = runtime.settle?.bind(runtime) ?? null;
 		this.ip.onWork = () => this.wake();
 		this.ip.register(PROTOCOL_TCP, this.tcp);
 		this.icmp = new Icmp({ ip: this.ip, pool: this.pool, runtime });
@@ -204,10 +205,14 @@ export class Shard implements Outbox {
 			this.#patience = 0;
 			this.tcp.advance();
 		}
-		this.tcp.deliver();
-		if (received > 0) this.#spin?.arrived(now);
-		if (full || looped > 0 || received > 0) this.wake();
-		else if (this.#spin !== null) this.#look();
+		try {
+			this.tcp.deliver();
+		} finally {
+			// Also when the application threw: what it was not told yet, and what the link still has, comes with the next turn.
+			if (received > 0) this.#spin?.arrived(now);
+			if (full || looped > 0 || received > 0) this.wake();
+			else if (this.#spin !== null) this.#look();
+		}
 	}
 
 	/** Nothing is left to do: turns on where that is likely to pay. In each turn the event loop looks at the link, as at all else. */

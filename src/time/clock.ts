@@ -33,6 +33,12 @@ export interface Runtime {
 	readonly random: Random;
 	/** Runs `task` once, after what runs now and the microtasks that it queued. Keeps the process alive until then. */
 	defer(task: () => void): void;
+	/**
+	 * Runs now what a task has left to be run after it: microtasks, and what the platform has like them. Called between the events of two
+	 * connections, so that what the first has set off comes before the second. May throw what they throw. Where it is missing, all of it
+	 * comes after the turn.
+	 */
+	settle?(): void;
 	/** An alarm that does not keep the process alive. */
 	alarm(callback: () => void): Alarm;
 }

@@ -5,10 +5,11 @@ import { describe, it } from "node:test";
 import { createNet } from "../../src/node/net.ts";
 import { loopbackHost } from "./loopback-host.ts";
 import { later, scenarios, Watch } from "./scenarios.ts";
+import { unusual } from "./unusual.ts";
 
 for (const plainHandles of [true, false])
 	describe(`net on a host behaves as net on the kernel, with ${plainHandles ? "plain handles" : "JSStreams"}`, () => {
-		for (const [name, scenario] of Object.entries(scenarios)) {
+		for (const [name, scenario] of Object.entries({ ...scenarios, ...unusual })) {
 			it(name, { timeout: 20_000 }, async () => {
 				const expected = new Watch();
 				await scenario(net, expected);

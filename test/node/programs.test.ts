@@ -66,12 +66,16 @@ async function hashOf(stream: AsyncIterable<Uint8Array>): Promise<string> {
 
 for (const plainHandles of [true, false])
 	describe(`programs on sockets of the stack, with ${plainHandles ? "plain handles" : "JSStreams"}`, { timeout: 60_000 }, () => {
-		before(() => {
+		before(async () => {
+			// What was made to look at Node's internals goes.
+			await new Promise((resolve) => setTimeout(resolve, 20));
 			restore = installPatch(() => host, new Shared(() => host, { loopback: true }), { plainHandles });
 			kernelSockets = countKernelSockets();
 		});
-		after(() => {
+		after(async () => {
 			restore();
+			// The other end of what was closed last hears of it later.
+			await new Promise((resolve) => setTimeout(resolve, 20));
 			assert.equal(countKernelSockets(), kernelSockets, "no kernel socket was opened");
 			assert.equal(host.holders(), 0, "nothing keeps the process alive");
 			assert.equal(host.stats().connections.total, 0, "no connection is left");

@@ -81,7 +81,7 @@ const shut = async (server: net.Server) => {
 	server.close();
 	await once(server, "close");
 };
-const closed = (...sockets: net.Socket[]) => Promise.all(sockets.map((socket) => (socket.closed ? null : once(socket, "close"))));
+export const closed = (...sockets: net.Socket[]) => Promise.all(sockets.map((socket) => (socket.closed ? null : once(socket, "close"))));
 
 export async function listen(server: net.Server, ...args: unknown[]): Promise<number> {
 	const ready = once(server, "listening");
@@ -91,7 +91,7 @@ export async function listen(server: net.Server, ...args: unknown[]): Promise<nu
 }
 
 /** A server with one connection: both ends of it, watched. */
-async function pair(
+export async function pair(
 	w: Watch,
 	net: NetModule,
 	serverOptions: net.ServerOpts = {},
@@ -110,7 +110,7 @@ async function pair(
 }
 
 /** A pair of which nothing is noted: how much a send buffer takes at once is each stack's own affair. */
-async function quietPair(net: NetModule): Promise<{ client: net.Socket; peer: net.Socket }> {
+export async function quietPair(net: NetModule): Promise<{ client: net.Socket; peer: net.Socket }> {
 	const server = net.createServer();
 	const port = await listen(server);
 	const accepted = once(server, "connection");
