@@ -36,13 +36,13 @@ export class PacketCounters {
 	rxTooLong = 0;
 	/** Frames of other VLANs. */
 	rxTagged = 0;
-	/** Times that the socket took no more frames for now. */
+	/** Times that the socket took no more frames for now, or no slot of its ring was free. */
 	txStalled = 0;
 	/** Frames lost because the device or the kernel had no room for them. */
 	txNoMemory = 0;
 	/** Frames lost because the interface was down. */
 	txDown = 0;
-	/** Frames lost because they cannot be sent: longer than the MTU allows, or shorter than an Ethernet header. */
+	/** Frames lost because they cannot be sent: longer than the MTU allows, shorter than an Ethernet header, or refused by the kernel. */
 	txRejected = 0;
 	/** Frames go through queueing disciplines since a long one was refused on the way past them. */
 	txBypassOff = 0;
