@@ -31,6 +31,8 @@ export class StackHandle extends JSStream implements Sink {
 	override reading = false;
 	/** The socket; for TLS clients the `TLSSocket`. */
 	owner: SocketInternals | null = null;
+	/** The `TLSSocket` that was put around the owner: what goes wrong is for it to tell, as with a kernel socket. */
+	wrapper: { destroy(error: Error): unknown } | null = null;
 	#userBuffer = false;
 	/** Bytes of writes that failed at once. */
 	#refused = 0;
@@ -129,7 +131,7 @@ export class StackHandle extends JSStream implements Sink {
 	}
 
 	readFailed(errno: number): void {
-		this.owner?.destroy(systemError(errno, "read"));
+		(this.wrapper ?? this.owner)?.destroy(systemError(errno, "read"));
 	}
 
 	writeDone(request: Request, status: number): void {

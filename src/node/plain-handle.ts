@@ -286,8 +286,8 @@ let checked: boolean | null = null;
 /** Whether connections of this server may have plain handles. */
 export function wantsPlainHandles(server: object): boolean {
 	// HTTP/2 drives the stream from C++; its plain server is a net.Server of a class that is not exported.
-	if (server instanceof tls.Server || server.constructor.name === "Http2Server") return false;
-	if (!plainHandlesWork()) return false;
+	const stream = server instanceof tls.Server || server.constructor.name === "Http2Server";
+	if (!plainHandlesWork() || stream) return false;
 	if (onStreamRead !== null) tryFeed(server, feedProbe);
 	return true;
 }

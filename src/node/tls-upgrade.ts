@@ -1,8 +1,9 @@
 /**
- * STARTTLS on a connection with a plain handle: gives it a JSStream when TLS is put on it.
+ * What a connection's handle has to hear when TLS is put on it.
  *
  * Hides that `tls.TLSSocket` needs a stream in C++ under it. Its method `_wrapHandle` gets the handle of the socket to be wrapped; where
- * that is a plain one, the connection's conduit moves to a new JSStream handle, which takes its place in the socket.
+ * that is a plain one (STARTTLS), the connection's conduit moves to a new JSStream handle, which takes its place in the socket. And a JSStream
+ * cannot tell TLS that reading failed, so it is told who has to hear of that from now on.
  */
 import tls from "node:tls";
 import type { Conduit } from "./conduit.ts";
@@ -27,7 +28,9 @@ export function upgradeForTls(Plain: new (...args: never[]) => PlainHandleLike):
 	const prototype = tls.TLSSocket.prototype as unknown as { _wrapHandle: WrapHandle };
 	const nodeWrap = prototype._wrapHandle;
 	const wrapHandle: WrapHandle = function (wrap, handle, ...rest) {
-		return Reflect.apply(nodeWrap, this, [wrap, handle instanceof Plain ? upgrade(handle) : handle, ...rest]);
+		const stream = handle instanceof Plain ? upgrade(handle) : handle;
+		if (stream instanceof StackHandle && this instanceof tls.TLSSocket) stream.wrapper = this;
+		return Reflect.apply(nodeWrap, this, [wrap, stream, ...rest]);
 	};
 	Object.defineProperty(wrapHandle, "name", { value: nodeWrap.name });
 	Object.defineProperty(wrapHandle, "length", { value: nodeWrap.length });

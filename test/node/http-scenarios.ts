@@ -5,6 +5,8 @@
 import { once } from "node:events";
 import http from "node:http";
 import net from "node:net";
+import tls from "node:tls";
+import { certificate } from "./certificate.ts";
 import { later, listen, type Watch } from "./scenarios.ts";
 
 type Scenario = (w: Watch) => Promise<void>;
@@ -45,7 +47,7 @@ async function close(server: http.Server): Promise<void> {
 }
 
 /** Waits until the server has heard of the end of all its connections. */
-async function quiet(server: http.Server): Promise<void> {
+async function quiet(server: net.Server): Promise<void> {
 	const count = () => new Promise<number>((resolve) => server.getConnections((_error, n) => resolve(n)));
 	while ((await count()) > 0) await later(5);
 	await later(10);
@@ -564,6 +566,46 @@ export const httpScenarios: Record<string, Scenario> = {
 		await Promise.all(asked);
 		agent.destroy();
 		await close(server);
+	},
+	"tls: clients that go away before, in and after the handshake": async (w) => {
+		const server = tls.createServer({ ...certificate, handshakeTimeout: 5000 });
+		server.on("connection", (socket: net.Socket) => {
+			socket.on("error", (error: NodeJS.ErrnoException) => w.note("raw", `error ${error.code}`));
+			socket.on("close", (hadError) => w.note("raw", `close ${hadError}`));
+		});
+		server.on("tlsClientError", (error: NodeJS.ErrnoException, socket) =>
+			w.note("server", `${error.code} ${error.message} ${error.syscall} ${socket.destroyed}`),
+		);
+		server.on("secureConnection", (socket) => {
+			socket.on("error", (error: NodeJS.ErrnoException) => w.note("secure", `error ${error.code} ${error.message}`));
+			socket.on("end", () => w.note("secure", "end"));
+			socket.on("close", (hadError) => w.note("secure", `close ${hadError}`));
+			socket.resume();
+		});
+		const port = await listen(server);
+		for (const way of ["resetAndDestroy", "destroy", "end"] as const) {
+			for (const bytes of ["", "\x16\x03\x01\x02\x00\x01"]) {
+				const socket = net.connect(port, HOST);
+				socket.on("error", () => {});
+				socket.resume();
+				await once(server, "connection");
+				socket.write(bytes, "latin1");
+				await later(20);
+				socket[way]();
+				await once(socket, "close");
+				await quiet(server);
+			}
+			const raw = net.connect(port, HOST);
+			const secure = tls.connect({ socket: raw, ca: certificate.cert, servername: "localhost" });
+			secure.on("error", () => {});
+			await once(secure, "secureConnect");
+			secure.write("hello");
+			await later(20);
+			if (way === "resetAndDestroy") raw.resetAndDestroy();
+			else secure[way]();
+			await quiet(server);
+		}
+		server.close();
 	},
 	"fetch: streams both ways, redirects, abort in mid-body": async (w) => {
 		let gone = false;
