@@ -76,30 +76,32 @@ export const cubic: CongestionControl = {
 			c.cc0 = c.sndNxt;
 			c.cc1 = c.cc2;
 			c.cc2 = UNKNOWN_RTT;
-			c.cc3 &= 0xff00;
-			if ((c.cc3 & 0xff00) !== 0) {
-				c.cc3 += 0x100;
-				if (c.cc3 >> 8 > CSS_ROUNDS) {
-					c.ssthresh = c.cwnd;
-					leaveSlowStart(c);
-					return;
-				}
+			let rounds = c.cc3 & 0xff00;
+			if (rounds !== 0) rounds += 0x100;
+			c.cc3 = rounds;
+			if (rounds >> 8 > CSS_ROUNDS) {
+				c.ssthresh = c.cwnd;
+				leaveSlowStart(c);
+				return;
 			}
 		}
-		if (rtt < c.cc2) c.cc2 = rtt;
-		c.cc3++;
-		if ((c.cc3 & 0xff) > 200) c.cc3 -= 100;
-		if ((c.cc3 & 0xff) < N_RTT_SAMPLE || c.cc1 === UNKNOWN_RTT || c.cc2 === UNKNOWN_RTT) return;
-		if ((c.cc3 & 0xff00) === 0) {
-			const threshold = Math.max(MIN_RTT_THRESH, Math.min(Math.floor(c.cc1 / MIN_RTT_DIVISOR), MAX_RTT_THRESH));
-			if (c.cc2 >= c.cc1 + threshold) {
-				c.cc4 = c.cc2;
-				c.cc3 |= 0x100;
+		const last = c.cc1;
+		const least = Math.min(c.cc2, rtt);
+		let count = c.cc3 + 1;
+		if ((count & 0xff) > 200) count -= 100;
+		c.cc2 = least;
+		c.cc3 = count;
+		if ((count & 0xff) < N_RTT_SAMPLE || last === UNKNOWN_RTT || least === UNKNOWN_RTT) return;
+		if ((count & 0xff00) === 0) {
+			const threshold = Math.max(MIN_RTT_THRESH, Math.min(Math.floor(last / MIN_RTT_DIVISOR), MAX_RTT_THRESH));
+			if (least >= last + threshold) {
+				c.cc4 = least;
+				c.cc3 = count | 0x100;
 			}
-		} else if (c.cc2 < c.cc4) {
+		} else if (least < c.cc4) {
 			// The delay was a passing one: slow start goes on as before.
 			c.cc4 = UNKNOWN_RTT;
-			c.cc3 &= 0xff;
+			c.cc3 = count & 0xff;
 		}
 	},
 

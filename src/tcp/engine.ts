@@ -657,24 +657,19 @@ export class Tcp implements Transport {
 	 * @param fresh New data was sent: a probe is put off; a running RTO is left alone (RFC 6298 5.1).
 	 */
 	armRetransmit(c: Connection, fresh: boolean): void {
-		if (c.sndUna === c.sndNxt) {
+		const { sndUna, sndNxt, flags } = c;
+		if (sndUna === sndNxt) {
 			this.stopRetransmitTimer(c);
 			return;
 		}
-		const kind = timerKind(c);
+		const kind = (flags & TIMER_MASK) >> TIMER_SHIFT;
 		if (c.rtxAt !== 0 && (kind === TIMER_REORDER || (kind === TIMER_RTO && fresh))) return;
 		const backoff = c.retries & 0xff;
 		const rto = backedOff(c, backoff, this.options);
-		if (
-			(c.flags & C_SACK) !== 0 &&
-			(c.flags & (C_RECOVERY | C_LOSS)) === 0 &&
-			c.tlpEnd === 0 &&
-			c.sacked === 0 &&
-			backoff === 0 &&
-			c.sndWnd > 0
-		) {
-			let delay = c.srtt !== 0 ? Math.max(inMilliseconds(2 * c.srtt), MIN_PROBE_DELAY) : 1000;
-			if (inFlight(c) <= c.mss) delay += WORST_ACK_DELAY;
+		if ((flags & (C_SACK | C_RECOVERY | C_LOSS)) === C_SACK && c.tlpEnd === 0 && c.sacked === 0 && backoff === 0 && c.sndWnd > 0) {
+			const { srtt } = c;
+			let delay = srtt !== 0 ? Math.max(inMilliseconds(2 * srtt), MIN_PROBE_DELAY) : 1000;
+			if (((sndNxt - sndUna) | 0) - c.lost <= c.mss) delay += WORST_ACK_DELAY;
 			// RFC 8985 7.2: where the RTO would come first, the probe takes its place.
 			this.setRetransmitTimer(c, TIMER_TLP, Math.min(delay, rto));
 			return;

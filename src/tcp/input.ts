@@ -306,74 +306,35 @@ function synchronizedArrives(
 	length: number,
 ): boolean {
 	const options = t.segmentOptions;
+	const { tsVal } = options;
+	const { tick } = t;
 	const span = length + (bits & FIN) + ((bits & SYN) >> 1);
-	// RFC 7323 5.5: after so long a silence the timestamp noted last says nothing any more.
-	if ((c.flags & C_TS) !== 0 && options.timestamps && (t.tick - c.lastHeard) >>> 0 > PAWS_IDLE) c.tsRecent = options.tsVal;
-	c.lastHeard = t.tick;
+	const stamped = options.timestamps && (c.flags & C_TS) !== 0;
+	let fresh = stamped;
+	if (stamped) {
+		// RFC 7323 5.5: after so long a silence the timestamp noted last says nothing any more.
+		if ((tick - c.lastHeard) >>> 0 > PAWS_IDLE) c.tsRecent = tsVal;
+		fresh = seqGeq(tsVal, c.tsRecent);
+	}
+	c.lastHeard = tick;
 	if (c.retries >>> 24 !== 0) t.keepAliveAnswered(c);
 
 	// RFC 7323 5.3: PAWS, before the sequence check. A segment without timestamps is let through: some peers leave them out.
-	if ((c.flags & C_TS) !== 0 && options.timestamps && seqLt(options.tsVal, c.tsRecent) && (bits & (RST | SYN)) === 0) {
+	if (stamped && !fresh && (bits & (RST | SYN)) === 0) {
 		t.counters.pawsRejected++;
 		ackOutside(t, c, span);
 		return false;
 	}
 
 	// First, the sequence number.
-	if (!acceptable(c, seq, span)) {
-		if ((bits & RST) !== 0) {
-			t.counters.resetOutsideWindow++;
-			return false;
-		}
-		if (c.state === SYN_RECEIVED && (bits & SYN) !== 0 && seq === c.irs) {
-			// The SYN again: our SYN-ACK got lost. (RFC 9293 asks for an ACK, which would not open the peer; all stacks repeat the SYN-ACK.)
-			if ((bits & ACK) !== 0 && ack === c.sndNxt && (c.flags & C_HELD) === 0) return acknowledgeSyn(t, c, packet, ack);
-			t.counters.duplicateSegments++;
-			if ((c.flags & C_HELD) === 0) {
-				c.flags |= C_SEND_SYN;
-				t.queueOutput(c, 0);
-			}
-			return false;
-		}
-		t.counters.outsideWindow++;
-		if (length > 0 && seqLt(seq, c.rcvNxt)) {
-			t.counters.duplicateSegments++;
-			c.dsackStart = seq;
-			c.dsackEnd = seqLt((seq + length) | 0, c.rcvNxt) ? (seq + length) | 0 : c.rcvNxt;
-		}
-		// RFC 9293: the ACK of a segment at the left edge of a shut window still counts.
-		if (seq === c.rcvNxt && (bits & (ACK | SYN)) === ACK && c.state !== SYN_RECEIVED) ackArrives(t, c, packet, seq, ack, bits, length);
-		if (c.state !== 0) ackOutside(t, c, span);
-		return false;
-	}
+	if (!acceptable(c, seq, span)) return outside(t, c, packet, seq, ack, bits, length, span);
 
 	// RFC 7323 4.3: the timestamp to echo is that of the segment that covers the last ACK sent.
-	if ((c.flags & C_TS) !== 0 && options.timestamps && seqLeq(seq, c.lastAckSent) && seqGeq(options.tsVal, c.tsRecent))
-		c.tsRecent = options.tsVal;
+	if (fresh && seqLeq(seq, c.lastAckSent)) c.tsRecent = tsVal;
 
-	// Second, the RST bit.
-	if ((bits & RST) !== 0) {
-		if (seq !== c.rcvNxt) {
-			// RFC 5961 3.2: inside the window but not exact: challenge.
-			t.counters.resetInWindow++;
-			challenge(t, c);
-			return false;
-		}
-		resetArrives(t, c);
-		return false;
-	}
-
-	// Fourth, the SYN bit.
-	if ((bits & SYN) !== 0) {
-		// RFC 5961 4.2: challenge, whatever the sequence number.
-		t.counters.synInWindow++;
-		challenge(t, c);
-		return false;
-	}
-
-	// Fifth, the ACK field.
-	if ((bits & ACK) === 0) {
-		t.counters.noAck++;
+	// Second to fifth: a segment with ACK, without RST and SYN goes on.
+	if ((bits & (RST | SYN | ACK)) !== ACK) {
+		unusual(t, c, seq, bits);
 		return false;
 	}
 	if (c.state === SYN_RECEIVED) {
@@ -392,6 +353,51 @@ function synchronizedArrives(
 	// Sixth to eighth: text and FIN.
 	if (length > 0 || (bits & FIN) !== 0) return text(t, c, packet, data, length, seq, bits);
 	return false;
+}
+
+/** First: what lies outside of the window. */
+function outside(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: number, bits: number, length: number, span: number): boolean {
+	if ((bits & RST) !== 0) {
+		t.counters.resetOutsideWindow++;
+		return false;
+	}
+	if (c.state === SYN_RECEIVED && (bits & SYN) !== 0 && seq === c.irs) {
+		// The SYN again: our SYN-ACK got lost. (RFC 9293 asks for an ACK, which would not open the peer; all stacks repeat the SYN-ACK.)
+		if ((bits & ACK) !== 0 && ack === c.sndNxt && (c.flags & C_HELD) === 0) return acknowledgeSyn(t, c, packet, ack);
+		t.counters.duplicateSegments++;
+		if ((c.flags & C_HELD) === 0) {
+			c.flags |= C_SEND_SYN;
+			t.queueOutput(c, 0);
+		}
+		return false;
+	}
+	t.counters.outsideWindow++;
+	if (length > 0 && seqLt(seq, c.rcvNxt)) {
+		t.counters.duplicateSegments++;
+		c.dsackStart = seq;
+		c.dsackEnd = seqLt((seq + length) | 0, c.rcvNxt) ? (seq + length) | 0 : c.rcvNxt;
+	}
+	// RFC 9293: the ACK of a segment at the left edge of a shut window still counts.
+	if (seq === c.rcvNxt && (bits & (ACK | SYN)) === ACK && c.state !== SYN_RECEIVED) ackArrives(t, c, packet, seq, ack, bits, length);
+	if (c.state !== 0) ackOutside(t, c, span);
+	return false;
+}
+
+/** Second to fifth, inside the window: RST, SYN, no ACK. */
+function unusual(t: Tcp, c: Connection, seq: number, bits: number): void {
+	// Second, the RST bit.
+	if ((bits & RST) !== 0) {
+		if (seq === c.rcvNxt) resetArrives(t, c);
+		else {
+			// RFC 5961 3.2: inside the window but not exact: challenge.
+			t.counters.resetInWindow++;
+			challenge(t, c);
+		}
+	} else if ((bits & SYN) !== 0) {
+		// Fourth, the SYN bit. RFC 5961 4.2: challenge, whatever the sequence number.
+		t.counters.synInWindow++;
+		challenge(t, c);
+	} else t.counters.noAck++;
 }
 
 /** RFC 9293 3.10.7.4, table of acceptability. */
@@ -462,36 +468,41 @@ function acknowledgeSyn(t: Tcp, c: Connection, packet: IpPacket, ack: number): b
 /** Fifth: ACK in a synchronized state. False: the segment goes no further. */
 function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: number, bits: number, length: number): boolean {
 	const options = t.segmentOptions;
+	// What is read from the record once: none of it moves before the pages that `ack` covers are freed.
+	const { sndUna, sndNxt, flags } = c;
+	const ahead = (ack - sndUna) | 0;
 	// RFC 5961 5.2: SND.UNA - MAX.SND.WND <= SEG.ACK <= SND.NXT, else a challenge ACK.
-	if (seqGt(ack, c.sndNxt) || ((c.sndUna - ack) | 0) > c.sndWndMax) {
+	if (seqGt(ack, sndNxt) || ((sndUna - ack) | 0) > c.sndWndMax) {
 		t.counters.badAck++;
 		challenge(t, c);
 		return false;
 	}
-	const window = windowOf(t.u8, packet.start) << c.sndScale;
 	const summary = t.ack;
-	const advances = seqGt(ack, c.sndUna);
+	const advances = ahead > 0;
 	const oldWindow = c.sndWnd;
+	let window = oldWindow;
 
 	// RFC 9293: SND.WND, unless the segment is older than the one that set it.
-	if (seqGeq(ack, c.sndUna) && (seqLt(c.sndWl1, seq) || (c.sndWl1 === seq && seqLeq(c.sndWl2, ack)))) {
+	const age = (c.sndWl1 - seq) | 0;
+	if (ahead >= 0 && (age < 0 || (age === 0 && seqLeq(c.sndWl2, ack)))) {
+		window = windowOf(t.u8, packet.start) << c.sndScale;
 		c.sndWnd = window;
 		c.sndWl1 = seq;
 		c.sndWl2 = ack;
 		if (window > c.sndWndMax) c.sndWndMax = window;
 	}
 	// The probes of a shut window begin anew only when it has moved: their interval grows even while they are answered (RFC 9293 3.8.6.1).
-	if ((c.retries & 0xff0000) !== 0 && (advances || c.sndWnd > oldWindow)) c.retries &= ~0xff0000;
-	if (c.sndUna === c.sndNxt && !advances) {
+	if ((c.retries & 0xff0000) !== 0 && (advances || window > oldWindow)) c.retries &= ~0xff0000;
+	if (sndUna === sndNxt && !advances) {
 		// Nothing is out: at most the window has opened.
-		if (c.sndNext !== 0 && c.sndWnd > oldWindow) {
+		if (c.sndNext !== 0 && window > oldWindow) {
 			if (timerKind(c) === TIMER_PERSIST) t.stopRetransmitTimer(c);
 			t.queueOutput(c, 2);
 		}
 		return true;
 	}
 
-	summary.priorUna = c.sndUna;
+	summary.priorUna = sndUna;
 	summary.acked = 0;
 	summary.sacked = 0;
 	summary.dsack = false;
@@ -499,22 +510,21 @@ function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: n
 	summary.lastRtt = -1;
 	summary.repeated = false;
 	summary.time = packet.time;
-	summary.echoed = options.timestamps && (c.flags & C_TS) !== 0;
+	summary.echoed = options.timestamps && (flags & C_TS) !== 0;
 	summary.tsEcr = options.tsEcr;
 	// RFC 5681 2: a duplicate ACK. The answer to a probe of a shut window is none.
-	summary.duplicate =
-		ack === c.sndUna && length === 0 && (bits & FIN) === 0 && c.sndWnd === oldWindow && c.sndWnd > 0 && c.sndUna !== c.sndNxt;
+	summary.duplicate = ahead === 0 && length === 0 && (bits & FIN) === 0 && window === oldWindow && window > 0 && sndUna !== sndNxt;
 
 	const recovery = recoveryOf(c);
-	const finOut = (c.flags & C_FINISHED) !== 0 && c.sndNext === 0 && ack === c.sndEnd && ack === c.sndNxt;
+	const finOut = (flags & C_FINISHED) !== 0 && c.sndNext === 0 && ack === c.sndEnd && ack === sndNxt;
 	if (advances) {
 		const sacked = c.sacked;
 		acknowledge(t, c, ack, recovery.delivered);
-		summary.acked = ((ack - summary.priorUna) | 0) - (sacked - c.sacked);
+		summary.acked = ahead - (sacked - c.sacked);
 		c.retries &= ~0xff;
 		if (finOut) c.flags |= C_FIN_ACKED;
 	}
-	if (options.sackCount > 0 && (c.flags & C_SACK) !== 0) takeSacks(t, c, ack);
+	if (options.sackCount > 0 && (flags & C_SACK) !== 0) takeSacks(t, c, ack);
 	if (summary.firstRtt > 0 && !summary.repeated) {
 		sampleRtt(c, summary.firstRtt, t.options);
 		if (summary.lastRtt < c.minRtt) c.minRtt = summary.lastRtt;
@@ -522,15 +532,16 @@ function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: n
 	}
 	if (advances && timerKind(c) !== TIMER_REORDER) t.stopRetransmitTimer(c);
 	recovery.acknowledged(t, c, summary);
-	if (t.options.pacing && (c.flags & C_MODEL) === 0) paceByWindow(c);
+	if (t.options.pacing && (flags & C_MODEL) === 0) paceByWindow(c);
 
-	if (c.sndWnd > 0 && oldWindow === 0 && c.sndUna !== c.sndNxt) {
+	const out = c.sndUna !== sndNxt;
+	if (window > 0 && oldWindow === 0 && out) {
 		// The window opens again: what was sent into the shut one was dropped there.
 		markAllLost(t, c);
 		t.stopRetransmitTimer(c);
 		c.retries &= ~0xff00ff;
 	}
-	if (c.sndUna === c.sndNxt) t.stopRetransmitTimer(c);
+	if (!out) t.stopRetransmitTimer(c);
 	else if (c.rtxAt === 0) t.armRetransmit(c, false);
 	if (c.sndNext !== 0 || c.lost > 0) t.queueOutput(c, 2);
 	if (advances) {
@@ -597,9 +608,10 @@ function takeSacks(t: Tcp, c: Connection, ack: number): void {
 
 /** Sixth to eighth: the segment's text, and its FIN. True if the page was kept. */
 function text(t: Tcp, c: Connection, packet: IpPacket, data: number, length: number, seq: number, bits: number): boolean {
-	if (c.state !== ESTABLISHED && c.state !== FIN_WAIT_1 && c.state !== FIN_WAIT_2) {
+	const current = c.state;
+	if (current !== ESTABLISHED && current !== FIN_WAIT_1 && current !== FIN_WAIT_2) {
 		// The peer's FIN has come already: what comes now is a repetition. Only TIME-WAIT cares (eighth).
-		if (c.state === TIME_WAIT && (bits & FIN) !== 0) t.setIdle(c, t.options.timeWait);
+		if (current === TIME_WAIT && (bits & FIN) !== 0) t.setIdle(c, t.options.timeWait);
 		t.counters.duplicateSegments++;
 		c.flags |= C_ACK_NOW;
 		t.queueOutput(c, 1);

@@ -143,6 +143,7 @@ function sendNew(t: Tcp, c: Connection, budget: number): number {
 	// RFC 3042: the first two duplicate ACKs each let one new segment out.
 	const duplicates = (c.retries >> 8) & 0xff;
 	const limited = (c.flags & (C_SACK | C_RECOVERY | C_LOSS)) === 0 && duplicates <= 2 ? duplicates * c.mss : 0;
+	const { mss } = c;
 	let left = budget;
 	let sent = false;
 	// With segmentation by the link, full pages in a row leave as one frame.
@@ -152,32 +153,38 @@ function sendNew(t: Tcp, c: Connection, budget: number): number {
 	let runBytes = 0;
 	for (let page = c.sndNext; page !== 0 && left > 0; page = c.sndNext) {
 		let length = pool.length(page);
-		if (length > c.mss) {
-			if (!splitPage(t, c, page, c.mss)) break;
-			length = c.mss;
+		if (length > mss) {
+			if (!splitPage(t, c, page, mss)) break;
+			length = mss;
 		}
-		const fin = (pool.flags(page) & P_FIN) !== 0;
-		const room = (c.sndUna + c.sndWnd - c.sndNxt) | 0;
-		if (length + (fin ? 1 : 0) > room) {
+		const { sndUna, sndNxt } = c;
+		let flags = pool.flags(page);
+		const fin = (flags & P_FIN) !== 0;
+		let span = length + ((flags & P_FIN) >> 4);
+		const room = (sndUna + c.sndWnd - sndNxt) | 0;
+		if (span > room) {
 			// RFC 9293 3.8.6.2.1: part of a segment goes only if it is half of the largest window the peer ever offered.
 			if (room <= 0 || room < Math.min(c.sndWndMax >> 1, length)) break;
 			if (length > room) {
 				if (!splitPage(t, c, page, room)) break;
 				length = room;
+				// The FIN went with the rest.
+				span = room;
+				flags &= ~P_FIN;
 			} else break;
 		}
 		// Nagle, RFC 9293 3.7.4: a short segment at the end waits while anything is unacknowledged. (One before the end was cut for a window.)
-		if (length < c.mss && !fin && pool.next(page) === 0 && (c.flags & C_NODELAY) === 0 && c.sndNxt !== c.sndUna) break;
+		const next = pool.next(page);
+		if (length < mss && !fin && next === 0 && (c.flags & C_NODELAY) === 0 && sndNxt !== sndUna) break;
 		if (flight > 0 && flight + length > c.cwnd + limited) {
 			c.flags |= C_CWND_LIMITED;
 			break;
 		}
 		if (t.paceLeft <= 0) break;
-		const span = pageSpan(t, page);
 		t.paceLeft -= span;
-		pool.setFlags(page, pool.flags(page) | P_SENT);
-		c.sndNext = pool.next(page);
-		c.sndNxt = (c.sndNxt + span) | 0;
+		pool.setFlags(page, flags | P_SENT);
+		c.sndNext = next;
+		c.sndNxt = (sndNxt + span) | 0;
 		flight += span;
 		if ((c.flags & C_RECOVERY) !== 0) c.prrOut += span;
 		sent = true;
@@ -197,7 +204,7 @@ function sendNew(t: Tcp, c: Connection, budget: number): number {
 		runCount++;
 		runBytes += length;
 		// All pieces of a run but the last are full.
-		if (length !== c.mss || fin) {
+		if (length !== mss || fin) {
 			transmitRun(t, c, runFirst, runCount, runBytes);
 			runCount = 0;
 		}
@@ -207,7 +214,7 @@ function sendNew(t: Tcp, c: Connection, budget: number): number {
 		c.lastSent = t.now;
 		t.armRetransmit(c, true);
 		// A window that is full although no segment was held back: the next byte would have been.
-		if (flight + c.mss > c.cwnd) c.flags |= C_CWND_LIMITED;
+		if (flight + mss > c.cwnd) c.flags |= C_CWND_LIMITED;
 	}
 	return left;
 }

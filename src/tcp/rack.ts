@@ -16,8 +16,19 @@ import { seqGeq, seqGt, seqLt } from "./seq.ts";
 import * as state from "./state.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
-const { C_CWND_LIMITED, C_LOSS, C_MODEL, C_RECOVERY, C_REORDERED, C_TLP_REPEATED, P_LOST, P_RETRANSMITTED, P_SACKED, TIMER_REORDER } =
-	state;
+const {
+	C_CWND_LIMITED,
+	C_LOSS,
+	C_MODEL,
+	C_RECOVERY,
+	C_REORDERED,
+	C_TLP_REPEATED,
+	P_LOST,
+	P_FIN,
+	P_RETRANSMITTED,
+	P_SACKED,
+	TIMER_REORDER,
+} = state;
 
 /** RFC 8985 6.2 step 4: segments SACKed that stand for reordering seen, when it comes to a window of nothing. */
 const DUP_THRESH = 3;
@@ -35,28 +46,30 @@ function delivered(t: Tcp, c: Connection, page: number): void {
 	const flags = pool.flags(page);
 	const sent = pool.time(page);
 	if ((c.flags & C_MODEL) !== 0) t.model!.delivered(t, c, page);
-	let rtt = (t.ack.time - sent) | 0;
+	const { ack } = t;
+	let rtt = (ack.time - sent) | 0;
 	if (rtt < 1) rtt = 1;
-	const end = (pool.seq(page) + pageSpan(t, page)) | 0;
+	const { rackFack, rackRtt } = c;
+	const end = (pool.seq(page) + pool.length(page) + ((flags & P_FIN) >> 4)) | 0;
 	if ((flags & P_RETRANSMITTED) !== 0) {
-		t.ack.repeated = true;
+		ack.repeated = true;
 		// Step 2: an ACK sooner than the path allows, or that echoes an older timestamp, is for the original, and says nothing of the repeat.
 		if (rtt < c.minRtt) return;
 		// One tick of grace: the tick of sending is known only to within one.
 		const sentTick = (t.tick - Math.floor(((t.now - sent) | 0) / 1000) - 1) | 0;
-		if (t.ack.echoed && seqLt(t.ack.tsEcr, (sentTick + c.tsOffset) | 0)) return;
+		if (ack.echoed && seqLt(ack.tsEcr, (sentTick + c.tsOffset) | 0)) return;
 	} else {
-		if (t.ack.firstRtt < rtt) t.ack.firstRtt = rtt;
-		if (t.ack.lastRtt < 0 || t.ack.lastRtt > rtt) t.ack.lastRtt = rtt;
+		if (ack.firstRtt < rtt) ack.firstRtt = rtt;
+		if (ack.lastRtt < 0 || ack.lastRtt > rtt) ack.lastRtt = rtt;
 		// Step 3: delivered below what was delivered before, though sent once: reordering.
-		if (c.rackRtt !== 0 && seqLt(end, c.rackFack)) c.flags |= C_REORDERED;
+		if (rackRtt !== 0 && seqLt(end, rackFack)) c.flags |= C_REORDERED;
 	}
-	if (c.rackRtt === 0 || sentAfter(sent, end, c.rackTime, c.rackEnd)) {
+	if (rackRtt === 0 || sentAfter(sent, end, c.rackTime, c.rackEnd)) {
 		c.rackTime = sent;
 		c.rackEnd = end;
 		c.rackRtt = rtt;
 	}
-	if (c.rackFack === 0 || seqGt(end, c.rackFack)) c.rackFack = end;
+	if (rackFack === 0 || seqGt(end, rackFack)) c.rackFack = end;
 }
 
 /** RFC 8985 6.2 step 4: RACK_update_reo_wnd. */
@@ -102,7 +115,7 @@ function detect(t: Tcp, c: Connection, now: number, ack: AckSummary | null): num
 
 /** RFC 8985 7.4.2: what the ACK says of the tail loss probe. */
 function probeAnswered(t: Tcp, c: Connection, ack: AckSummary, flight: number): void {
-	if (c.tlpEnd === 0 || !seqGeq(c.sndUna, c.tlpEnd)) return;
+	if (!seqGeq(c.sndUna, c.tlpEnd)) return;
 	if ((c.flags & C_TLP_REPEATED) === 0 || ack.dsack) c.tlpEnd = 0;
 	else if (seqGt(c.sndUna, c.tlpEnd)) {
 		// The probe repaired a loss that nobody else noticed: react to it once.
@@ -117,10 +130,8 @@ function probeAnswered(t: Tcp, c: Connection, ack: AckSummary, flight: number): 
 function acknowledged(t: Tcp, c: Connection, ack: AckSummary): void {
 	const flight = inFlight(c) + ack.acked + ack.sacked;
 	const lostBefore = c.lost;
-	probeAnswered(t, c, ack, flight);
-	if (maybeUndo(t, c, ack)) {
-		c.flags &= ~C_CWND_LIMITED;
-	}
+	if (c.tlpEnd !== 0) probeAnswered(t, c, ack, flight);
+	if (c.undoCwnd !== 0 && maybeUndo(t, c, ack)) c.flags &= ~C_CWND_LIMITED;
 	if ((c.flags & (C_RECOVERY | C_LOSS)) !== 0 && recovered(c)) {
 		if ((c.flags & C_RECOVERY) !== 0) {
 			if ((c.flags & C_MODEL) === 0) c.cwnd = c.ssthresh;
@@ -130,16 +141,17 @@ function acknowledged(t: Tcp, c: Connection, ack: AckSummary): void {
 		leaveRecovery(c);
 	}
 	const timeout = detect(t, c, ack.time, ack);
-	const newlyLost = c.lost - lostBefore;
-	if ((c.flags & (C_RECOVERY | C_LOSS)) === 0) {
-		if (c.lost > 0) {
+	const { flags, lost } = c;
+	const newlyLost = lost - lostBefore;
+	if ((flags & (C_RECOVERY | C_LOSS)) === 0) {
+		if (lost > 0) {
 			enterRecovery(t, c, flight);
 			proportionalRate(c, ack.acked + ack.sacked, false);
 		} else t.grow(c, ack);
-	} else if ((c.flags & C_RECOVERY) !== 0) {
+	} else if ((flags & C_RECOVERY) !== 0) {
 		proportionalRate(c, ack.acked + ack.sacked, ack.acked > 0 && newlyLost <= 0);
 	} else t.grow(c, ack);
-	if ((c.flags & C_MODEL) !== 0) t.model!.acknowledgedAll(t, c, ack, Math.max(newlyLost, 0));
+	if ((flags & C_MODEL) !== 0) t.model!.acknowledgedAll(t, c, ack, Math.max(newlyLost, 0));
 	if (timeout > 0) t.setRetransmitTimer(c, TIMER_REORDER, Math.ceil(timeout / 1000));
 }
 

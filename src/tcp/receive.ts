@@ -30,7 +30,8 @@ export function receiveData(t: Tcp, c: Connection, page: number, start: number, 
 	let left = length;
 	let at = seq;
 	let last = fin;
-	const before = (c.rcvNxt - at) | 0;
+	const { rcvNxt } = c;
+	const before = (rcvNxt - at) | 0;
 	if (before > 0) {
 		// RFC 2883 4: the duplicate part is reported in the next ACK.
 		c.dsackStart = at;
@@ -40,7 +41,7 @@ export function receiveData(t: Tcp, c: Connection, page: number, start: number, 
 		if (before > left || (before === left && !last)) return false;
 		from += before;
 		left -= before;
-		at = c.rcvNxt;
+		at = rcvNxt;
 	}
 	const beyond = (at + left - c.rcvAdv) | 0;
 	if (beyond > 0) {
@@ -51,7 +52,7 @@ export function receiveData(t: Tcp, c: Connection, page: number, start: number, 
 		if (left <= 0) return false;
 	}
 	if (left === 0 && !last) return false;
-	if (at === c.rcvNxt) {
+	if (at === rcvNxt) {
 		// The very last pages are for frames on their way in: ACKs must be heard for anything to be freed. The sender will repeat this.
 		if (left > 0 && t.pool.free < t.lastPages) {
 			t.counters.noPage++;
@@ -308,16 +309,16 @@ function tuneBuffer(t: Tcp, c: Connection, taken: number): void {
 
 /** The window to advertise now, as it stands in the header; notes the edge that this promises. */
 export function advertise(t: Tcp, c: Connection): number {
-	const old = (c.rcvAdv - c.rcvNxt) | 0;
-	let window = c.rcvBuf - c.rcvBytes;
+	const { rcvAdv, rcvNxt, rcvBuf } = c;
+	const old = (rcvAdv - rcvNxt) | 0;
+	let window = rcvBuf - c.rcvBytes;
 	// RFC 9293 3.8.6.2.2: move the edge by a full segment or half the buffer, or not at all; and never to the left. When the pool
 	// runs short nobody gets more.
-	if (window - old < Math.min(c.rcvBuf >> 1, t.ownMss) || t.pool.free < t.scarcePages) window = old;
+	if (window - old < Math.min(rcvBuf >> 1, t.ownMss) || t.pool.free < t.scarcePages) window = old;
 	if (window < old) window = old;
 	const scale = c.rcvScale;
 	const field = Math.min((window + (1 << scale) - 1) >> scale, 65535);
-	const edge = (c.rcvNxt + (field << scale)) | 0;
-	c.rcvAdv = seqMax(edge, c.rcvAdv);
+	c.rcvAdv = seqMax((rcvNxt + (field << scale)) | 0, rcvAdv);
 	return field;
 }
 

@@ -15,19 +15,21 @@ const GRANULARITY = 1000;
 /** Takes a sample of a segment that was sent once (Karn), in microseconds. */
 export function sampleRtt(c: Connection, rtt: number, options: TcpOptions): void {
 	const r = Math.max(rtt, 1);
-	if (c.srtt === 0) {
+	let { srtt, rttVar } = c;
+	if (srtt === 0) {
 		// RFC 6298 2.2
-		c.srtt = r;
-		c.rttVar = r >> 1;
+		srtt = r;
+		rttVar = r >> 1;
 	} else {
 		// RFC 6298 2.3, beta = 1/4, alpha = 1/8
-		const error = Math.abs(c.srtt - r);
-		c.rttVar += (error - c.rttVar) >> 2;
-		c.srtt += (r - c.srtt) >> 3;
-		if (c.srtt < 1) c.srtt = 1;
+		rttVar += (Math.abs(srtt - r) - rttVar) >> 2;
+		srtt = Math.max(srtt + ((r - srtt) >> 3), 1);
 	}
-	if (c.minRtt === 0 || r < c.minRtt) c.minRtt = r;
-	const rto = c.srtt + Math.max(GRANULARITY, 4 * c.rttVar);
+	c.srtt = srtt;
+	c.rttVar = rttVar;
+	const { minRtt } = c;
+	if (minRtt === 0 || r < minRtt) c.minRtt = r;
+	const rto = srtt + Math.max(GRANULARITY, 4 * rttVar);
 	c.rto = Math.min(Math.max(rto, options.minRto * 1000), options.maxRto * 1000);
 }
 

@@ -199,9 +199,9 @@ export function acknowledge(t: Tcp, c: Connection, ack: number, visit: (t: Tcp, 
 	const pool = t.pool;
 	let page = c.sndHead;
 	while (page !== 0 && page !== c.sndNext) {
-		const span = pageSpan(t, page);
 		const flags = pool.flags(page);
 		const seq = pool.seq(page);
+		const span = pool.length(page) + ((flags & P_FIN) >> 4);
 		if (seqLeq((seq + span) | 0, ack)) {
 			if ((flags & P_SACKED) !== 0) c.sacked -= span;
 			else {
