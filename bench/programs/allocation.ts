@@ -1,7 +1,10 @@
 /**
  * Bytes that the JavaScript heap grows per frame, with a server on socket events and a crowd of stateless clients.
  *
- *   node --max-semi-space-size=64 allocation.js requests|short FRAMES
+ *   node --max-semi-space-size=64 allocation.js requests|short bare|node FRAMES
+ *
+ * `node` runs on Node's event loop, `bare` on one that allocates nothing (lib/loop.ts): a turn on Node's makes some 600 bytes, most of them
+ * the two immediates, whether it moves one frame or 128.
  *
  * The heap is read between slices of the work. Where a collection fell into a slice the growth is negative, and that slice is left
  * out: allocation is what the others say. The crowd itself allocates nothing per frame.
@@ -10,9 +13,10 @@ import { createHost } from "../../src/host/host.ts";
 import { nodeRuntime } from "../../src/node/runtime.ts";
 import type { SocketEvents, TcpSocket } from "../../src/socket/socket.ts";
 import { CROWD_SERVER, Crowd } from "../lib/crowd.ts";
+import { Loop } from "../lib/loop.ts";
 
 const SLICE = 2000;
-const [mode, framesText] = process.argv.slice(2) as ["requests" | "short", string];
+const [mode, turns, framesText] = process.argv.slice(2) as ["requests" | "short", "bare" | "node", string];
 const frames = Number(framesText);
 const scratch = new Uint8Array(2048);
 
@@ -38,7 +42,8 @@ class Server implements SocketEvents {
 
 const answer = new Uint8Array(64).fill(109);
 const crowd = new Crowd({ port: 80, mode, request: answer, window: 64 });
-const host = createHost({ link: crowd, runtime: nodeRuntime(), addresses: [CROWD_SERVER] });
+const loop = new Loop(1000);
+const host = createHost({ link: crowd, runtime: turns === "bare" ? loop : nodeRuntime(), addresses: [CROWD_SERVER] });
 host.tcpListen({ port: 80, backlog: 4096 }).onconnection = (socket) => void new Server(socket);
 
 let slices = 0;
@@ -65,3 +70,4 @@ crowd.done = () => {
 	crowd.run(SLICE);
 };
 crowd.run(SLICE);
+if (turns === "bare") loop.run(() => false);

@@ -7,39 +7,13 @@
  * START is where the clock begins, in microseconds: beyond 2^31 a time is no small integer any more.
  */
 import { CROWD_SERVER, Crowd } from "../../bench/lib/crowd.ts";
+import { Loop } from "../../bench/lib/loop.ts";
 import { createHost, type SocketEvents, type TcpSocket } from "../../src/host/host.ts";
-import type { Runtime } from "../../src/time/clock.ts";
 
 const [frames = 1_000_000, start = 1000] = process.argv.slice(2).map(Number);
 /** Frames between two looks at the heap: little enough for the young generation, so that a collection in between is rare. */
 const SLICE = 20_000;
 const WARM = 300_000;
-
-/** Tasks in a ring, and a clock that each turn moves on. */
-class Loop implements Runtime {
-	time = start;
-	readonly clock = { now: () => this.time };
-	readonly random = { int32: () => 1 };
-	readonly #tasks: (() => void)[] = new Array(64).fill(() => {});
-	#head = 0;
-	#tail = 0;
-
-	defer(task: () => void): void {
-		this.#tasks[this.#tail++ & 63] = task;
-	}
-
-	alarm() {
-		return { set() {}, clear() {} };
-	}
-
-	run(done: () => boolean): void {
-		while (!done()) {
-			if (this.#head === this.#tail) throw new Error("nothing left to do");
-			if ((this.#head & 1) === 0) this.time += 50;
-			this.#tasks[this.#head++ & 63]!();
-		}
-	}
-}
 
 const scratch = new Uint8Array(2048);
 const answer = new Uint8Array(64).fill(109);
@@ -59,7 +33,7 @@ class Server implements SocketEvents {
 	closed(): void {}
 }
 
-const loop = new Loop();
+const loop = new Loop(start);
 const crowd = new Crowd({ port: 80, mode: "requests", request: answer, window: 64 });
 const host = createHost({
 	link: crowd,
