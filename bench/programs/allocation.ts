@@ -3,7 +3,7 @@
  *
  *   node --max-semi-space-size=64 allocation.js requests|short bare|node FRAMES
  *
- * `node` runs on Node's event loop, `bare` on one that allocates nothing (lib/loop.ts): a turn on Node's makes some 600 bytes, most of them
+ * `node` runs on Node's event loop, `bare` on one that allocates nothing (lib/loop.ts): a turn on Node's makes some hundred bytes, most of them
  * the two immediates, whether it moves one frame or 128.
  *
  * The heap is read between slices of the work. Where a collection fell into a slice the growth is negative, and that slice is left
