@@ -2,7 +2,7 @@
  * The TCP engine of one shard: tables, timers, queues, and the calls that sockets make (RFC 9293 3.9.1, 3.10).
  *
  * Hides loss and order. Everything of a connection is in its record and its pages; what belongs to all connections is here.
- * Segments come in by `input` (input.ts), time by `setTime` and `advance`, calls of the application by the methods below.
+ * Segments come in by `input` (input.ts), time by `setTime` and `advance` (expiry.ts), calls of the application by the methods below.
  * Nothing calls the application from there: what it has to know becomes event bits on the record, and the record goes on
  * one ready list; `deliver` takes it off and hands it over. What has to be sent puts the record on one of three lists, in the
  * order control (SYN, FIN, RST) before ACK before data; `flush` sends, once per turn, after the application has run.
@@ -23,17 +23,18 @@ import { type CongestionControl, type PathModel, SSTHRESH_UNBOUNDED } from "./co
 import { CONNECTION_WORDS, type Connection, connectionOffset } from "./connection.gen.ts";
 import { TcpCounters } from "./counters.ts";
 import { cubic } from "./cubic.ts";
+import { idleDue, retransmissionDue } from "./expiry.ts";
 import { segmentArrives, unreachableArrives } from "./input.ts";
 import { Secrets } from "./isn.ts";
 import { type Listener, ListenerTable } from "./listeners.ts";
 import { newReno } from "./newreno.ts";
 import { TCP_DEFAULTS, type TcpOptions } from "./options.ts";
-import { output, sendKeepAlive, sendReset, timerKind, transmit } from "./output.ts";
+import { output, sendReset, timerKind } from "./output.ts";
 import { IndexQueue } from "./queue.ts";
 import { dropEarly, dropReceived, readInto, windowUpdateDue } from "./receive.ts";
-import { AckSummary, recoveryOf, retransmissionTimeout } from "./recovery.ts";
+import { AckSummary } from "./recovery.ts";
 import { backedOff, inMilliseconds, sampleRtt } from "./rto.ts";
-import { ALIGNED, dropSendQueue, enqueue, enqueueFin, inFlight, ownPage, pageSpan, sendRoom, splitPage } from "./sendqueue.ts";
+import { ALIGNED, dropSendQueue, enqueue, enqueueFin, sendRoom } from "./sendqueue.ts";
 import { seqLeq } from "./seq.ts";
 import * as state from "./state.ts";
 import { ConnectionTable } from "./table.ts";
@@ -55,7 +56,6 @@ const {
 	C_SACK,
 	C_SEND_SYN,
 	C_SYN_RETRANSMITTED,
-	C_TLP_REPEATED,
 	C_TS,
 	C_WANT_ROOM,
 	CLOSE_WAIT,
@@ -76,14 +76,10 @@ const {
 	L_READY,
 	L_STARVED,
 	LAST_ACK,
-	P_RETRANSMITTED,
-	P_SACKED,
-	P_SENT,
 	SYN_RECEIVED,
 	SYN_SENT,
 	TIME_WAIT,
 	TIMER_MASK,
-	TIMER_PERSIST,
 	TIMER_REORDER,
 	TIMER_RTO,
 	TIMER_SHIFT,
@@ -722,170 +718,17 @@ export class Tcp implements Transport {
 		if (c.rtxAt !== 0 && seqLeq(c.rtxAt, this.tick)) {
 			const kind = timerKind(c);
 			this.stopRetransmitTimer(c);
-			this.#retransmitDue(c, kind);
+			retransmissionDue(this, c, kind);
 		}
 		if (c.generation === generation && c.state !== CLOSED && c.idleAt !== 0 && seqLeq(c.idleAt, this.tick)) {
 			c.idleAt = 0;
-			this.#idleDue(c);
+			idleDue(this, c);
 		}
 		if (c.generation !== generation || c.state === CLOSED) return;
 		if (c.rtxAt !== 0) this.#file(c, c.rtxAt);
 		if (c.ackAt !== 0) this.#file(c, c.ackAt);
 		if (c.paceAt !== 0) this.#file(c, c.paceAt);
 		if (c.idleAt !== 0) this.#file(c, c.idleAt);
-	}
-
-	#retransmitDue(c: Connection, kind: number): void {
-		if (c.state === SYN_SENT || c.state === SYN_RECEIVED) {
-			this.#synTimeout(c);
-			return;
-		}
-		if (kind === TIMER_REORDER) {
-			recoveryOf(c).reorderTimer(this, c);
-			if (c.rtxAt === 0) this.armRetransmit(c, false);
-			this.queueOutput(c, 2);
-			return;
-		}
-		if (kind === TIMER_PERSIST || (c.sndWnd === 0 && kind !== TIMER_TLP)) {
-			this.#probeWindow(c);
-			return;
-		}
-		if (kind === TIMER_TLP) {
-			this.#probeTail(c);
-			return;
-		}
-		if (c.sndUna === c.sndNxt) return;
-		const backoff = (c.retries & 0xff) + 1;
-		if (backoff > this.options.retries) {
-			this.finished(c, ERR_TIMEOUT);
-			return;
-		}
-		retransmissionTimeout(this, c);
-		c.retries = (c.retries & ~0xff) | backoff;
-		this.setRetransmitTimer(c, TIMER_RTO, backedOff(c, backoff, this.options));
-		this.queueOutput(c, 2);
-	}
-
-	#synTimeout(c: Connection): void {
-		const backoff = (c.retries & 0xff) + 1;
-		const limit = c.state === SYN_SENT ? this.options.synRetries : this.options.synAckRetries;
-		if (backoff > limit) {
-			this.finished(c, ERR_TIMEOUT);
-			return;
-		}
-		c.retries = (c.retries & ~0xff) | backoff;
-		c.retransmits++;
-		this.counters.retransmits++;
-		this.counters.timeouts++;
-		c.flags |= C_SEND_SYN | C_SYN_RETRANSMITTED;
-		this.queueOutput(c, 0);
-	}
-
-	/** RFC 9293 3.8.6.1: at least one octet of new data into a window of zero (or too small), for as long as it is answered. */
-	#probeWindow(c: Connection): void {
-		const probes = Math.min(((c.retries >> 16) & 0xff) + 1, 255);
-		// Never given up while the peer answers; only when it has been silent for as many intervals as data would be sent again.
-		if (((this.tick - c.lastHeard) | 0) > this.options.retries * this.persistDelay(c)) {
-			this.finished(c, ERR_TIMEOUT);
-			return;
-		}
-		c.retries = (c.retries & ~0xff0000) | (probes << 16);
-		this.counters.windowProbes++;
-		let page = c.sndHead;
-		if (page !== 0) {
-			const room = Math.max(1, Math.min((c.sndUna + c.sndWnd - this.pool.seq(page)) | 0, c.mss));
-			if (page === c.sndNext) {
-				if (this.pool.length(page) > room && !splitPage(this, c, page, room)) page = 0;
-				else {
-					c.sndNext = this.pool.next(page);
-					c.sndNxt = (c.sndNxt + pageSpan(this, page)) | 0;
-					this.pool.setFlags(page, this.pool.flags(page) | P_SENT | P_RETRANSMITTED);
-				}
-			} else {
-				page = ownPage(this, c, page, 0);
-				if (page !== 0) this.pool.setFlags(page, this.pool.flags(page) | P_RETRANSMITTED);
-			}
-			if (page !== 0) {
-				transmit(this, c, page);
-				this.onWork();
-			}
-		}
-		this.setRetransmitTimer(c, TIMER_PERSIST, this.persistDelay(c));
-	}
-
-	/** RFC 8985 7.3: new data if there is some, else the last segment once more. */
-	#probeTail(c: Connection): void {
-		if (c.sndUna === c.sndNxt) return;
-		this.counters.tailLossProbes++;
-		const before = c.sndNxt;
-		if (c.sndNext !== 0 && this.pool.length(c.sndNext) <= ((c.sndUna + c.sndWnd - c.sndNxt) | 0)) {
-			// One segment more than the window allows.
-			const cwnd = c.cwnd;
-			c.cwnd = inFlight(c) + c.mss;
-			const nagle = c.flags & C_NODELAY;
-			c.flags |= C_NODELAY;
-			output(this, c);
-			if (nagle === 0) c.flags &= ~C_NODELAY;
-			c.cwnd = cwnd;
-			c.flags &= ~(C_CWND_LIMITED | C_TLP_REPEATED);
-		}
-		if (c.sndNxt === before) {
-			let last = 0;
-			let beforeLast = 0;
-			let prev = 0;
-			for (let page = c.sndHead; page !== 0 && page !== c.sndNext; prev = page, page = this.pool.next(page)) {
-				if ((this.pool.flags(page) & P_SACKED) === 0) {
-					last = page;
-					beforeLast = prev;
-				}
-			}
-			if (last !== 0) last = ownPage(this, c, last, beforeLast);
-			if (last !== 0) {
-				this.pool.setFlags(last, this.pool.flags(last) | P_RETRANSMITTED);
-				c.retransmits++;
-				this.counters.retransmits++;
-				c.flags |= C_TLP_REPEATED;
-				transmit(this, c, last);
-			}
-		}
-		c.tlpEnd = c.sndNxt || 1;
-		this.setRetransmitTimer(c, TIMER_RTO, backedOff(c, 0, this.options));
-		this.onWork();
-	}
-
-	#idleDue(c: Connection): void {
-		switch (c.state) {
-			case TIME_WAIT:
-				this.finished(c, ERR_NONE);
-				return;
-			case FIN_WAIT_2:
-				if ((c.flags & C_DETACHED) !== 0) {
-					this.finished(c, ERR_NONE);
-					return;
-				}
-		}
-		if ((c.flags & C_KEEPALIVE) === 0 || c.state < ESTABLISHED) return;
-		if (c.sndHead !== 0) {
-			// RFC 9293 3.8.4, MUST-26: only while no data is outstanding; what is out has its own timer.
-			this.setIdle(c, c.keepIdle);
-			return;
-		}
-		const idle = (this.tick - c.lastHeard) | 0;
-		const probes = (c.retries >>> 24) & 0xff;
-		if (idle < c.keepIdle) {
-			c.retries &= 0x00ffffff;
-			this.setIdle(c, c.keepIdle - idle);
-			return;
-		}
-		if (probes >= this.options.keepAliveProbes) {
-			this.finished(c, ERR_TIMEOUT);
-			return;
-		}
-		c.retries = (c.retries & 0x00ffffff) | ((probes + 1) << 24);
-		this.counters.keepAlives++;
-		sendKeepAlive(this, c);
-		this.onWork();
-		this.setIdle(c, this.options.keepAliveInterval);
 	}
 
 	/** The peer of a connection that was probed lives: it may be idle again as long as at first. */

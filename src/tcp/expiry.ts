@@ -1,0 +1,193 @@
+/**
+ * Expiry: what happens when a timer of a connection fires.
+ *
+ * Hides what an expired retransmission timer stands for (a time-out, a tail loss probe, a reordering window, a shut window), and what
+ * follows: something is sent once more, or the connection is given up. When timers are set, and how they are filed, is the engine's.
+ * Nothing here runs while segments come as they should.
+ *
+ * Read first: RFC 6298 5.4 to 5.7, RFC 8985 7.3, RFC 9293 3.8.4 and 3.8.6.1.
+ */
+import type { Connection } from "./connection.gen.ts";
+import type { Tcp } from "./engine.ts";
+import { output, sendKeepAlive, transmit } from "./output.ts";
+import { recoveryOf, retransmissionTimeout } from "./recovery.ts";
+import { backedOff } from "./rto.ts";
+import { inFlight, ownPage, pageSpan, splitPage } from "./sendqueue.ts";
+import {
+	C_CWND_LIMITED,
+	C_DETACHED,
+	C_KEEPALIVE,
+	C_NODELAY,
+	C_SEND_SYN,
+	C_SYN_RETRANSMITTED,
+	C_TLP_REPEATED,
+	ERR_NONE,
+	ERR_TIMEOUT,
+	ESTABLISHED,
+	FIN_WAIT_2,
+	P_RETRANSMITTED,
+	P_SACKED,
+	P_SENT,
+	SYN_RECEIVED,
+	SYN_SENT,
+	TIME_WAIT,
+	TIMER_PERSIST,
+	TIMER_REORDER,
+	TIMER_RTO,
+	TIMER_TLP,
+} from "./state.ts";
+
+/** The retransmission timer fired, with the meaning `kind`. */
+export function retransmissionDue(t: Tcp, c: Connection, kind: number): void {
+	if (c.state === SYN_SENT || c.state === SYN_RECEIVED) {
+		synTimeout(t, c);
+		return;
+	}
+	if (kind === TIMER_REORDER) {
+		recoveryOf(c).reorderTimer(t, c);
+		if (c.rtxAt === 0) t.armRetransmit(c, false);
+		t.queueOutput(c, 2);
+		return;
+	}
+	if (kind === TIMER_PERSIST || (c.sndWnd === 0 && kind !== TIMER_TLP)) {
+		probeWindow(t, c);
+		return;
+	}
+	if (kind === TIMER_TLP) {
+		probeTail(t, c);
+		return;
+	}
+	if (c.sndUna === c.sndNxt) return;
+	const backoff = (c.retries & 0xff) + 1;
+	if (backoff > t.options.retries) {
+		t.finished(c, ERR_TIMEOUT);
+		return;
+	}
+	retransmissionTimeout(t, c);
+	c.retries = (c.retries & ~0xff) | backoff;
+	t.setRetransmitTimer(c, TIMER_RTO, backedOff(c, backoff, t.options));
+	t.queueOutput(c, 2);
+}
+
+function synTimeout(t: Tcp, c: Connection): void {
+	const backoff = (c.retries & 0xff) + 1;
+	const limit = c.state === SYN_SENT ? t.options.synRetries : t.options.synAckRetries;
+	if (backoff > limit) {
+		t.finished(c, ERR_TIMEOUT);
+		return;
+	}
+	c.retries = (c.retries & ~0xff) | backoff;
+	c.retransmits++;
+	t.counters.retransmits++;
+	t.counters.timeouts++;
+	c.flags |= C_SEND_SYN | C_SYN_RETRANSMITTED;
+	t.queueOutput(c, 0);
+}
+
+/** RFC 9293 3.8.6.1: at least one octet of new data into a window of zero (or too small), for as long as it is answered. */
+function probeWindow(t: Tcp, c: Connection): void {
+	const probes = Math.min(((c.retries >> 16) & 0xff) + 1, 255);
+	// Never given up while the peer answers; only when it has been silent for as many intervals as data would be sent again.
+	if (((t.tick - c.lastHeard) | 0) > t.options.retries * t.persistDelay(c)) {
+		t.finished(c, ERR_TIMEOUT);
+		return;
+	}
+	c.retries = (c.retries & ~0xff0000) | (probes << 16);
+	t.counters.windowProbes++;
+	let page = c.sndHead;
+	if (page !== 0) {
+		const room = Math.max(1, Math.min((c.sndUna + c.sndWnd - t.pool.seq(page)) | 0, c.mss));
+		if (page === c.sndNext) {
+			if (t.pool.length(page) > room && !splitPage(t, c, page, room)) page = 0;
+			else {
+				c.sndNext = t.pool.next(page);
+				c.sndNxt = (c.sndNxt + pageSpan(t, page)) | 0;
+				t.pool.setFlags(page, t.pool.flags(page) | P_SENT | P_RETRANSMITTED);
+			}
+		} else {
+			page = ownPage(t, c, page, 0);
+			if (page !== 0) t.pool.setFlags(page, t.pool.flags(page) | P_RETRANSMITTED);
+		}
+		if (page !== 0) {
+			transmit(t, c, page);
+			t.onWork();
+		}
+	}
+	t.setRetransmitTimer(c, TIMER_PERSIST, t.persistDelay(c));
+}
+
+/** RFC 8985 7.3: new data if there is some, else the last segment once more. */
+function probeTail(t: Tcp, c: Connection): void {
+	if (c.sndUna === c.sndNxt) return;
+	t.counters.tailLossProbes++;
+	const before = c.sndNxt;
+	if (c.sndNext !== 0 && t.pool.length(c.sndNext) <= ((c.sndUna + c.sndWnd - c.sndNxt) | 0)) {
+		// One segment more than the window allows.
+		const cwnd = c.cwnd;
+		c.cwnd = inFlight(c) + c.mss;
+		const nagle = c.flags & C_NODELAY;
+		c.flags |= C_NODELAY;
+		output(t, c);
+		if (nagle === 0) c.flags &= ~C_NODELAY;
+		c.cwnd = cwnd;
+		c.flags &= ~(C_CWND_LIMITED | C_TLP_REPEATED);
+	}
+	if (c.sndNxt === before) {
+		let last = 0;
+		let beforeLast = 0;
+		let prev = 0;
+		for (let page = c.sndHead; page !== 0 && page !== c.sndNext; prev = page, page = t.pool.next(page)) {
+			if ((t.pool.flags(page) & P_SACKED) === 0) {
+				last = page;
+				beforeLast = prev;
+			}
+		}
+		if (last !== 0) last = ownPage(t, c, last, beforeLast);
+		if (last !== 0) {
+			t.pool.setFlags(last, t.pool.flags(last) | P_RETRANSMITTED);
+			c.retransmits++;
+			t.counters.retransmits++;
+			c.flags |= C_TLP_REPEATED;
+			transmit(t, c, last);
+		}
+	}
+	c.tlpEnd = c.sndNxt || 1;
+	t.setRetransmitTimer(c, TIMER_RTO, backedOff(c, 0, t.options));
+	t.onWork();
+}
+
+/** The idle timer fired: TIME-WAIT and FIN-WAIT-2 end, a silent peer is probed. */
+export function idleDue(t: Tcp, c: Connection): void {
+	switch (c.state) {
+		case TIME_WAIT:
+			t.finished(c, ERR_NONE);
+			return;
+		case FIN_WAIT_2:
+			if ((c.flags & C_DETACHED) !== 0) {
+				t.finished(c, ERR_NONE);
+				return;
+			}
+	}
+	if ((c.flags & C_KEEPALIVE) === 0 || c.state < ESTABLISHED) return;
+	if (c.sndHead !== 0) {
+		// RFC 9293 3.8.4, MUST-26: only while no data is outstanding; what is out has its own timer.
+		t.setIdle(c, c.keepIdle);
+		return;
+	}
+	const idle = (t.tick - c.lastHeard) | 0;
+	const probes = (c.retries >>> 24) & 0xff;
+	if (idle < c.keepIdle) {
+		c.retries &= 0x00ffffff;
+		t.setIdle(c, c.keepIdle - idle);
+		return;
+	}
+	if (probes >= t.options.keepAliveProbes) {
+		t.finished(c, ERR_TIMEOUT);
+		return;
+	}
+	c.retries = (c.retries & 0x00ffffff) | ((probes + 1) << 24);
+	t.counters.keepAlives++;
+	sendKeepAlive(t, c);
+	t.onWork();
+	t.setIdle(c, t.options.keepAliveInterval);
+}
