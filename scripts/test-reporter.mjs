@@ -28,7 +28,8 @@ export default async function* report(source) {
 	};
 	for await (const { type, data } of source) {
 		if (type === "test:pass") {
-			if (data.details?.type === "suite") continue;
+			// A suite is its tests, unless all of it is skipped: then they are not heard of.
+			if (data.details?.type === "suite" && data.skip === undefined) continue;
 			const [, file] = row(data);
 			if (data.skip !== undefined || data.todo !== undefined) {
 				const why = `${data.skip || data.todo || true}`;
