@@ -132,9 +132,9 @@ const locals = vector([
 	[2, I32],
 	[3, V128],
 ]);
-const SHARED = 3;
+const LIMITED = 1;
 // Pages of 64 KiB: any arena has at least one, none has 2 GiB.
-const memory = [...text("arena"), ...text("memory"), 2, SHARED, ...unsigned(1), ...unsigned(32768)];
+const memory = [...text("arena"), ...text("memory"), 2, LIMITED, ...unsigned(1), ...unsigned(32768)];
 
 const bytes = [
 	...[0, ...Buffer.from("asm", "latin1"), 1, 0, 0, 0],

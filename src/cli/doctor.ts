@@ -37,7 +37,7 @@ export async function doctor(print: (line: string) => void): Promise<number> {
 	};
 	print(`millrace ${versionText()}, ${process.platform} ${process.arch}`);
 	const node = report("node", nodeVersion());
-	const memory = report("memory", sharedMemory());
+	const memory = report("memory", arenaMemory());
 	row("privileges", privileges());
 	const tap = report("link tap", tapLinkFinding());
 	report("link tap io_uring", tapUringFinding());
@@ -59,10 +59,10 @@ function nodeVersion(): Finding {
 	return { ok, reason: ok ? `v${process.versions.node}` : `v${process.versions.node}: Millrace needs ${NODE_LEAST.join(".")} or later` };
 }
 
-function sharedMemory(): Finding {
+function arenaMemory(): Finding {
 	try {
 		const arena = new Arena(64 * 1024 * 1024);
-		return { ok: true, reason: `shared memory can be had (tried ${arena.size >> 20} MB)` };
+		return { ok: true, reason: `memory can be had (tried ${arena.size >> 20} MB)` };
 	} catch (error) {
 		return { ok: false, reason: `${(error as Error).message}: raise the limit on address space (ulimit -v)` };
 	}

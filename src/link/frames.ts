@@ -104,10 +104,8 @@ export class FrameQueue {
 		const last = at + entries - 1;
 		let segment = batch.segment[at]!;
 		let page = pool.alloc();
-		// Lies modulo 8 as what it is copied from, which copies of short frames and of full segments alike are fast for.
-		const offset = FRAME_OFFSET - ((FRAME_OFFSET - batch.start[at]!) & 7);
-		let address = pool.address(page) + offset;
-		let room = PAGE_SIZE - offset;
+		let address = pool.address(page) + FRAME_OFFSET;
+		let room = PAGE_SIZE - FRAME_OFFSET;
 		let filled = 0;
 		for (let i = at; i <= last; i++) {
 			const length = batch.length[i]!;
@@ -116,7 +114,6 @@ export class FrameQueue {
 					this.push(page, address, filled, time, flags | FRAME_MORE, segment);
 					segment = 0;
 					page = pool.alloc();
-					// What follows begins where a page does: pages of a stream lie alike, which the copy is fast for.
 					address = pool.address(page);
 					room = PAGE_SIZE;
 					filled = 0;

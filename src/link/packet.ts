@@ -249,7 +249,7 @@ export class PacketLink implements Link {
 			this.#ports.push(port);
 			attachFilter(port.fd, fanout === null ? filter : NOTHING);
 			setFrameOptions(port.fd, headers);
-			const ring = openPacketRing(port.fd, { kind: this.#ring, frames: this.#ringSize, headers, arena: pool.arena });
+			const ring = openPacketRing(port.fd, { kind: this.#ring, frames: this.#ringSize, arena: pool.arena });
 			port.ring = ring;
 			this.#queues.push(new PacketQueue({ ring, pool, limit, treatment, counters }));
 			if (i === 0 && this.#ownMac) listenToMac(port.fd, index, this.mac);
@@ -388,7 +388,7 @@ export function packetAbilities(): { rings: string[]; fanout: string[] } {
 	const rings = Object.keys(RINGS).filter((ring) => {
 		const fd = openPacketSocket();
 		try {
-			openPacketRing(fd, { kind: RINGS[ring]!, frames: 1, headers: true, arena: new Arena(65536) }).close();
+			openPacketRing(fd, { kind: RINGS[ring]!, frames: 1, arena: new Arena(65536) }).close();
 			return true;
 		} catch {
 			return false;

@@ -1,8 +1,10 @@
 /**
- * The arena: one block of shared memory that holds every byte the stack shares: frames, rings, records, counters.
+ * The arena: one block of memory that holds every byte of a stack: frames, rings, records, counters.
  *
- * Hides where that memory comes from. It is a shared `WebAssembly.Memory` because such memory is page-aligned (the kernel
- * can map rings and packet memory into it), can be posted to worker threads and allows `Atomics.wait`.
+ * Hides where that memory comes from. It is a `WebAssembly.Memory` because such memory is page-aligned (the kernel can map rings and
+ * packet memory into it), may be as large as 2 GiB without being touched, and is what WebAssembly code can work on. It is not a shared
+ * one: all that uses it runs in one thread, and V8 copies bytes of shared memory one after the other in all cases but the best, where
+ * it takes 1.1 to 1.7 times as long as memmove; elsewhere it is 5 to 13 times (`npm run bench -- micro copy`).
  *
  * Invariants: the size is fixed at creation and never grows (growing would detach nothing but would move the limit under
  * running code); regions are carved off once, at start-up, and never given back. The operating system gives real memory
@@ -17,10 +19,10 @@ export const ARENA_MAX = 2 ** 31 - WASM_PAGE;
 
 /** The part of the WebAssembly interface that is used here; the name is global on every platform but not in every type library. */
 declare const WebAssembly: {
-	Memory: new (descriptor: { initial: number; maximum: number; shared: true }) => { readonly buffer: SharedArrayBuffer };
+	Memory: new (descriptor: { initial: number; maximum: number }) => { readonly buffer: ArrayBuffer };
 };
 
-/** One block of shared memory, from which regions are carved at start-up. */
+/** One block of memory, from which regions are carved at start-up. */
 export class Arena {
 	/** The arena as bytes. */
 	readonly u8: Uint8Array;
@@ -29,14 +31,14 @@ export class Arena {
 	/** Size in bytes. */
 	readonly size: number;
 	/** Kept referenced: kernel mappings laid over this memory live as long as it does. */
-	readonly memory: { readonly buffer: SharedArrayBuffer };
+	readonly memory: { readonly buffer: ArrayBuffer };
 	#used = 64;
 
 	/** @param bytes Size of the arena; rounded up to 64 KiB. */
 	constructor(bytes: number) {
 		if (!(bytes > 0 && bytes <= ARENA_MAX)) throw new RangeError(`millrace: arena of ${bytes} bytes: must be between 1 and ${ARENA_MAX}`);
 		const pages = Math.ceil(bytes / WASM_PAGE);
-		this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+		this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
 		this.u8 = new Uint8Array(this.memory.buffer);
 		this.i32 = new Int32Array(this.memory.buffer);
 		this.size = pages * WASM_PAGE;

@@ -1,19 +1,13 @@
 /**
  * Copies into, out of and within an arena.
  *
- * Hides that V8 copies shared memory word by word only where source and target lie alike modulo 8, and byte by byte elsewhere: 0.1 and
- * 0.46 us for a full segment. They lie otherwise more often than not: behind a response header of odd length, or when a peer sends no
- * timestamps. WebAssembly's memory.copy does not care (0.03 us), but sees only the arena. So a copy that would go by bytes goes over
- * a piece of the arena that lies right: 0.12 us. Where WebAssembly is not to be had, bytes it is.
+ * Hides which way of copying is the fastest for how many bytes, measured on Node 20 and 26 (`npm run bench -- micro copy`): single bytes
+ * where a view would cost more than the copy, else a view and `set`, and WebAssembly's memory.copy within the arena.
  *
  * Nothing is kept between calls; a view is made for each longer copy from or to an array of the application.
  */
 import type { Arena } from "./arena.ts";
 
-/** Longest piece that takes the way over the stage, in bytes: a page. */
-const STAGE = 2048;
-/** Shorter pieces go by bytes for less. */
-const SHORT = 128;
 /** Up to so many bytes out of the arena go by bytes: a view costs as much, and is the only thing that is allocated on the way to a reader. */
 const BYTES = 64;
 /** Up to so many bytes from one arena to another go word by word, if they lie alike modulo 4: a view costs more than 29 words. */
@@ -32,8 +26,8 @@ const MODULE = Uint8Array.of(
 	...[0, 0x61, 0x73, 0x6d, 1, 0, 0, 0],
 	// Type 0: three i32, no result.
 	...[1, 7, 1, 0x60, 3, 0x7f, 0x7f, 0x7f, 0],
-	// Import arena.memory, shared, of 1 to 32768 pages: that of any arena.
-	...[2, 20, 1, 5, 0x61, 0x72, 0x65, 0x6e, 0x61, 6, 0x6d, 0x65, 0x6d, 0x6f, 0x72, 0x79, 2, 3, 1, 0x80, 0x80, 2],
+	// Import arena.memory, of 1 to 32768 pages: that of any arena.
+	...[2, 20, 1, 5, 0x61, 0x72, 0x65, 0x6e, 0x61, 6, 0x6d, 0x65, 0x6d, 0x6f, 0x72, 0x79, 2, 1, 1, 0x80, 0x80, 2],
 	...[3, 2, 1, 0],
 	...[7, 8, 1, 4, 0x63, 0x6f, 0x70, 0x79, 0, 0],
 	// local.get 0, 1, 2; memory.copy; end.
@@ -77,42 +71,22 @@ export class ArenaCopy {
 	readonly #u8: Uint8Array;
 	readonly #i32: Int32Array;
 	readonly #copy: Copy | null;
-	/** A place of STAGE bytes for each remainder modulo 8, overlapping. */
-	readonly #stage: number;
 
 	constructor(arena: Arena) {
 		this.#u8 = arena.u8;
 		this.#i32 = arena.i32;
 		this.#copy = memoryCopy(arena);
-		this.#stage = this.#copy === null ? 0 : arena.reserve(STAGE + 8);
 	}
 
 	/** `length` bytes of `bytes` at `from` to the arena at `to`. */
 	in(bytes: Uint8Array, from: number, to: number, length: number): void {
-		const part = length === bytes.length ? bytes : bytes.subarray(from, from + length);
-		const lie = bytes.byteOffset + from;
-		if (((lie ^ to) & 7) === 0 || length < SHORT || length > STAGE || this.#copy === null) {
-			this.#u8.set(part, to);
-			return;
-		}
-		const stage = this.#stage + (lie & 7);
-		this.#u8.set(part, stage);
-		this.#copy(to, stage, length);
+		this.#u8.set(length === bytes.length ? bytes : bytes.subarray(from, from + length), to);
 	}
 
 	/** `length` bytes of the arena at `from` to `bytes` at `to`. */
 	out(from: number, bytes: Uint8Array, to: number, length: number): void {
-		if (length <= BYTES) {
-			copyBytes(this.#u8, from, bytes, to, length);
-			return;
-		}
-		const lie = bytes.byteOffset + to;
-		let start = from;
-		if (((lie ^ from) & 7) !== 0 && length >= SHORT && length <= STAGE && this.#copy !== null) {
-			start = this.#stage + (lie & 7);
-			this.#copy(start, from, length);
-		}
-		bytes.set(this.#u8.subarray(start, start + length), to);
+		if (length <= BYTES) copyBytes(this.#u8, from, bytes, to, length);
+		else bytes.set(this.#u8.subarray(from, from + length), to);
 	}
 
 	/** `length` bytes at `from` of an arena, this one or another, to `to` in this one. */

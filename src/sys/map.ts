@@ -1,5 +1,5 @@
 /**
- * Kernel memory inside an arena: mmap(2) with MAP_FIXED over pages of a shared WebAssembly memory.
+ * Kernel memory inside an arena: mmap(2) with MAP_FIXED over pages of a WebAssembly memory.
  *
  * Hides what may be mapped where. Only whole pages of the machine (64 KiB on some) inside the arena, which stays referenced by its
  * user. When a mapping is given back, zeroed memory is laid over it at once, so that a late read finds zeros, not a hole.

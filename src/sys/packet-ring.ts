@@ -10,8 +10,6 @@
  *   open for RETIRE.
  *
  * The ring lies in the arena of whoever gave room for it, otherwise in one of its own: within one arena a frame is copied without a view.
- * Frames begin two bytes before a multiple of 8, as they do in pages, because V8 copies shared memory by words only where source
- * and target lie alike: 85 ns instead of 446 for 1514 bytes (Node 20; 83 and 410 on Node 26: `npm run bench -- micro copy`).
  */
 import { Arena } from "../memory/arena.ts";
 import { systemError } from "./errno.ts";
@@ -21,7 +19,6 @@ import { SOL_PACKET, setPacketWord } from "./packet-socket.ts";
 
 const PACKET_RX_RING = 5;
 const PACKET_VERSION = 10;
-const PACKET_RESERVE = 12;
 const TPACKET_V2 = 1;
 const TPACKET_V3 = 2;
 
@@ -47,17 +44,14 @@ export interface RingRequest {
 	/** PACKET_RX_RING or PACKET_TX_RING; and the version, which is the socket's. */
 	readonly option: number;
 	readonly version: number;
-	/** Bytes to leave free in front of each frame. */
-	readonly reserve: number;
 	/** Struct tpacket_req or tpacket_req3. */
 	readonly words: Uint32Array;
 }
 
 /** Gives a packet socket a ring. `remedy` says what to do where there is no room for it. */
-export function setRing(fd: number, { option, version, reserve, words }: RingRequest, remedy: string): void {
+export function setRing(fd: number, { option, version, words }: RingRequest, remedy: string): void {
 	const set =
 		setPacketWord(fd, PACKET_VERSION, version) &&
-		setPacketWord(fd, PACKET_RESERVE, reserve) &&
 		libc().setsockopt(fd, SOL_PACKET, option, new Uint8Array(words.buffer), words.byteLength) >= 0;
 	if (!set)
 		throw systemError(`make a ring of ${(words[0]! * words[1]!) >> 20} MB for frames`, libc().errno(), `Free some memory, or ${remedy}`);
@@ -96,8 +90,6 @@ export interface RingOptions {
 	readonly kind: RingKind;
 	/** Frames of the longest kind that the ring takes; each costs 64 KiB of RAM. */
 	readonly frames: number;
-	/** A virtio-net header of 10 bytes lies in front of each frame. */
-	readonly headers: boolean;
 	/** Where the ring may lie if there is room. */
 	readonly arena: Arena;
 }
@@ -117,7 +109,7 @@ export abstract class PacketRing {
 	protected status = 0;
 	readonly #arena: Arena;
 
-	constructor(fd: number, { kind, frames, headers, arena }: RingOptions) {
+	constructor(fd: number, { kind, frames, arena }: RingOptions) {
 		const bytes = ringSize(kind, frames);
 		this.bytes = bytes;
 		const slots = kind === "slots";
@@ -126,7 +118,7 @@ export abstract class PacketRing {
 			? Uint32Array.of(RING_BLOCK, bytes / unit, SLOT, (bytes / unit) * SLOTS_PER_BLOCK)
 			: Uint32Array.of(BLOCK, bytes / unit, BLOCK, bytes / unit, RETIRE, 0, 0);
 		const version = slots ? TPACKET_V2 : TPACKET_V3;
-		setRing(fd, { option: PACKET_RX_RING, version, reserve: headers ? 2 : 4, words }, "ask for fewer frames (ringSize)");
+		setRing(fd, { option: PACKET_RX_RING, version, words }, "ask for fewer frames (ringSize)");
 		const { arena: where, base } = mapRing(fd, bytes, arena);
 		this.#arena = where;
 		this.base = base;

@@ -72,7 +72,7 @@ export class PacketTxRing {
 		this.#fd = fd;
 		this.#bytes = blocks * RING_BLOCK;
 		const words = Uint32Array.of(RING_BLOCK, blocks, slot, slots);
-		setRing(fd, { option: PACKET_TX_RING, version: TPACKET_V2, reserve: 0, words }, "do without a ring to send (txRing)");
+		setRing(fd, { option: PACKET_TX_RING, version: TPACKET_V2, words }, "do without a ring to send (txRing)");
 		const { arena: where, base } = mapRing(fd, this.#bytes, arena);
 		this.#arena = where;
 		this.#base = base;

@@ -34,7 +34,7 @@ import { IndexQueue } from "./queue.ts";
 import { dropEarly, dropReceived, readInto, windowUpdateDue } from "./receive.ts";
 import { AckSummary } from "./recovery.ts";
 import { backedOff, inMilliseconds, sampleRtt } from "./rto.ts";
-import { ALIGNED, dropSendQueue, enqueue, enqueueFin, sendRoom } from "./sendqueue.ts";
+import { dropSendQueue, enqueue, enqueueFin, sendRoom } from "./sendqueue.ts";
 import { seqLeq } from "./seq.ts";
 import * as state from "./state.ts";
 import { ConnectionTable } from "./table.ts";
@@ -351,7 +351,7 @@ export class Tcp implements Transport {
 		if (taken < length) {
 			c.flags |= C_WANT_ROOM;
 			// It is the pool that has no room: no ACK of this connection will say when there is some again.
-			if (sendRoom(this, c) >= ALIGNED) this.starve(c);
+			if (sendRoom(this, c) > 0) this.starve(c);
 		}
 		if (taken > 0 && c.state >= ESTABLISHED) this.queueOutput(c, 2);
 		return taken;

@@ -37,16 +37,10 @@ export function sendRoom(t: Tcp, c: Connection): number {
 	return limit - ((c.sndEnd - c.sndUna) | 0);
 }
 
-/** A write that is taken in part is taken in multiples of so many bytes. */
-export const ALIGNED = 8;
-
 /** Copies bytes into the send segment, as many as there is room for; returns how many. */
 export function enqueue(t: Tcp, c: Connection, bytes: Uint8Array, offset: number, length: number): number {
 	const pool = t.pool;
 	let left = Math.min(length, sendRoom(t, c));
-	// What is not taken now will be offered again: it shall lie modulo 8 as it does here, for the copy's sake (memory/copy.ts). Only while
-	// something is queued, whose ACK will make more room.
-	if (left < length && c.sndEnd !== c.sndUna) left &= -ALIGNED;
 	if (left <= 0) return 0;
 	const most = Math.min(c.mss, PAGE_SIZE - HEADROOM);
 	let from = offset;

@@ -22,7 +22,7 @@ test("RFC 1071 3: the example sums to ddf2", () => {
 	assert.equal(checksum(bytes, 0, 8, 0), ~0xddf2 & 0xffff);
 });
 
-test("RFC 1071: the sum equals the definition at every alignment and length, in shared memory and in views with an offset", () => {
+test("RFC 1071: the sum equals the definition at every alignment and length, in an arena and in views with an offset", () => {
 	const arena = new Arena(65536);
 	fc.assert(
 		fc.property(fc.uint8Array({ maxLength: 200 }), fc.nat(7), (bytes, shift) => {
