@@ -31,6 +31,7 @@ const DELAY_MS = 20;
 const RATE_MBIT = 100;
 /** Losses take time to show: a round is longer than elsewhere. */
 const SECONDS = 8;
+const WARM_UP = 2;
 
 /** Pins the congestion control of what is sent through a device. */
 function pin(device: string, name: string, namespace?: number): void {
@@ -63,32 +64,30 @@ const run = (options: Options): Promise<Result> =>
 				["pull", "source.mjs", "download"],
 				["push", "sink.mjs", "upload"],
 			] as const) {
-				const ours = await servers.ours("millrace", () => millrace(lab, options, file, flags));
+				const ours = await servers.start(millrace(lab, options, file, flags));
 				// The client sends in an upload: there the server's choice decides nothing.
 				const byModel = mode === "pull" && !options.short;
-				const oursByModel = byModel
-					? await servers.ours("millrace bbr", () => millrace(lab, options, file, [...flags, "--congestion", "bbr"]))
-					: undefined;
-				const theirs = await servers.theirs("kernel", () => joined(lab, options, file, impairment));
+				const bbr = { ...millrace(lab, options, file, [...flags, "--congestion", "bbr"]), name: "millrace bbr" };
+				const oursByModel = byModel ? await servers.start(bbr) : undefined;
+				const theirs = await servers.start(joined(lab, options, file, impairment));
 				const contestants: Contestant[] = [];
-				const add = (server: Serving | undefined, label: string, before: () => void): void => {
+				const add = async (server: Serving | undefined, label: string, before: () => void): Promise<void> => {
 					if (server === undefined) return;
-					contestants.push({
-						name: label,
-						measure: async (round) => {
-							before();
-							return { mbits: (await flow(lab, mode, server, round < 0 ? 2 : seconds)) / 1e6 };
-						},
-					});
+					const measure = async (time: number) => {
+						before();
+						return { mbits: (await flow(lab, mode, server, time)) / 1e6 };
+					};
+					if (!options.short) await measure(WARM_UP);
+					contestants.push({ name: label, measure: () => measure(seconds) });
 				};
-				add(ours, "millrace cubic", () => pin(ours!.device!, "cubic"));
-				add(theirs, "kernel cubic", () => {
+				await add(ours, "millrace cubic", () => pin(ours!.device!, "cubic"));
+				await add(theirs, "kernel cubic", () => {
 					pin(theirs!.device!, "cubic");
 					pin(theirs!.far!.device, "cubic", theirs!.far!.namespace);
 				});
-				add(oursByModel, "millrace bbr", () => pin(oursByModel!.device!, "cubic"));
+				await add(oursByModel, "millrace bbr", () => pin(oursByModel!.device!, "cubic"));
 				if (byModel && kernelsChoice !== "cubic") {
-					add(theirs, `kernel ${kernelsChoice}`, () => pin(theirs!.far!.device, kernelsChoice, theirs!.far!.namespace));
+					await add(theirs, `kernel ${kernelsChoice}`, () => pin(theirs!.far!.device, kernelsChoice, theirs!.far!.namespace));
 				}
 				const figures = await alternate(contestants, options);
 				const series = contestants.map((contestant, i) => ({
@@ -105,7 +104,7 @@ const run = (options: Options): Promise<Result> =>
 				const rival = series.find((other) => other.name.endsWith("kernel bbr"));
 				if (model !== undefined && rival !== undefined) rows.push(row(model, rival, ratioAtLeast(1)));
 				for (const other of series) if (other !== mine) rows.push(row(other, limit));
-				for (const server of [ours, oursByModel, theirs]) await server?.stop();
+				await lab.clear();
 			}
 		}
 		return rows;

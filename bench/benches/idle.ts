@@ -1,13 +1,13 @@
 /** What a server costs while nothing happens: without connections, and with a thousand that are open and silent. */
 import { alternate, type Bench, type Options, type Result, type Row, row, valueAtMost } from "../lib/bench.ts";
-import { kernel, millrace, program, type Serving } from "../lib/contestants.ts";
+import { kernel, millrace, program, type Server, type Serving } from "../lib/contestants.ts";
 import { isolationNeeds, type Lab, said } from "../lib/lab.ts";
 import { number } from "../lib/results.ts";
 import { withServers } from "../lib/servers.ts";
 
 const CONNECTIONS = 1000;
 /** Milliseconds until what the connections left to do is done: delayed ACKs, collections, compilations. */
-const SETTLE = 1000;
+const SETTLE = { short: 1000, full: 7000 };
 
 const sleep = (milliseconds: number): Promise<void> => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
@@ -31,34 +31,33 @@ async function share(server: Serving, seconds: number): Promise<{ share: number 
 
 const run = (options: Options): Promise<Result> =>
 	withServers(options, async (lab, servers) => {
-		const cases: { name: string; ours: boolean; server: Serving }[] = [];
+		const cases: { server: Server; serving: Serving }[] = [];
 		for (const [what, connections] of [
 			["no connection", 0],
 			[`${number(CONNECTIONS)} idle connections`, CONNECTIONS],
 		] as const) {
 			for (const who of ["millrace (tap)", "millrace (tap, --spin)", "kernel (lo)"]) {
-				const ours = who !== "kernel (lo)";
+				const bare =
+					who === "kernel (lo)"
+						? kernel(lab, options, "net-keepalive.mjs", "lo")
+						: millrace(lab, options, "net-keepalive.mjs", who.includes("--spin") ? ["--spin"] : []);
 				const start = async (): Promise<Serving> => {
-					const server = ours
-						? await millrace(lab, options, "net-keepalive.mjs", who.includes("--spin") ? ["--spin"] : [])
-						: await kernel(lab, options, "net-keepalive.mjs", "lo");
-					if (connections > 0) await holdConnections(lab, server);
-					return server;
+					const serving = await bare.start();
+					if (connections > 0) await holdConnections(lab, serving);
+					return serving;
 				};
-				const name = `${what}, ${who}`;
-				const server = ours ? await servers.ours(name, start) : await servers.theirs(name, start);
-				if (server !== undefined) cases.push({ name, ours, server });
+				const server = { name: `${what}, ${who}`, ours: bare.ours, start };
+				const serving = await servers.start(server);
+				if (serving !== undefined) cases.push({ server, serving });
 			}
 		}
-		await sleep(SETTLE);
+		await sleep(options.short ? SETTLE.short : SETTLE.full);
+		const seconds = options.short ? options.seconds : Math.max(WINDOW, options.seconds);
 		const figures = await alternate(
-			cases.map(({ name, server }) => ({
-				name,
-				measure: (round: number) => share(server, round < 0 ? 1 : options.short ? options.seconds : Math.max(WINDOW, options.seconds)),
-			})),
+			cases.map(({ server, serving }) => ({ name: server.name, measure: () => share(serving, seconds) })),
 			options,
 		);
-		const rows: Row[] = cases.map(({ name, ours }, i) =>
+		const rows: Row[] = cases.map(({ server: { name, ours } }, i) =>
 			row({ name: `${name}: CPU`, unit: "% of a core", values: figures[i]!.share! }, undefined, ours ? valueAtMost(1) : undefined),
 		);
 		return rows;

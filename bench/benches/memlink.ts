@@ -32,9 +32,9 @@ async function run(options: Options): Promise<Result> {
 	const figures = await alternate(
 		MODES.map(({ mode, name, scale }) => ({
 			name,
-			// A program of its own each time: nothing to warm up beforehand.
-			measure: async (round: number): Promise<Record<string, number>> =>
-				round < 0 ? {} : { rate: (await runProgram<{ rate: number }>(options, "memlink", [mode, String(options.seconds)])).rate * scale },
+			measure: async () => ({
+				rate: (await runProgram<{ rate: number }>(options, "memlink", [mode, String(options.seconds)])).rate * scale,
+			}),
 		})),
 		options,
 	);

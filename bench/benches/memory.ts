@@ -14,11 +14,10 @@ async function run(options: Options): Promise<Result> {
 			[
 				{
 					name: "millrace",
-					measure: (round) =>
-						round < 0 ? Promise.resolve({}) : runProgram<Record<string, number>>(options, "memory", [String(count)], ["--expose-gc"]),
+					measure: () => runProgram<Record<string, number>>(options, "memory", [String(count)], ["--expose-gc"]),
 				},
 			],
-			{ rounds, short: options.short },
+			{ rounds },
 		);
 		for (const part of PARTS) {
 			const series = { name: `millrace host.tcp, ${number(count)} idle: ${part}`, unit: "bytes/connection", values: figures![part]! };

@@ -6,23 +6,17 @@
  * out with what to install.
  */
 import type { Bench, Options, Result, Row } from "../lib/bench.ts";
-import { millrace, type Serving } from "../lib/contestants.ts";
+import { millrace } from "../lib/contestants.ts";
 import { flow } from "../lib/flow.ts";
-import { KEEP_ALIVE, type Mode, measure, SHORT } from "../lib/http-rounds.ts";
+import { compare, KEEP_ALIVE, type Mode, SHORT, type Wanted } from "../lib/http-rounds.ts";
 import { isolationNeeds, type Lab, wrkNeeds } from "../lib/lab.ts";
 import * as builds from "../lib/peer-builds.ts";
-import { type Entry, peerRows, rounds } from "../lib/peer-rounds.ts";
 import { events, gvisor, lwip, ourGateway, type Peer, SCRIPTS, slirp } from "../lib/peers.ts";
+import { allPairs, rowsOf } from "../lib/rows.ts";
 import { type Servers, withServers } from "../lib/servers.ts";
 
 /** Frames longer than Ethernet's, as container tools have them with libslirp: behind a gateway nobody else sees them. */
 const LONG_FRAMES = 65520;
-
-/** What the peers bench has on one side: ours, and those that are there of the others. */
-interface Field {
-	readonly ours: readonly Peer[];
-	readonly peers: readonly Peer[];
-}
 
 /** The program of a recipe, or undefined and a note. */
 async function compiled(notes: string[], name: string, recipe: builds.Recipe, { short }: Options): Promise<string | undefined> {
@@ -36,8 +30,10 @@ async function compiled(notes: string[], name: string, recipe: builds.Recipe, { 
 	}
 }
 
-async function stacks(lab: Lab, options: Options, notes: string[]): Promise<Field> {
-	const peers: Peer[] = [];
+/** Ours, and those that are there of the others. */
+async function stacks(lab: Lab, options: Options, notes: string[]): Promise<Peer[]> {
+	const net: Peer = (mode) => ({ ...millrace(lab, options, SCRIPTS[mode]), name: "millrace net (tap)" });
+	const peers = [net, events(lab, options)];
 	const folder = builds.lwipFolder();
 	const sources = folder === undefined ? undefined : await compiled(notes, "lwIP from source", builds.lwipSources(folder), options);
 	if (folder === undefined) notes.push(`lwIP from source left out: ${builds.LWIP_SOURCES_REMEDY}`);
@@ -51,80 +47,42 @@ async function stacks(lab: Lab, options: Options, notes: string[]): Promise<Fiel
 		peers.push(gvisor(lab, netstack, "gVisor (tap)", "offload"));
 		if (!options.short) peers.push(gvisor(lab, netstack, "gVisor, its device code (tap)", "plain"));
 	}
-	const net: Peer = { name: "millrace net (tap)", start: (mode) => millrace(lab, options, SCRIPTS[mode]) };
-	return { ours: [net, events(lab, options)], peers };
+	return peers;
 }
 
-async function gateways(lab: Lab, options: Options, notes: string[]): Promise<Field> {
+async function gateways(lab: Lab, options: Options, notes: string[]): Promise<Peer[]> {
 	const binary = await compiled(notes, "libslirp", builds.slirp, options);
-	const peers: Peer[] = [];
+	const peers = [ourGateway(lab, options)];
 	if (binary !== undefined) {
 		peers.push(slirp(lab, options, binary, "libslirp (tap)"));
 		if (!options.short) peers.push(slirp(lab, options, binary, "libslirp, MTU 65520 (tap)", LONG_FRAMES));
 	}
-	return { ours: [ourGateway(lab, options)], peers };
+	return peers;
 }
 
-/** wrk against all of a field, which are up at the same time. */
-async function requests(lab: Lab, options: Options, field: Field, mode: Mode, prefix: string, servers: Servers): Promise<Row[]> {
-	const entries: Entry[] = [];
-	const running: Serving[] = [];
-	const peerMode = mode.close ? "close" : "keep-alive";
-	for (const peer of [...field.ours, ...field.peers]) {
-		const ours = field.ours.includes(peer);
-		const start = () => peer.start(peerMode);
-		const server = await (ours ? servers.ours(peer.name, start) : servers.theirs(peer.name, start));
-		if (server === undefined) continue;
-		running.push(server);
-		entries.push({ name: peer.name, ours, measure: (round) => measure(lab, server, mode, round < 0 ? 1 : options.seconds) });
-	}
-	const figures = await rounds(entries, options, servers.notes);
-	for (const server of running) await server.stop();
-	for (const [entry, { errors = [] }] of figures) {
-		const count = errors.reduce((sum, each) => sum + each, 0);
-		if (count > 0) servers.notes.push(`${prefix}${mode.name}, ${entry.name}: wrk counted ${count} errors`);
-	}
-	const heading = { mode: `${prefix}${mode.name}` };
-	const { unit } = mode;
-	return [
-		...peerRows(figures, { ...heading, metric: "rate", unit: `${unit}s/s` }, true),
-		...peerRows(figures, { ...heading, metric: "user", unit: `us/${unit}`, suffix: ": user CPU" }, false),
-		...(mode.close ? peerRows(figures, { ...heading, metric: "frames", unit: `/${unit}`, suffix: ": frames sent" }, false) : []),
+/** wrk against all of a field. */
+async function requests(lab: Lab, field: readonly Peer[], mode: Mode, prefix: string, servers: Servers): Promise<Row[]> {
+	const contestants = field.map((peer) => peer(mode.close ? "close" : "keep-alive"));
+	const wanted: Wanted = [
+		["rate", allPairs(contestants)],
+		["user", []],
 	];
+	return compare(lab, servers, mode, contestants, mode.close ? [...wanted, ["frames", []]] : wanted, prefix);
 }
 
-/** One flow each way. Peers are started for each measurement, so that an idle one takes nothing from the one that is measured. */
-async function bulk(lab: Lab, options: Options, field: Field, prefix: string, servers: Servers): Promise<Row[]> {
+/** One flow each way. */
+async function bulk(lab: Lab, field: readonly Peer[], prefix: string, servers: Servers): Promise<Row[]> {
 	const rows: Row[] = [];
 	for (const [peerMode, direction, name] of [
 		["source", "pull", "server sends"],
 		["sink", "push", "server receives"],
 	] as const) {
-		const entries: Entry[] = [];
-		const running: Serving[] = [];
-		const gbits = async (server: Serving, round: number) => ({
-			gbits: (await flow(lab, direction, server, round < 0 ? 1 : options.seconds)) / 1e9,
-		});
-		for (const peer of field.ours) {
-			const server = await servers.ours(peer.name, () => peer.start(peerMode));
-			if (server === undefined) continue;
-			running.push(server);
-			entries.push({ name: peer.name, ours: true, measure: (round) => gbits(server, round) });
-		}
-		for (const peer of field.peers) {
-			const once = async (round: number) => {
-				const server = await peer.start(peerMode);
-				try {
-					return await gbits(server, round);
-				} finally {
-					await server.stop();
-				}
-			};
-			entries.push({ name: peer.name, ours: false, measure: once });
-		}
-		const figures = await rounds(entries, options, servers.notes);
-		for (const server of running) await server.stop();
-		rows.push(...peerRows(figures, { mode: `${prefix}${name}`, metric: "gbits", unit: "Gbit/s" }, true));
+		const contestants = field.map((peer) => peer(peerMode));
+		const title = `${prefix}${name}`;
+		const figures = await servers.rounds(title, contestants, async (serving, seconds) => ({
+			gbits: (await flow(lab, direction, serving, seconds)) / 1e9,
+		}));
+		rows.push(...rowsOf(figures, { title, metric: "gbits", unit: "Gbit/s" }, allPairs(contestants)));
 	}
 	return rows;
 }
@@ -137,8 +95,8 @@ const run = (options: Options): Promise<Result> =>
 			[await stacks(lab, options, notes), ""],
 			[await gateways(lab, options, notes), "through a gateway, "],
 		] as const) {
-			for (const mode of [KEEP_ALIVE, SHORT]) rows.push(...(await requests(lab, options, field, mode, prefix, servers)));
-			rows.push(...(await bulk(lab, options, field, prefix, servers)));
+			for (const mode of [KEEP_ALIVE, SHORT]) rows.push(...(await requests(lab, field, mode, prefix, servers)));
+			rows.push(...(await bulk(lab, field, prefix, servers)));
 		}
 		return rows;
 	});

@@ -19,7 +19,7 @@ let nextPort = 8080;
 
 interface Pair {
 	readonly name: string;
-	measure(round: number): Promise<Record<string, number>>;
+	measure(): Promise<Record<string, number>>;
 }
 
 async function withServer(
@@ -37,37 +37,34 @@ async function withServer(
 
 function pairs(lab: Lab, options: Options): Pair[] {
 	const far = lab.far();
-	const seconds = (round: number): number => (round < 0 ? 1 : options.seconds);
-	const client = async (words: readonly string[], round: number): Promise<Record<string, number>> => {
-		const line = [options.node, program("short"), "client", ...words, String(seconds(round))];
-		return JSON.parse(await lab.client(line, { seconds: seconds(round) + 20 }).output());
+	const { seconds } = options;
+	const client = async (words: readonly string[]): Promise<Record<string, number>> => {
+		const line = [options.node, program("short"), "client", ...words, String(seconds)];
+		return JSON.parse(await lab.client(line, { seconds: seconds + 20 }).output());
 	};
 	const ours = (link: string): Pair => ({
 		name: `millrace to millrace (${link})`,
-		measure: (round) => {
+		measure: () => {
 			const port = String(nextPort++);
 			const server = lab.server([options.node, program("short"), "server", link, "veth1", `${SERVER}/24`, port], { namespace: far });
-			return withServer(server, said(server, "ready"), () => client([link, "veth0", `${CLIENT}/24`, port, SERVER], round));
+			return withServer(server, said(server, "ready"), () => client([link, "veth0", `${CLIENT}/24`, port, SERVER]));
 		},
 	});
-	const kernel = (name: string, load: (port: number, round: number) => Promise<Record<string, number>>): Pair => ({
+	const kernel = (name: string, load: (port: number) => Promise<Record<string, number>>): Pair => ({
 		name,
-		measure: (round) => {
+		measure: () => {
 			const port = nextPort++;
 			const server = lab.server([options.node, script("net-close.mjs")], { env: { PORT: String(port) }, namespace: far });
-			return withServer(server, reachable(server, VETH_SERVER, port), () => load(port, round));
+			return withServer(server, reachable(server, VETH_SERVER, port), () => load(port));
 		},
 	});
-	const list = [
-		ours("xdp"),
-		kernel("kernel net to kernel net", (port, round) => client(["kernel", "veth0", "-", String(port), VETH_SERVER], round)),
-	];
+	const list = [ours("xdp"), kernel("kernel net to kernel net", (port) => client(["kernel", "veth0", "-", String(port), VETH_SERVER]))];
 	if (options.short) return list;
 	list.push(ours("packet"), ours("packet-v3"));
 	if (installed("wrk")) {
 		list.push(
-			kernel("wrk to kernel net", async (port, round) => {
-				const load = { address: VETH_SERVER, port, seconds: seconds(round), connections: CONNECTIONS, close: true };
+			kernel("wrk to kernel net", async (port) => {
+				const load = { address: VETH_SERVER, port, seconds, connections: CONNECTIONS, close: true };
 				const { perSecond, errors } = await wrk(lab, load);
 				return { rate: perSecond, errors };
 			}),

@@ -8,7 +8,7 @@
 
 /** What the command line asked for. */
 export interface Options {
-	/** CI mode: one short round, fewer contestants, nothing written. */
+	/** CI mode: one short round, fewer contestants, no warm-up, nothing written. */
 	readonly short: boolean;
 	/** The Node binary that runs the measured programs. */
 	readonly node: string;
@@ -103,27 +103,28 @@ export function row(series: Series, against?: Series, goal?: Goal): Row {
 /** Measures one contestant once: named metrics. */
 export interface Contestant {
 	readonly name: string;
-	/** Rounds come in as 0, 1, ...; -1 is the warm-up, whose figures are thrown away. */
+	/** Rounds come in as 0, 1, ... */
 	measure(round: number): Promise<Readonly<Record<string, number>>>;
 }
 
 /**
  * Alternates between the contestants, so that a disturbance of the machine meets all of them, each round beginning with
- * another one, so that none always runs in the wake of the same neighbour. A short run has no warm-up: it shows that all
- * works, not how fast.
+ * another one, so that none always runs in the wake of the same neighbour. An error names the contestant.
  *
  * @returns For each contestant, in the given order, the values of each metric.
  */
 export async function alternate(
 	contestants: readonly Contestant[],
-	options: Pick<Options, "rounds" | "short">,
+	{ rounds }: Pick<Options, "rounds">,
 ): Promise<Record<string, number[]>[]> {
 	const table: Record<string, number[]>[] = contestants.map(() => ({}));
-	if (!options.short) for (const contestant of contestants) await contestant.measure(-1);
-	for (let round = 0; round < options.rounds; round++) {
+	for (let round = 0; round < rounds; round++) {
 		for (let i = 0; i < contestants.length; i++) {
 			const at = (i + round) % contestants.length;
-			const figures = await contestants[at]!.measure(round);
+			const { name, measure } = contestants[at]!;
+			const figures = await measure(round).catch((error: Error) => {
+				throw new Error(`${name}: ${error.message}`, { cause: error });
+			});
 			for (const [metric, value] of Object.entries(figures)) {
 				const values = table[at]![metric] ?? [];
 				values.push(value);

@@ -1,7 +1,8 @@
 /**
  * The servers that are compared: a plain script on kernel sockets, the same script on Millrace, nginx.
  *
- * Hides how each is started and reached. All listen with a backlog of 4096 on the server's core; nobody is crippled: nginx
+ * Hides how each is started and reached. A server keeps its port and its device through all its starts: a device is gone when the
+ * process that held it is, and a port whose connections are in TIME-WAIT can be listened on again. All listen with a backlog of 4096 on the server's core; nobody is crippled: nginx
  * runs with one worker, deferred accept, no access log and no lingering close, which are its best settings for short
  * connections. A kernel server is measured over `lo`, which is as kind to the kernel as it gets (no device, no checksum), and once
  * more over a veth pair, which is what a TAP device is closer to.
@@ -14,9 +15,16 @@ import type { Options } from "./bench.ts";
 import type { Child } from "./child.ts";
 import { type Lab, must, reachable, said, VETH_SERVER } from "./lab.ts";
 
-/** A server that runs and where the client finds it. */
-export interface Serving {
+/** A server that can be started, as often as is wanted but one start at a time. */
+export interface Server {
 	readonly name: string;
+	readonly ours: boolean;
+	/** Begins a new process. What it began, also when it fails, is ended by `Lab.clear`. */
+	start(): Promise<Serving>;
+}
+
+/** A server that runs: where the client finds it. */
+export interface Serving {
 	readonly child: Child;
 	readonly address: string;
 	readonly port: number;
@@ -24,8 +32,6 @@ export interface Serving {
 	readonly device?: string;
 	/** The server's side of a network between two namespaces. */
 	readonly far?: { readonly device: string; readonly namespace: number };
-	/** Ends the server and what it needed. */
-	stop(): Promise<void>;
 }
 
 export type Path = "lo" | "veth";
@@ -48,19 +54,23 @@ export const program = (name: string): string => fileURLToPath(new URL(`../progr
 let nextPort = 8080;
 
 /** The script on kernel sockets. */
-export async function kernel(lab: Lab, options: Options, file: string, path: Path, label = "kernel"): Promise<Serving> {
+export function kernel(lab: Lab, options: Options, file: string, path: Path): Server {
 	const port = nextPort++;
-	const child = lab.server([options.node, script(file)], {
-		env: { PORT: String(port) },
-		...(path === "veth" ? { namespace: lab.far() } : {}),
-	});
-	const address = path === "veth" ? VETH_SERVER : "127.0.0.1";
-	await reachable(child, address, port);
-	return { name: `${label} (${path})`, child, address, port, stop: () => child.stop() };
+	const argv = [options.node, script(file)];
+	return { name: `kernel (${path})`, ours: false, start: () => onPath(lab, argv, path, port) };
 }
 
-/** Names and addresses of the next TAP device: each has a network of its own, so that several can be up at a time. */
-interface TapPlan {
+/** Starts a server on kernel sockets. */
+async function onPath(lab: Lab, argv: readonly string[], path: Path, port: number): Promise<Serving> {
+	const env = { PORT: String(port) };
+	const child = lab.server(argv, path === "veth" ? { env, namespace: lab.far() } : { env });
+	const address = path === "veth" ? VETH_SERVER : "127.0.0.1";
+	await reachable(child, address, port);
+	return { child, address, port };
+}
+
+/** Names and addresses of a TAP device: each has a network of its own, so that several can be up at a time. */
+export interface TapPlan {
 	readonly device: string;
 	/** The stack's address, without and with the length of its prefix, and the kernel's. */
 	readonly address: string;
@@ -77,27 +87,37 @@ export function planTap(): TapPlan {
 }
 
 /** The script on Millrace, over a TAP device. `flags` are further options of `millrace run`. */
-export async function millrace(lab: Lab, options: Options, file: string, flags: readonly string[] = []): Promise<Serving> {
+export function millrace(lab: Lab, options: Options, file: string, flags: readonly string[] = []): Server {
 	const port = nextPort++;
-	const { device, address, stack, kernel } = planTap();
+	const plan = planTap();
+	const { device, stack, kernel } = plan;
 	const run = [cli, "run", "--link", `tap:${device}`, "--address", stack, "--kernel-address", kernel, ...flags, script(file)];
-	const child = lab.server([options.node, ...run], { env: { PORT: String(port) } });
-	await reachable(child, address, port);
-	return { name: "millrace (tap)", child, address, port, device, stop: () => child.stop() };
+	const start = () => onDevice(lab, [options.node, ...run], { PORT: String(port) }, plan, port);
+	return { name: "millrace (tap)", ours: true, start };
 }
 
 /** A program of ours that makes its own TAP device, as the environment says, in the mode that its argument says. */
-export async function onTap(lab: Lab, options: Options, name: string, mode: string, label: string): Promise<Serving> {
+export function onTap(lab: Lab, options: Options, name: string, mode: string, label: string): Server {
 	const port = nextPort++;
-	const { device, address, stack, kernel } = planTap();
-	const child = lab.server([options.node, program(name), mode], {
-		env: { PORT: String(port), TAP_DEVICE: device, TAP_STACK: stack, TAP_KERNEL: kernel },
-	});
-	await reachable(child, address, port);
-	return { name: `${label} (tap)`, child, address, port, device, stop: () => child.stop() };
+	const plan = planTap();
+	const env = { PORT: String(port), TAP_DEVICE: plan.device, TAP_STACK: plan.stack, TAP_KERNEL: plan.kernel };
+	const start = () => onDevice(lab, [options.node, program(name), mode], env, plan, port);
+	return { name: `${label} (tap)`, ours: true, start };
 }
 
-export async function nginx(lab: Lab, path: Path): Promise<Serving> {
+async function onDevice(
+	lab: Lab,
+	argv: readonly string[],
+	env: Readonly<Record<string, string>>,
+	{ device, address }: TapPlan,
+	port: number,
+): Promise<Serving> {
+	const child = lab.server(argv, { env });
+	await reachable(child, address, port);
+	return { child, address, port, device };
+}
+
+export function nginx(lab: Lab, path: Path): Server {
 	const port = nextPort++;
 	const folder = mkdtempSync(join(tmpdir(), "millrace-nginx-"));
 	process.once("exit", () => rmSync(folder, { recursive: true, force: true }));
@@ -127,21 +147,14 @@ http {
 }
 `,
 	);
-	const child = lab.server(
-		["nginx", "-p", folder, "-c", join(folder, "nginx.conf"), "-e", "stderr"],
-		path === "veth" ? { namespace: lab.far() } : {},
-	);
-	const address = path === "veth" ? VETH_SERVER : "127.0.0.1";
-	await reachable(child, address, port);
-	return { name: `nginx (${path})`, child, address, port, stop: () => child.stop() };
+	const argv = ["nginx", "-p", folder, "-c", join(folder, "nginx.conf"), "-e", "stderr"];
+	return { name: `nginx (${path})`, ours: false, start: () => onPath(lab, argv, path, port) };
 }
 
 /** iperf3's own server over lo. */
-export async function iperf3(lab: Lab): Promise<Serving> {
+export function iperf3(lab: Lab): Server {
 	const port = nextPort++;
-	const child = lab.server(["iperf3", "-s", "-p", String(port)]);
-	await reachable(child, "127.0.0.1", port);
-	return { name: "iperf3 (lo)", child, address: "127.0.0.1", port, stop: () => child.stop() };
+	return { name: "iperf3 (lo)", ours: false, start: () => onPath(lab, ["iperf3", "-s", "-p", String(port)], "lo", port) };
 }
 
 /**
@@ -149,28 +162,20 @@ export async function iperf3(lab: Lab): Promise<Serving> {
  *
  * @param impairment Options of `impairLink`.
  */
-export async function joined(lab: Lab, options: Options, file: string, impairment: object): Promise<Serving> {
+export function joined(lab: Lab, options: Options, file: string, impairment: object): Server {
 	const port = nextPort++;
 	const near = planTap();
 	const farDevice = `${near.device}f`;
-	const forwarder = lab.server([options.node, program("forwarder"), near.device, near.kernel, farDevice, JSON.stringify(impairment)]);
-	await said(forwarder, "ready");
-	const home = lab.namespace();
-	must("ip", "link", "set", "dev", farDevice, "netns", String(home.pid));
-	must("nsenter", "-n", "-t", String(home.pid), "ip", "addr", "add", near.stack, "dev", farDevice);
-	must("nsenter", "-n", "-t", String(home.pid), "ip", "link", "set", farDevice, "up");
-	const child = lab.server([options.node, script(file)], { env: { PORT: String(port) }, namespace: home.pid });
-	await reachable(child, near.address, port);
-	const stop = async (): Promise<void> => {
-		for (const each of [child, forwarder, home]) await each.stop();
+	const start = async (): Promise<Serving> => {
+		const home = lab.namespace();
+		const forwarder = lab.server([options.node, program("forwarder"), near.device, near.kernel, farDevice, JSON.stringify(impairment)]);
+		await said(forwarder, "ready");
+		must("ip", "link", "set", "dev", farDevice, "netns", String(home.pid));
+		must("nsenter", "-n", "-t", String(home.pid), "ip", "addr", "add", near.stack, "dev", farDevice);
+		must("nsenter", "-n", "-t", String(home.pid), "ip", "link", "set", farDevice, "up");
+		const child = lab.server([options.node, script(file)], { env: { PORT: String(port) }, namespace: home.pid });
+		await reachable(child, near.address, port);
+		return { child, address: near.address, port, device: near.device, far: { device: farDevice, namespace: home.pid } };
 	};
-	return {
-		name: "kernel (joined)",
-		child,
-		address: near.address,
-		port,
-		device: near.device,
-		far: { device: farDevice, namespace: home.pid },
-		stop,
-	};
+	return { name: "kernel (joined)", ours: false, start };
 }

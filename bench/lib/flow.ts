@@ -7,9 +7,8 @@ async function client(lab: Lab, mode: string, server: Serving, seconds: number):
 	try {
 		return JSON.parse(await lab.client(argv, { seconds: seconds + 15 }).output());
 	} catch (error) {
-		throw new Error(
-			`${server.name}: ${(error as Error).message}${server.child.ended === null ? "" : `; the server ended: ${server.child.lastWords}`}`,
-		);
+		const { ended, lastWords } = server.child;
+		throw new Error(`${(error as Error).message}${ended === null ? "" : `; the server ended: ${lastWords}`}`);
 	}
 }
 

@@ -1,15 +1,17 @@
 /**
- * The rounds that `net`, `http` and `portable` have in common: wrk against several servers that are up at the same time.
+ * wrk against several servers in rounds, which the benches of small answers have in common.
  *
- * For each mode (keep-alive, one request per connection) the servers take turns; what comes out is requests per second, the
+ * For each mode (keep-alive, one request per connection) what comes out is requests per second, the
  * server's CPU per request and, behind a TAP device, the frames it sends per request. CPU is what /proc/PID/stat counts for the
  * server process. Over TAP the kernel runs the client's receive path inside the server's system calls, so the system part is
  * not the server's alone; the user part is.
  */
 import { readFileSync } from "node:fs";
-import { alternate, type Goal, type Options, type Row, row, type Series } from "./bench.ts";
-import type { Serving } from "./contestants.ts";
+import type { Row } from "./bench.ts";
+import type { Server, Serving } from "./contestants.ts";
 import type { Lab } from "./lab.ts";
+import { type Comparison, rowsOf } from "./rows.ts";
+import type { Servers } from "./servers.ts";
 import { wrk } from "./wrk.ts";
 
 export interface Mode {
@@ -26,13 +28,8 @@ export const SHORT: Mode = { name: "short", unit: "connection", close: true, con
 
 export type Metric = "rate" | "user" | "system" | "frames";
 
-/** Our server beside another one (or, without one, beside a fixed bound), by one metric. */
-export interface Comparison {
-	readonly ours: Serving;
-	readonly theirs?: Serving;
-	readonly metric: Metric;
-	readonly goal?: Goal;
-}
+/** Comparisons of each metric that is to have rows, in the order of the rows. */
+export type Wanted = readonly (readonly [Metric, readonly Comparison[]])[];
 
 /** Frames that a device has taken from the side that is not the kernel's. */
 function framesFrom(device: string): number {
@@ -43,56 +40,43 @@ function framesFrom(device: string): number {
 }
 
 /** Lets wrk ask one server for a while. */
-export async function measure(lab: Lab, server: Serving, mode: Mode, seconds: number): Promise<Record<string, number>> {
-	const cpuBefore = server.child.cpu();
-	const framesBefore = server.device === undefined ? 0 : framesFrom(server.device);
-	const { address, port } = server;
+async function measure(lab: Lab, serving: Serving, mode: Mode, seconds: number): Promise<Record<string, number>> {
+	const { address, port, child, device } = serving;
+	const cpuBefore = child.cpu();
+	const framesBefore = device === undefined ? 0 : framesFrom(device);
 	const { requests, perSecond, errors } = await wrk(lab, { address, port, seconds, connections: mode.connections, close: mode.close });
-	const cpu = server.child.cpu();
-	if (requests === 0) throw new Error(`${server.name}: not one request was answered within ${seconds} s: ${server.child.lastWords}`);
+	const cpu = child.cpu();
+	if (requests === 0) throw new Error(`not one request was answered within ${seconds} s: ${child.lastWords}`);
 	return {
 		rate: perSecond,
 		user: ((cpu.user - cpuBefore.user) * 1e6) / requests,
 		system: ((cpu.system - cpuBefore.system) * 1e6) / requests,
-		...(server.device === undefined ? {} : { frames: (framesFrom(server.device) - framesBefore) / requests }),
+		...(device === undefined ? {} : { frames: (framesFrom(device) - framesBefore) / requests }),
 		errors,
 	};
 }
 
-/** Runs one mode over all servers and returns the rows: each server's figures, compared as asked. */
+/** Runs one mode over all servers and returns the rows. `prefix` begins their names. */
 export async function compare(
 	lab: Lab,
-	options: Options,
+	servers: Servers,
 	mode: Mode,
-	servers: readonly Serving[],
-	comparisons: readonly Comparison[],
-	notes: string[],
+	contestants: readonly Server[],
+	wanted: Wanted,
+	prefix = "",
 ): Promise<Row[]> {
-	const figures = await alternate(
-		servers.map((server) => ({
-			name: server.name,
-			measure: (round: number) => measure(lab, server, mode, round < 0 ? 1 : options.seconds),
-		})),
-		options,
-	);
-	const series = (server: Serving, metric: Metric): Series => ({
-		name: `${mode.name}, ${server.name}${{ rate: "", user: ": user CPU", system: ": system CPU", frames: ": frames sent" }[metric]}`,
-		unit: { rate: `${mode.unit}s/s`, user: `us/${mode.unit}`, system: `us/${mode.unit}`, frames: `/${mode.unit}` }[metric],
-		values: figures[servers.indexOf(server)]?.[metric] ?? [],
-	});
-	const rows: Row[] = [];
-	for (const metric of ["rate", "user", "system", "frames"] as const) {
-		for (const server of servers) {
-			const own = series(server, metric);
-			if (own.values.length === 0) continue;
-			const wanted = comparisons.filter((comparison) => comparison.ours === server && comparison.metric === metric);
-			if (wanted.length === 0) rows.push(row(own));
-			for (const { theirs, goal } of wanted) rows.push(row(own, theirs === undefined ? undefined : series(theirs, metric), goal));
-		}
+	const title = `${prefix}${mode.name}`;
+	const figures = await servers.rounds(title, contestants, (serving, seconds) => measure(lab, serving, mode, seconds));
+	for (const [server, { errors = [] }] of figures) {
+		const count = errors.reduce((sum, each) => sum + each, 0);
+		if (count > 0) servers.notes.push(`${title}, ${server.name}: wrk counted ${count} errors`);
 	}
-	servers.forEach((server, i) => {
-		const errors = (figures[i]!.errors ?? []).reduce((sum, count) => sum + count, 0);
-		if (errors > 0) notes.push(`${mode.name}, ${server.name}: wrk counted ${errors} errors`);
-	});
-	return rows;
+	const { unit } = mode;
+	const words: Readonly<Record<Metric, { unit: string; suffix?: string }>> = {
+		rate: { unit: `${unit}s/s` },
+		user: { unit: `us/${unit}`, suffix: ": user CPU" },
+		system: { unit: `us/${unit}`, suffix: ": system CPU" },
+		frames: { unit: `/${unit}`, suffix: ": frames sent" },
+	};
+	return wanted.flatMap(([metric, comparisons]) => rowsOf(figures, { title, metric, ...words[metric] }, comparisons));
 }

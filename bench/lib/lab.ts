@@ -79,6 +79,8 @@ export class Lab {
 	readonly serverCpu = 0;
 	readonly clientCpu = 1;
 	#far: Child | null = null;
+	/** What runs for the servers that are up, in the order of its start. */
+	#up: Child[] = [];
 
 	private constructor() {}
 
@@ -95,10 +97,13 @@ export class Lab {
 		return new Lab();
 	}
 
-	/** The process id of a member of the second namespace, which is made, with the veth pair, when it is first asked for. */
+	/**
+	 * The process id of a member of the second namespace, which is made, with the veth pair, when it is first asked for, and stays
+	 * as long as the laboratory does.
+	 */
 	far(): number {
 		if (this.#far !== null) return this.#far.pid;
-		const child = this.namespace();
+		const child = openNamespace();
 		must("ip", "link", "add", "veth0", "type", "veth", "peer", "name", "veth1", "netns", String(child.pid));
 		must("ip", "addr", "add", `${VETH_CLIENT}/24`, "dev", "veth0");
 		must("ip", "link", "set", "veth0", "up");
@@ -109,29 +114,44 @@ export class Lab {
 		return child.pid;
 	}
 
-	/** A further namespace, alive as long as the child is: `cat` ends when our end of its pipe closes. */
+	/** A further namespace, alive as long as the child is. */
 	namespace(): Child {
-		const child = new Child(["unshare", "-n", "cat"], { seconds: 3600, input: true });
-		// unshare becomes cat only after it has left our namespace.
-		const deadline = Date.now() + 5000;
-		while (spawnSync("grep", ["-q", "^cat", `/proc/${child.pid}/comm`]).status !== 0) {
-			if (Date.now() > deadline) throw new Error("unshare -n did not start");
-		}
-		const inNew = ["-n", "-t", String(child.pid)];
-		must("nsenter", ...inNew, "ip", "link", "set", "lo", "up");
-		for (const [key, value] of SYSCTLS) {
-			spawnSync("nsenter", [...inNew, "sh", "-c", `echo "${value}" > /proc/sys/${key}`], { stdio: "ignore" });
-		}
-		return child;
+		return this.#begun(openNamespace());
 	}
 
 	server(argv: readonly string[], options: Partial<Spawn> = {}): Child {
-		return new Child(argv, { cpu: this.serverCpu, seconds: 3600, ...options });
+		return this.#begun(new Child(argv, { cpu: this.serverCpu, seconds: 3600, ...options }));
 	}
 
 	client(argv: readonly string[], options: Partial<Spawn> = {}): Child {
-		return new Child(argv, { cpu: this.clientCpu, seconds: 120, ...options });
+		return this.#begun(new Child(argv, { cpu: this.clientCpu, seconds: 120, ...options }));
 	}
+
+	/** Ends all servers, clients and further namespaces, what was begun last first. */
+	async clear(): Promise<void> {
+		for (const child of this.#up.splice(0).reverse()) await child.stop();
+	}
+
+	#begun(child: Child): Child {
+		this.#up.push(child);
+		return child;
+	}
+}
+
+/** A namespace that ends with its child: `cat` ends when our end of its pipe closes. */
+function openNamespace(): Child {
+	const child = new Child(["unshare", "-n", "cat"], { seconds: 3600, input: true });
+	// unshare becomes cat only after it has left our namespace.
+	const deadline = Date.now() + 5000;
+	while (spawnSync("grep", ["-q", "^cat", `/proc/${child.pid}/comm`]).status !== 0) {
+		if (Date.now() > deadline) throw new Error("unshare -n did not start");
+	}
+	const inNew = ["-n", "-t", String(child.pid)];
+	must("nsenter", ...inNew, "ip", "link", "set", "lo", "up");
+	for (const [key, value] of SYSCTLS) {
+		spawnSync("nsenter", [...inNew, "sh", "-c", `echo "${value}" > /proc/sys/${key}`], { stdio: "ignore" });
+	}
+	return child;
 }
 
 /** Resolves when a TCP connection to the server succeeds; rejects when the server ends or does not come. */

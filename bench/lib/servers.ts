@@ -1,35 +1,83 @@
-/** Starts the servers of a bench, one after the other; one that does not start is left out with a note. */
-import type { Options, Result, Row } from "./bench.ts";
+/**
+ * The servers of a bench, in rounds: in each round every server is a new process, and no other one runs beside it.
+ *
+ * Hides starting, warming up and ending. One process of Node is fast or slow from its start to its end, so a figure of one process
+ * would be a figure of that process. A server that fails, at its start or under load, is left out from then on, with a note; if it
+ * is ours, the bench is incomplete.
+ */
+import { alternate, type Options, type Result, type Row } from "./bench.ts";
 import { stopAll } from "./child.ts";
-import type { Serving } from "./contestants.ts";
+import type { Server, Serving } from "./contestants.ts";
 import { Lab } from "./lab.ts";
+
+/** Seconds of load before a process is measured. A short run has none: it shows that all works, not how fast. */
+const WARM_UP = 1;
+
+/** Puts one load on a server for a while; named metrics. */
+export type Measure = (serving: Serving, seconds: number, server: Server) => Promise<Readonly<Record<string, number>>>;
+
+/** The values of each metric, a value per round, per server. */
+export type Figures = ReadonlyMap<Server, Readonly<Record<string, readonly number[]>>>;
 
 export class Servers {
 	readonly notes: string[] = [];
-	/** False when one of ours did not start. */
+	/** False when one of ours failed. */
 	complete = true;
+	readonly #options: Pick<Options, "rounds" | "seconds" | "short">;
+	readonly #lab: Pick<Lab, "clear">;
 
-	async ours(name: string, start: () => Promise<Serving>): Promise<Serving | undefined> {
-		const server = await this.theirs(name, start);
-		if (server === undefined) this.complete = false;
-		return server;
+	constructor(options: Pick<Options, "rounds" | "seconds" | "short">, lab: Pick<Lab, "clear">) {
+		this.#options = options;
+		this.#lab = lab;
 	}
 
-	async theirs(name: string, start: () => Promise<Serving>): Promise<Serving | undefined> {
+	/** Starts a server that is to stay until the laboratory is cleared; undefined when it does not start. */
+	async start(server: Server): Promise<Serving | undefined> {
 		try {
-			return await start();
+			return await server.start();
 		} catch (error) {
-			this.notes.push(`${name} left out: ${(error as Error).message}`);
+			this.#leaveOut(server, `${server.name} left out: ${(error as Error).message}`);
 			return undefined;
 		}
+	}
+
+	/** Measures servers in rounds. `title` says of what, in notes. */
+	async rounds(title: string, servers: readonly Server[], measure: Measure): Promise<Figures> {
+		const { seconds, short } = this.#options;
+		const failed = new Set<Server>();
+		const contestants = servers.map((server) => ({
+			name: server.name,
+			measure: async (round: number): Promise<Readonly<Record<string, number>>> => {
+				if (failed.has(server)) return {};
+				try {
+					const serving = await server.start();
+					if (!short) await measure(serving, WARM_UP, server);
+					return await measure(serving, seconds, server);
+				} catch (error) {
+					failed.add(server);
+					this.#leaveOut(server, `${title}, ${server.name} left out from round ${round + 1} on: ${(error as Error).message}`);
+					return {};
+				} finally {
+					await this.#lab.clear();
+				}
+			},
+		}));
+		const table = await alternate(contestants, this.#options);
+		return new Map(servers.map((server, i) => [server, table[i]!]));
+	}
+
+	#leaveOut(server: Server, note: string): void {
+		this.notes.push(note);
+		if (server.ours) this.complete = false;
 	}
 }
 
 /** Runs a bench with servers, whose rows are what `measure` gives. All that was started is ended, however it comes out. */
 export async function withServers(options: Options, measure: (lab: Lab, servers: Servers) => Promise<Row[]>): Promise<Result> {
-	const servers = new Servers();
 	try {
-		const rows = await measure(Lab.open(), servers);
+		const lab = Lab.open();
+		const servers = new Servers(options, lab);
+		const rows = await measure(lab, servers);
 		return { rounds: options.rounds, rows, notes: servers.notes, complete: servers.complete };
 	} finally {
 		await stopAll();

@@ -34,7 +34,7 @@ test("a row holds the goal against the ratio of medians, or against the value it
 	assert.equal(row(ours).met, null);
 });
 
-test("contestants take turns, each round begins with another one, and the warm-up does not count", async () => {
+test("contestants take turns, each round begins with another one, and one that fails is named", async () => {
 	const order: string[] = [];
 	const contestant = (name: string) => ({
 		name,
@@ -43,9 +43,11 @@ test("contestants take turns, each round begins with another one, and the warm-u
 			return { rate: round };
 		},
 	});
-	const figures = await alternate([contestant("a"), contestant("b")], { rounds: 2, short: false });
-	assert.deepEqual(order, ["a-1", "b-1", "a0", "b0", "b1", "a1"]);
+	const figures = await alternate([contestant("a"), contestant("b")], { rounds: 2 });
+	assert.deepEqual(order, ["a0", "b0", "b1", "a1"]);
 	assert.deepEqual(figures, [{ rate: [0, 1] }, { rate: [0, 1] }]);
+	const broken = { name: "c", measure: () => Promise.reject(new Error("it ended")) };
+	await assert.rejects(alternate([contestant("a"), broken], { rounds: 1 }), /^Error: c: it ended$/);
 });
 
 test("the report of wrk is read with its errors; anything else is refused", () => {

@@ -1,4 +1,4 @@
-/** The peers bench: what is missing is said, what has changed is compiled anew, and a peer that fails takes nobody with it. */
+/** The peers of the bench: what is missing is said, and what has changed is compiled anew. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
@@ -17,7 +17,6 @@ import {
 	slirp,
 	tooLong,
 } from "../../bench/lib/peer-builds.ts";
-import { type Entry, peerRows, rounds } from "../../bench/lib/peer-rounds.ts";
 
 test("a peer that cannot be compiled says which packages to install, and only those that are missing", () => {
 	assert.equal(
@@ -71,63 +70,6 @@ test("lwIP's sources are found by what apt-get source makes of them", () => {
 	} finally {
 		rmSync(folder, { recursive: true, force: true });
 	}
-});
-
-const entry = (name: string, ours: boolean, measure: Entry["measure"]): Entry => ({ name, ours, measure });
-
-test("each of ours stands beside each peer with the goal to be ahead; peers have a row each", async () => {
-	const entries = [
-		entry("net", true, async () => ({ rate: 20 })),
-		entry("events", true, async () => ({ rate: 40 })),
-		entry("lwIP", false, async () => ({ rate: 30 })),
-		entry("gVisor", false, async () => ({ rate: 10 })),
-	];
-	const figures = await rounds(entries, { rounds: 2, short: true }, []);
-	const rows = peerRows(figures, { mode: "short", metric: "rate", unit: "/s" }, true);
-	assert.deepEqual(
-		rows.map(({ name, against, ratio, met }) => [name, against, ratio === null ? null : Math.round(ratio * 100) / 100, met]),
-		[
-			["short, net", "short, lwIP", 0.67, false],
-			["short, net", "short, gVisor", 2, true],
-			["short, events", "short, lwIP", 1.33, true],
-			["short, events", "short, gVisor", 4, true],
-			["short, lwIP", null, null, null],
-			["short, gVisor", null, null, null],
-		],
-	);
-	const plain = peerRows(figures, { mode: "short", metric: "rate", unit: "/s", suffix: ": user CPU" }, false);
-	assert.deepEqual(
-		plain.map(({ name, against, goal }) => [name, against, goal]),
-		["net", "events", "lwIP", "gVisor"].map((name) => [`short, ${name}: user CPU`, null, null]),
-	);
-	assert.deepEqual(peerRows(figures, { mode: "short", metric: "frames", unit: "" }, true), []);
-});
-
-test("a peer that fails is left out with a note and not asked again, the others go on; ours failing is an error", async () => {
-	const notes: string[] = [];
-	let asked = 0;
-	const ours = entry("net", true, async () => ({ rate: 1 }));
-	const frail = entry("lwIP", false, async (round) => {
-		asked++;
-		if (round === 1) throw new Error("it ended");
-		return { rate: 2 };
-	});
-	const broken = entry("gVisor", false, async () => {
-		throw new Error("it never began");
-	});
-	const figures = await rounds([ours, frail, broken], { rounds: 3, short: true }, notes);
-	assert.equal(asked, 2);
-	assert.deepEqual(figures.get(ours), { rate: [1, 1, 1] });
-	assert.deepEqual(notes.sort(), ["gVisor left out from round 1 on: it never began", "lwIP left out from round 2 on: it ended"]);
-	const names = peerRows(figures, { mode: "m", metric: "rate", unit: "/s" }, true).map(({ name, against }) => [name, against]);
-	assert.deepEqual(names, [
-		["m, net", "m, lwIP"],
-		["m, lwIP", null],
-	]);
-	const failing = entry("net", true, async () => {
-		throw new Error("ours ended");
-	});
-	await assert.rejects(rounds([failing], { rounds: 1, short: true }, []), /ours ended/);
 });
 
 for (const recipe of [lwipLibrary, slirp]) {
