@@ -33,7 +33,7 @@ function read(): { names: string[]; options: Options; flags: string[] } {
 		const short = values.short === true;
 		const node = values.node ?? process.execPath;
 		const rounds = Number(values.rounds ?? (short ? 1 : 5));
-		const seconds = Number(values.seconds ?? (short ? 1 : 3));
+		const seconds = Number(values.seconds ?? (short ? 1 : 2));
 		if (!(rounds >= 1) || !(seconds >= 1) || !Number.isInteger(rounds) || !Number.isInteger(seconds))
 			fail("--rounds and --seconds take whole numbers from 1");
 		nodeVersion(node);

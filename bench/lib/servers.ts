@@ -10,8 +10,11 @@ import { stopAll } from "./child.ts";
 import type { Server, Serving } from "./contestants.ts";
 import { Lab } from "./lab.ts";
 
-/** Seconds of load before a process is measured. A short run has none: it shows that all works, not how fast. */
-const WARM_UP = 1;
+/**
+ * Seconds of load before a process is measured: after one, Node 26 still compiles (docs/performance.md). A short run has none: it
+ * shows that all works, not how fast.
+ */
+const WARM_UP = 2;
 
 /** Puts one load on a server for a while; named metrics. */
 export type Measure = (serving: Serving, seconds: number, server: Server) => Promise<Readonly<Record<string, number>>>;
