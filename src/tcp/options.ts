@@ -32,9 +32,9 @@ export interface TcpOptions {
 	receiveBuffer: number;
 	/** Receive segment: the limit of its tuning. */
 	maxReceiveBuffer: number;
-	/** Send segment in bytes: what `write` takes at once, and the limit to which it follows twice the congestion window. */
+	/** Send segment in bytes: what `write` takes at once, and the most that waits to be sent. */
 	sendBuffer: number;
-	/** Send segment: the limit to which it follows twice the congestion window. */
+	/** Send segment with what is in flight: the limit to which it follows twice the congestion window. */
 	maxSendBuffer: number;
 	/** Keep-alive: idle time before the first probe (RFC 9293 3.8.4: at least 2 hours by default), time between probes, both ms, and number of probes. */
 	keepAliveIdle: number;

@@ -213,6 +213,7 @@ function sendNew(t: Tcp, c: Connection, budget: number): number {
 	if (sent) {
 		c.lastSent = t.now;
 		t.armRetransmit(c, true);
+		t.roomCame(c);
 		// A window that is full although no segment was held back: the next byte would have been.
 		if (flight + mss > c.cwnd) c.flags |= C_CWND_LIMITED;
 	}

@@ -33,8 +33,12 @@ export function inFlight(c: Connection): number {
 export function sendRoom(t: Tcp, c: Connection): number {
 	const options = t.options;
 	// What is SACKed has left the network but not the buffer: it must not keep new data out of the window.
-	const limit = Math.min(Math.max(options.sendBuffer, 2 * c.cwnd + c.sacked), options.maxSendBuffer);
-	return limit - ((c.sndEnd - c.sndUna) | 0);
+	const { sendBuffer } = options;
+	const { sndEnd } = c;
+	const limit = Math.min(Math.max(sendBuffer, 2 * c.cwnd + c.sacked), options.maxSendBuffer);
+	// What is in flight may be as much as the network takes; what waits is only to bridge the application's next turn. More would be
+	// bytes that have left the cache when their turn comes, and that are old when they arrive.
+	return Math.min(limit - ((sndEnd - c.sndUna) | 0), sendBuffer - ((sndEnd - c.sndNxt) | 0));
 }
 
 /** Copies bytes into the send segment, as many as there is room for; returns how many. */

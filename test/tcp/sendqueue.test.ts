@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { output } from "../../src/tcp/output.ts";
 import {
 	acknowledge,
 	dropSendQueue,
@@ -17,7 +18,7 @@ import {
 	splitPage,
 	unmarkLost,
 } from "../../src/tcp/sendqueue.ts";
-import { C_FIN_PENDING, L_STARVED, P_FIN, P_LOST, P_SACKED, P_SENT } from "../../src/tcp/state.ts";
+import { C_FIN_PENDING, E_WRITABLE, L_STARVED, P_FIN, P_LOST, P_SACKED, P_SENT } from "../../src/tcp/state.ts";
 import { bareTcp } from "../helpers/bare-tcp.ts";
 
 const UNSENT = 0;
@@ -201,4 +202,26 @@ test("the rest of a write that is taken in part waits for an ACK, not for the po
 	assert.equal(c.lists & L_STARVED, 0);
 	assert.equal(t.write(c.index, bytes, 0, 5000), 0);
 	assert.equal(c.lists & L_STARVED, 0);
+});
+
+test("what waits is bounded by sendBuffer, what is in flight by the window; who waits for room hears of it when bytes leave", () => {
+	const { t, connection } = bareTcp({ sendBuffer: 30_000, maxSendBuffer: 100_000 });
+	const c = connection();
+	c.cwnd = 60_000;
+	c.sndWnd = c.sndWndMax = 200_000;
+	const bytes = new Uint8Array(200_000);
+	const written: number[] = [];
+	for (let turn = 0; turn < 4; turn++) {
+		c.events = 0;
+		written.push(t.write(c.index, bytes, 0, bytes.length));
+		assert.ok(((c.sndEnd - c.sndNxt) | 0) <= 30_000);
+		output(t, c);
+		// No ACK has come. What fits no more into the window makes no room.
+		assert.equal(c.events & E_WRITABLE, turn < 2 ? E_WRITABLE : 0, `turn ${turn}`);
+	}
+	assert.equal(written[0], 30_000);
+	assert.ok(inFlight(c) > 60_000 - 1448 && inFlight(c) <= 60_000);
+	assert.equal((c.sndEnd - c.sndNxt) | 0, 30_000, "and the rest waits");
+	assert.equal(written.reduce((sum, n) => sum + n), inFlight(c) + 30_000);
+	assert.equal(t.write(c.index, bytes, 0, bytes.length), 0);
 });
