@@ -11,6 +11,7 @@ import type { Host } from "../host/host.ts";
 import type { Gateway } from "../link/user.ts";
 import { keepFreedMemory } from "../sys/malloc.ts";
 import { makeGcRoom } from "./gc-room.ts";
+import { letSocketsDieYoung } from "./gc-young.ts";
 import { atEnd } from "./run-end.ts";
 import { type Figures, showFigures } from "./run-figures.ts";
 import { openRunHost, type RunHost } from "./run-link.ts";
@@ -18,6 +19,8 @@ import { OPTIONS_VARIABLE, parseRunOptions, type RunOptions } from "./run-option
 
 /** Set to "0": V8 alone decides how far the heap may grow (gc-room.ts). */
 const GC_VARIABLE = "MILLRACE_GC_ROOM";
+/** Set to "0": V8 alone decides what it makes in the old generation (gc-young.ts). */
+const YOUNG_VARIABLE = "MILLRACE_GC_YOUNG";
 /** Set to "0": the allocator keeps its own limits (sys/malloc.ts). */
 const KEEP_VARIABLE = "MILLRACE_KEEP_FREED";
 const LIBC_LINKS: ReadonlySet<RunHost["kind"]> = new Set<RunHost["kind"]>(["tap", "xdp", "packet"]);
@@ -66,6 +69,7 @@ function start(options: RunOptions): RunningStack {
 	// Links without the C library are not fast enough to be held up by its allocator.
 	if (LIBC_LINKS.has(kind) && process.env[KEEP_VARIABLE] !== "0") keepFreedMemory();
 	if (process.env[GC_VARIABLE] !== "0") makeGcRoom();
+	if (process.env[YOUNG_VARIABLE] !== "0") letSocketsDieYoung();
 
 	const opened = (port: number, at: string): void => {
 		say(`port ${port} of the program is open at ${at} (http://${at}/ if it is a web server)`);
