@@ -65,6 +65,7 @@ export class OffloadTapQueue extends TapQueue {
 	#starvedSince = 0;
 	readonly #slots = new Int32Array(SLOTS);
 	readonly #slotParts = new Iovecs(SLOTS, this.addresses.base);
+	#partCount = 0;
 	/** Slots 0 to this, exclusive, have no page. */
 	#empty = SLOTS;
 	/** Bytes of the frame that lies in the slots; 0: none. */
@@ -142,7 +143,7 @@ export class OffloadTapQueue extends TapQueue {
 			return false;
 		}
 		this.#starved = false;
-		const bytes = this.libc.readv(this.fd, this.#slotParts.bytes, SLOTS);
+		const bytes = this.libc.readv(this.fd, this.#slotParts.bytes, this.#partCount);
 		if (bytes <= VNET_HEADER) {
 			this.state = bytes < 0 && this.libc.errno() === EBADFD ? GONE : DRAINED;
 			return false;
@@ -164,15 +165,48 @@ export class OffloadTapQueue extends TapQueue {
 
 	/** Gives each slot a page. From the last empty one on, so that those without stay the first ones when pages run out. */
 	#fill(): boolean {
+		if (this.#empty === 0) return true;
 		while (this.#empty > 0) {
 			const page = this.pool.alloc();
 			if (page === 0) return false;
-			const i = --this.#empty;
-			const start = this.pool.address(page) + (i === 0 ? HEADER_OFFSET : 0);
-			this.#slots[i] = page;
-			this.#slotParts.at(i, start, i === 0 ? FRAME_ROOM + VNET_HEADER : PAGE_SIZE);
+			this.#slots[--this.#empty] = page;
 		}
+		this.#sort();
+		this.#describe();
 		return true;
+	}
+
+	/**
+	 * Puts the slots into the order of memory: pages that lie one behind the other are then one piece, for the kernel that fills them and for
+	 * the application that reads them. What was in order comes back in order, so there is hardly anything to do but once.
+	 */
+	#sort(): void {
+		const slots = this.#slots;
+		for (let i = 1; i < SLOTS; i++) {
+			const page = slots[i]!;
+			let at = i;
+			for (; at > 0 && slots[at - 1]! > page; at--) slots[at] = slots[at - 1]!;
+			slots[at] = page;
+		}
+	}
+
+	/** Makes the slots the pieces of a read, neighbours as one. */
+	#describe(): void {
+		const { pool } = this;
+		const slots = this.#slots;
+		let count = 0;
+		let start = pool.address(slots[0]!) + HEADER_OFFSET;
+		let end = pool.address(slots[0]!) + PAGE_SIZE;
+		for (let i = 1; i < SLOTS; i++) {
+			const address = pool.address(slots[i]!);
+			if (address !== end) {
+				this.#slotParts.at(count++, start, end - start);
+				start = address;
+			}
+			end = address + PAGE_SIZE;
+		}
+		this.#slotParts.at(count++, start, end - start);
+		this.#partCount = count;
 	}
 
 	/** Moves the frame from the slots to the batch. False when it must wait for the next batch. */

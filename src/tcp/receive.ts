@@ -268,20 +268,27 @@ export function readInto(t: Tcp, c: Connection, target: Uint8Array, offset: numb
 	let to = offset;
 	let left = length;
 	while (page !== 0 && left > 0) {
-		const have = pool.length(page);
 		const start = pool.start(page);
-		const n = Math.min(have, left);
+		let n = 0;
+		// Pages of a long frame lie one behind the other: one copy for all of them.
+		do {
+			const have = pool.length(page);
+			if (have > left - n) {
+				const part = left - n;
+				pool.setStart(page, start + left);
+				pool.setLength(page, have - part);
+				n = left;
+				break;
+			}
+			n += have;
+			const next = pool.next(page);
+			// Its bytes stay what they are until the next page is asked for.
+			pool.release(page);
+			page = next;
+		} while (page !== 0 && n < left && pool.start(page) === start + n);
 		pool.copy.out(start, target, to, n);
 		to += n;
 		left -= n;
-		if (n === have) {
-			const next = pool.next(page);
-			pool.release(page);
-			page = next;
-		} else {
-			pool.setStart(page, start + n);
-			pool.setLength(page, have - n);
-		}
 	}
 	c.rcvHead = page;
 	if (page === 0) c.rcvTail = 0;
