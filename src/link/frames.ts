@@ -104,8 +104,10 @@ export class FrameQueue {
 		const last = at + entries - 1;
 		let segment = batch.segment[at]!;
 		let page = pool.alloc();
-		let address = pool.address(page) + FRAME_OFFSET;
-		let room = PAGE_SIZE - FRAME_OFFSET;
+		// Lies modulo 4 as what it is copied from: short frames go word by word then (memory/copy.ts).
+		const offset = FRAME_OFFSET - ((FRAME_OFFSET - batch.start[at]!) & 3);
+		let address = pool.address(page) + offset;
+		let room = PAGE_SIZE - offset;
 		let filled = 0;
 		for (let i = at; i <= last; i++) {
 			const length = batch.length[i]!;
