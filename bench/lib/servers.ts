@@ -11,10 +11,10 @@ import type { Server, Serving } from "./contestants.ts";
 import { Lab } from "./lab.ts";
 
 /**
- * Seconds of load before a process is measured: after one, Node 26 still compiles (docs/performance.md). A short run has none: it
+ * Seconds of load before a process is measured: after one or two, Node 26 still compiles (docs/performance.md). A short run has none: it
  * shows that all works, not how fast.
  */
-const WARM_UP = 2;
+const WARM_UP = 3;
 
 /** Puts one load on a server for a while; named metrics. */
 export type Measure = (serving: Serving, seconds: number, server: Server) => Promise<Readonly<Record<string, number>>>;
