@@ -2,7 +2,7 @@
  * The other user-level stacks as contestants: each over a TAP device of its own, like ours.
  *
  * Hides how their programs are run. They make the device and say "ready"; the kernel's side is then addressed here, with the
- * queue length that Millrace gives its own devices. What the programs do, with which settings and why: bench/peers/README.md.
+ * queue length that Millrace gives its own devices, and like these without a queueing discipline. What the programs do, with which settings and why: bench/peers/README.md.
  */
 import type { Options } from "./bench.ts";
 import type { Child } from "./child.ts";
@@ -33,6 +33,7 @@ async function raise(child: Child, plan: TapPlan, mtu: number): Promise<void> {
 	await said(child, "ready");
 	must("ip", "addr", "add", plan.kernel, "dev", plan.device);
 	must("ip", "link", "set", "dev", plan.device, "mtu", String(mtu), "txqueuelen", QUEUE_LENGTH, "up");
+	must("tc", "qdisc", "replace", "dev", plan.device, "root", "noqueue");
 }
 
 function onOwnDevice(lab: Lab, name: string, binary: string, flags: readonly string[] = []): Peer {

@@ -16,7 +16,19 @@ const ETHERNET = 14;
 const ETHERNET_TAGGED = 18;
 /** The flow hash has 16 bits. */
 const FLOW_GROUPS_MAX = 65536;
-const KNOWN = ["name", "kernelAddress", "mtu", "mac", "queueLength", "offload", "queues", "steering", "flowGroups", "ioUring"];
+const KNOWN = [
+	"name",
+	"kernelAddress",
+	"mtu",
+	"mac",
+	"queueLength",
+	"offload",
+	"queues",
+	"steering",
+	"flowGroups",
+	"ioUring",
+	"qdiscBypass",
+];
 
 /** Options of `tapLink`. */
 export interface TapOptions {
@@ -63,6 +75,11 @@ export interface TapOptions {
 	 * kernel has none or forbids it, each frame is a call.
 	 */
 	ioUring?: boolean;
+	/**
+	 * Frames of the kernel do not pass a queueing discipline on their way to the stack, as on `lo` and veth: `queueLength` is all the queue
+	 * there is. Default true. No effect on a device that is attached to, whose discipline is its owner's; false for use with tc(8).
+	 */
+	qdiscBypass?: boolean;
 }
 
 /** The options, complete. */
@@ -79,13 +96,14 @@ export interface TapSettings {
 	/** 0: the kernel steers. */
 	readonly flowGroups: number;
 	readonly ioUring: boolean;
+	readonly qdiscBypass: boolean;
 }
 
 /** Reads options; throws MILLRACE_OPTION. */
 export function tapSettings(options: TapOptions): TapSettings {
 	refuseUnknown("a TAP link", options, KNOWN);
 	const { name = "mr%d", kernelAddress = "10.77.0.1/24", mtu = 1500, mac, queueLength = 4096 } = options;
-	const { offload = true, queues = 1, steering = "kernel", ioUring = true } = options;
+	const { offload = true, queues = 1, steering = "kernel", ioUring = true, qdiscBypass = true } = options;
 	const mtuMax = offload ? 65535 - ETHERNET : FRAME_ROOM - ETHERNET_TAGGED;
 	if (!validInterfaceName(name)) throw bad(`bad name of a TAP device: "${name}". Give 1 to 15 letters, digits or dashes, such as mr0`);
 	wholeNumber("mtu", mtu, 68, mtuMax);
@@ -108,6 +126,7 @@ export function tapSettings(options: TapOptions): TapSettings {
 		queues,
 		flowGroups: steering === "flow-group" ? flowGroups : 0,
 		ioUring,
+		qdiscBypass,
 	};
 }
 

@@ -21,6 +21,7 @@ import { factOf, MillraceError } from "../errors.ts";
 import type { Batch } from "../memory/batch.ts";
 import { type InterfaceAddress, NetworkInterface } from "../sys/interface.ts";
 import { Poll } from "../sys/poll.ts";
+import { removeQdisc } from "../sys/qdisc.ts";
 import { closeTap, endTapSteering, IFF_VNET_HDR, openTap, setTapHeader, setTapOffload, setTapSteering, type Tap } from "../sys/tun.ts";
 import type { Alarm } from "../time/clock.ts";
 import { formatIpv4, mask4, parseCidr, parseIpv4 } from "../wire/address.ts";
@@ -286,6 +287,8 @@ export class TapLink implements Link {
 			}
 		}
 		if (!before.up) set("up", true);
+		// Where the kernel refuses, it keeps the one that it likes best, and all is a little slower.
+		if (!tap.attached && this.#settings.qdiscBypass) removeQdisc(kernel.index);
 	}
 
 	#notice(): void {

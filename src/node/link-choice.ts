@@ -52,7 +52,7 @@ const ONLY: Readonly<Record<string, readonly LinkChoice["kind"][]>> = {
 	ioUring: ["tap"],
 	offload: ["tap", "packet"],
 	ring: ["packet"],
-	qdiscBypass: ["packet"],
+	qdiscBypass: ["tap", "packet"],
 	txRing: ["packet"],
 	rxQueues: ["xdp"],
 	ringSize: ["xdp", "packet"],

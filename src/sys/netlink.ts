@@ -1,8 +1,8 @@
 /**
- * Questions to the kernel by netlink (RFC 3549), one at a time.
+ * Questions and orders to the kernel by netlink (RFC 3549), one at a time.
  *
  * Hides the socket and how messages are made of attributes. Each question has a socket of its own, and is answered before the call that
- * sends it returns. What is asked is in tun-facts.ts and xdp-facts.ts.
+ * sends it returns. What is asked is in tun-facts.ts and xdp-facts.ts, what is ordered in qdisc.ts.
  */
 import { libc } from "./libc.ts";
 
@@ -10,6 +10,9 @@ const AF_NETLINK = 16;
 const SOCK_RAW_NONBLOCK = 3 | 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const NLM_F_REQUEST = 1;
+const NLM_F_ACK = 4;
+/** An answer that is an error number below 0; 0: done. */
+const NLMSG_ERROR = 2;
 /** Bytes of struct nlmsghdr. */
 const HEADER = 16;
 const ANSWER = 32768;
@@ -18,6 +21,15 @@ const TYPE_MASK = 0x3fff;
 
 /** Asks; `body` is what follows the message's header. The answer's body, or null if it is not of the type `wanted`. */
 export function askKernel(protocol: number, type: number, body: Uint8Array, wanted = type): DataView | null {
+	return exchange(protocol, type, 0, body, wanted);
+}
+
+/** Orders; true if it was done. `flags` are those of the message's header, beyond the usual ones. */
+export function tellKernel(protocol: number, type: number, flags: number, body: Uint8Array): boolean {
+	return exchange(protocol, type, flags | NLM_F_ACK, body, NLMSG_ERROR)?.getInt32(0, true) === 0;
+}
+
+function exchange(protocol: number, type: number, flags: number, body: Uint8Array, wanted: number): DataView | null {
 	const c = libc();
 	const socket = c.socket(AF_NETLINK, SOCK_RAW_NONBLOCK | SOCK_CLOEXEC, protocol);
 	if (socket < 0) return null;
@@ -26,7 +38,7 @@ export function askKernel(protocol: number, type: number, body: Uint8Array, want
 		const header = new DataView(request.buffer);
 		header.setUint32(0, request.length, true);
 		header.setUint16(4, type, true);
-		header.setUint16(6, NLM_F_REQUEST, true);
+		header.setUint16(6, NLM_F_REQUEST | flags, true);
 		request.set(body, HEADER);
 		if (c.send(socket, request, request.length, 0) < 0) return null;
 		const answer = new Uint8Array(new ArrayBuffer(ANSWER));
@@ -36,6 +48,16 @@ export function askKernel(protocol: number, type: number, body: Uint8Array, want
 	} finally {
 		c.close(socket);
 	}
+}
+
+/** An attribute of a message, padded as the next one wants it. */
+export function attribute(type: number, value: Uint8Array): Uint8Array {
+	const bytes = new Uint8Array((4 + value.length + 3) & ~3);
+	const view = new DataView(bytes.buffer);
+	view.setUint16(0, 4 + value.length, true);
+	view.setUint16(2, type, true);
+	bytes.set(value, 4);
+	return bytes;
 }
 
 /** The attributes in a piece of a message, by type. */

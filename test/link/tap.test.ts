@@ -15,6 +15,7 @@ import { tapAvailable, tapLink } from "../../src/link/tap.ts";
 import { Batch } from "../../src/memory/batch.ts";
 import { NetworkInterface } from "../../src/sys/interface.ts";
 import { libc } from "../../src/sys/libc.ts";
+import { qdiscKind } from "../../src/sys/qdisc.ts";
 import { closeTap, IFF_VNET_HDR, openTap, setTapHeader } from "../../src/sys/tun.ts";
 import { uringAvailable } from "../../src/sys/uring.ts";
 import { isolate } from "../helpers/namespace.ts";
@@ -57,9 +58,25 @@ describe("TAP link", { skip: lack, concurrency: false }, () => {
 		assert.equal(kernel.up, true);
 		assert.equal(kernel.mtu, 1400);
 		assert.equal(kernel.queueLength, 4096);
+		assert.equal(qdiscKind(kernel.index), "noqueue");
 		kernel.close();
 		link.close();
 		assert.equal(exists("one"), false);
+	});
+
+	test("a queueing discipline stays when it is asked for, and on a device of several queues goes all the same", () => {
+		const kind = (name: string): string | null => {
+			const kernel = new NetworkInterface(name);
+			const found = qdiscKind(kernel.index);
+			kernel.close();
+			return found;
+		};
+		const kept = station({ name: "kept", qdiscBypass: false });
+		assert.notEqual(kind("kept"), "noqueue");
+		kept.link.close();
+		const several = station({ name: "several", queues: 2 });
+		assert.equal(kind("several"), "noqueue");
+		several.link.close();
 	});
 
 	test("names with %d are the first free number", () => {

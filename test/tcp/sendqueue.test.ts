@@ -222,6 +222,9 @@ test("what waits is bounded by sendBuffer, what is in flight by the window; who 
 	assert.equal(written[0], 30_000);
 	assert.ok(inFlight(c) > 60_000 - 1448 && inFlight(c) <= 60_000);
 	assert.equal((c.sndEnd - c.sndNxt) | 0, 30_000, "and the rest waits");
-	assert.equal(written.reduce((sum, n) => sum + n), inFlight(c) + 30_000);
+	assert.equal(
+		written.reduce((sum, n) => sum + n),
+		inFlight(c) + 30_000,
+	);
 	assert.equal(t.write(c.index, bytes, 0, bytes.length), 0);
 });
