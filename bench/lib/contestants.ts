@@ -19,6 +19,8 @@ import { type Lab, must, reachable, said, VETH_SERVER } from "./lab.ts";
 export interface Server {
 	readonly name: string;
 	readonly ours: boolean;
+	/** Machine code from its start on: there is nothing to warm up but caches. */
+	readonly compiled?: boolean;
 	/** Begins a new process. What it began, also when it fails, is ended by `Lab.clear`. */
 	start(): Promise<Serving>;
 }
@@ -148,13 +150,13 @@ http {
 `,
 	);
 	const argv = ["nginx", "-p", folder, "-c", join(folder, "nginx.conf"), "-e", "stderr"];
-	return { name: `nginx (${path})`, ours: false, start: () => onPath(lab, argv, path, port) };
+	return { name: `nginx (${path})`, ours: false, compiled: true, start: () => onPath(lab, argv, path, port) };
 }
 
 /** iperf3's own server over lo. */
 export function iperf3(lab: Lab): Server {
 	const port = nextPort++;
-	return { name: "iperf3 (lo)", ours: false, start: () => onPath(lab, ["iperf3", "-s", "-p", String(port)], "lo", port) };
+	return { name: "iperf3 (lo)", ours: false, compiled: true, start: () => onPath(lab, ["iperf3", "-s", "-p", String(port)], "lo", port) };
 }
 
 /**

@@ -11,7 +11,7 @@ import type { Row } from "./bench.ts";
 import type { Server, Serving } from "./contestants.ts";
 import type { Lab } from "./lab.ts";
 import { type Comparison, rowsOf } from "./rows.ts";
-import type { Servers } from "./servers.ts";
+import { LONG_WARM_UP, type Servers } from "./servers.ts";
 import { wrk } from "./wrk.ts";
 
 export interface Mode {
@@ -66,7 +66,7 @@ export async function compare(
 	prefix = "",
 ): Promise<Row[]> {
 	const title = `${prefix}${mode.name}`;
-	const figures = await servers.rounds(title, contestants, (serving, seconds) => measure(lab, serving, mode, seconds));
+	const figures = await servers.rounds(title, contestants, (serving, seconds) => measure(lab, serving, mode, seconds), LONG_WARM_UP);
 	for (const [server, { errors = [] }] of figures) {
 		const count = errors.reduce((sum, each) => sum + each, 0);
 		if (count > 0) servers.notes.push(`${title}, ${server.name}: wrk counted ${count} errors`);

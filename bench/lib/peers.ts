@@ -41,6 +41,7 @@ function onOwnDevice(lab: Lab, name: string, binary: string, flags: readonly str
 	return (mode) => ({
 		name,
 		ours: false,
+		compiled: true,
 		start: async () => {
 			const { device, address } = plan;
 			const child = lab.server([binary, mode, device, address, String(PORT), ...flags]);

@@ -10,11 +10,12 @@ import { stopAll } from "./child.ts";
 import type { Server, Serving } from "./contestants.ts";
 import { Lab } from "./lab.ts";
 
-/**
- * Seconds of load before a process is measured: after one or two, Node 26 still compiles (docs/performance.md). A short run has none: it
- * shows that all works, not how fast.
- */
+/** Seconds of load before a process is measured. A short run has none: it shows that all works, not how fast. */
 const WARM_UP = 3;
+/** The same for short connections and requests, each of which runs much code: Node compiles it for so long (docs/performance.md). */
+export const LONG_WARM_UP = 8;
+/** The same for programs that are machine code. */
+const COMPILED_WARM_UP = 1;
 
 /** Puts one load on a server for a while; named metrics. */
 export type Measure = (serving: Serving, seconds: number, server: Server) => Promise<Readonly<Record<string, number>>>;
@@ -44,8 +45,8 @@ export class Servers {
 		}
 	}
 
-	/** Measures servers in rounds. `title` says of what, in notes. */
-	async rounds(title: string, servers: readonly Server[], measure: Measure): Promise<Figures> {
+	/** Measures servers in rounds. `title` says of what, in notes; `warmUp` how long those are loaded before that are not compiled. */
+	async rounds(title: string, servers: readonly Server[], measure: Measure, warmUp: number = WARM_UP): Promise<Figures> {
 		const { seconds, short } = this.#options;
 		const failed = new Set<Server>();
 		const contestants = servers.map((server) => ({
@@ -54,7 +55,7 @@ export class Servers {
 				if (failed.has(server)) return {};
 				try {
 					const serving = await server.start();
-					if (!short) await measure(serving, WARM_UP, server);
+					if (!short) await measure(serving, server.compiled === true ? COMPILED_WARM_UP : warmUp, server);
 					return await measure(serving, seconds, server);
 				} catch (error) {
 					failed.add(server);
