@@ -101,7 +101,7 @@ export const OPTIONS: readonly OptionSpec[] = [
 		name: "qdisc-bypass",
 		path: "qdiscBypass",
 		value: "on|off",
-		help: "no queueing discipline on the way (tap, packet); default on; packet: where nothing is lost by it",
+		help: "go past queueing disciplines (tap, packet); default: where nothing is lost",
 	},
 	{ name: "tx-ring", path: "txRing", value: "on|off", help: "send short frames by a ring in shared memory (packet); default on" },
 	{ name: "speed", path: "speed", value: "FACTOR", help: "of a replay (pcap): 10x, 0.5x, or max for all at once; default 1x" },

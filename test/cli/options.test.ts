@@ -279,7 +279,7 @@ describe("a command line that is refused names what is wrong with it", () => {
 		["--link xdp:eth0 --address 10.0.0.2 --offload on a.js", /^--offload does not go with link xdp, only with tap or packet$/],
 		["--link xdp:eth0 --address 10.0.0.2 --tx-ring on a.js", /^--tx-ring does not go with link xdp, only with packet$/],
 		["--link packet:eth0 --address 10.0.0.2 --tx-ring yes a.js", /^--tx-ring: "yes" is not on or off$/],
-		["--link tap --qdisc-bypass on a.js", /^--qdisc-bypass does not go with link tap, only with packet$/],
+		["--link user --qdisc-bypass on a.js", /^--qdisc-bypass does not go with link user, only with tap or packet$/],
 		["--link packet:eth0 --address 10.0.0.2 --qdisc-bypass=maybe a.js", /^--qdisc-bypass: "maybe" is not on or off$/],
 		["--link tap --ring-size 512 a.js", /^--ring-size does not go with link tap, only with xdp or packet$/],
 		["--address 10.77.0.256 a.js", /^--address: "10.77.0.256" is not an IPv4 address/],
