@@ -110,13 +110,20 @@ export class TcpListener {
 	onconnection: (socket: TcpSocket) => void = (socket) => socket.abort();
 	/** Called when the host was closed and this listener with it. */
 	onclose: () => void = () => {};
+	readonly #listener: Listener;
 	readonly #close: () => void;
 
 	/** @internal */
-	constructor(address: string, port: number, close: () => void) {
+	constructor(address: string, listener: Listener, close: () => void) {
 		this.address = address;
-		this.port = port;
+		this.port = listener.port;
+		this.#listener = listener;
 		this.#close = close;
+	}
+
+	/** @internal `onconnection` runs no code of the application's: see `quiet` of a socket. */
+	makeQuiet(): void {
+		this.#listener.quiet = true;
 	}
 
 	/** Stops listening; connections that were handed over go on. */
@@ -272,7 +279,7 @@ export class Host {
 		const listener = port === 0 ? this.#listenAnywhere(key, backlog) : this.#listen(key, port, backlog, false, false);
 		if (listener === null)
 			throw new MillraceError("EADDRINUSE", `port ${port} of ${address} is in use. Choose another, or 0 for any free one`);
-		const result = new TcpListener(address, listener.port, () => this.#unlisten(listener));
+		const result = new TcpListener(address, listener, () => this.#unlisten(listener));
 		listener.owner = (socket: TcpSocket) => result.onconnection(socket);
 		this.#listeners.set(listener, result);
 		this.onListen?.(listener.port);

@@ -14,6 +14,12 @@ import type { ConnectOptions, Host, ListenOptions, TcpListener } from "./host.ts
 /** Bytes that `write` gathers before it waits for room; and largest piece that `read` gives. */
 const PIECE = 65536;
 
+/** The answer to each write that is done at once: a promise that is settled keeps nothing of who waits for it. */
+const DONE: Promise<void> = Promise.resolve();
+
+/** Pieces of up to so many bytes may wait for each other; of bulk data, each is to be used before the next pushes it out of the caches. */
+const QUIET_PIECE = 4096;
+
 const ERROR_WORDS: Readonly<Record<string, string>> = {
 	ECONNREFUSED: "the peer refused the connection",
 	ECONNRESET: "the peer reset the connection",
@@ -39,7 +45,9 @@ export class TcpStream {
 	socket!: TcpSocket;
 	readonly #host: Host;
 	#opening: Waiter<TcpStream> | null = null;
-	#reader: Waiter<Uint8Array | null> | null = null;
+	/** Of the read that waits. */
+	#resolveRead: ((bytes: Uint8Array | null) => void) | null = null;
+	#rejectRead: ((error: Error) => void) | null = null;
 	#readMax = PIECE;
 	#writer: Waiter<void> | null = null;
 	#ended = false;
@@ -85,14 +93,15 @@ export class TcpStream {
 	 */
 	read(max: number = PIECE): Promise<Uint8Array | null> {
 		if (!(max >= 1)) return Promise.reject(new MillraceError("EINVAL", `read of at most ${max} bytes: give 1 or more`));
-		if (this.#reader !== null) return Promise.reject(new MillraceError("MILLRACE_BUSY", "a read is under way already; wait for it"));
+		if (this.#resolveRead !== null) return Promise.reject(new MillraceError("MILLRACE_BUSY", "a read is under way already; wait for it"));
 		const bytes = this.socket.read(max);
 		if (bytes !== null) return Promise.resolve(bytes);
 		if (this.#ended || this.#error === null) return Promise.resolve(null);
 		if (this.#error !== undefined) return Promise.reject(streamError(this.#error));
 		return new Promise((resolve, reject) => {
 			this.#readMax = max;
-			this.#reader = { resolve, reject };
+			this.#resolveRead = resolve;
+			this.#rejectRead = reject;
 		});
 	}
 
@@ -101,9 +110,24 @@ export class TcpStream {
 	 *
 	 * @throws {MillraceError} EPIPE after `finish`, ECONNRESET, ETIMEDOUT, ...
 	 */
-	async write(bytes: Uint8Array): Promise<void> {
-		if (this.#writer !== null) throw new MillraceError("MILLRACE_BUSY", "a write is under way already; wait for it");
+	write(bytes: Uint8Array): Promise<void> {
 		let sent = 0;
+		try {
+			if (this.#writer === null && this.#error === undefined && !this.#finished) {
+				sent = this.socket.write(bytes);
+				if (sent === bytes.length) return DONE;
+			}
+		} catch (error) {
+			// What is no array of bytes is told like all else.
+			return Promise.reject(error);
+		}
+		return this.#writeRest(bytes, sent);
+	}
+
+	/** What `write` could not do at once. */
+	async #writeRest(bytes: Uint8Array, already: number): Promise<void> {
+		if (this.#writer !== null) throw new MillraceError("MILLRACE_BUSY", "a write is under way already; wait for it");
+		let sent = already;
 		while (sent < bytes.length) {
 			if (this.#error !== undefined) throw streamError(this.#error ?? "EPIPE");
 			if (this.#finished) throw streamError("EPIPE");
@@ -192,12 +216,14 @@ export class TcpStream {
 			this.#stream.#opening = null;
 		}
 		readable() {
-			const reader = this.#stream.#reader;
-			if (reader === null) return;
-			const bytes = this.#stream.socket.read(this.#stream.#readMax);
+			const stream = this.#stream;
+			const resolve = stream.#resolveRead;
+			if (resolve === null) return;
+			const bytes = stream.socket.read(stream.#readMax);
 			if (bytes === null) return;
-			this.#stream.#reader = null;
-			reader.resolve(bytes);
+			stream.#resolveRead = null;
+			stream.socket.quiet = bytes.length <= QUIET_PIECE;
+			resolve(bytes);
 		}
 		writable() {
 			const writer = this.#stream.#writer;
@@ -206,8 +232,8 @@ export class TcpStream {
 		}
 		ended() {
 			this.#stream.#ended = true;
-			this.#stream.#reader?.resolve(null);
-			this.#stream.#reader = null;
+			this.#stream.#resolveRead?.(null);
+			this.#stream.#resolveRead = null;
 		}
 		closed(error: string | null) {
 			this.#stream.#gone(error);
@@ -220,11 +246,13 @@ export class TcpStream {
 		this.#host.unref();
 		const failure = error === null ? null : streamError(error);
 		this.#opening?.reject(failure ?? streamError("ECONNABORTED"));
-		if (failure === null) this.#reader?.resolve(null);
-		else this.#reader?.reject(failure);
+		if (this.#resolveRead !== null) {
+			if (failure === null) this.#resolveRead(null);
+			else this.#rejectRead!(failure);
+		}
 		this.#writer?.reject(failure ?? streamError("EPIPE"));
 		this.#opening = null;
-		this.#reader = null;
+		this.#resolveRead = null;
 		this.#writer = null;
 	}
 }
@@ -251,10 +279,13 @@ export class TcpServer implements AsyncIterable<TcpStream> {
 			const stream = new TcpStream(host, null);
 			stream.socket = socket;
 			socket.events = new TcpStream.Events(stream);
+			socket.quiet = true;
 			const taker = this.#takers.shift();
 			if (taker !== undefined) taker({ done: false, value: stream });
 			else this.#waiting.push(stream);
 		};
+		// No more come in a turn than the backlog has room for, so a loop that takes them need not be let run between them.
+		this.#listener.makeQuiet();
 		this.#listener.onclose = () => this.close();
 		host.ref();
 	}
@@ -313,6 +344,7 @@ export class TcpFace {
 			const stream = new TcpStream(this.#host, { resolve, reject });
 			try {
 				stream.socket = this.#host.tcpConnect(options, new TcpStream.Events(stream));
+				stream.socket.quiet = true;
 			} catch (error) {
 				this.#host.unref();
 				reject(error as Error);

@@ -192,22 +192,29 @@ export class TcpSocket {
 
 	/** Gives the connection up: what was written is still delivered, no event comes any more. Unread data turns it into a reset. */
 	close(): void {
-		if (this.#leave()) this.#tcp.close(this.#was);
+		const index = this.#leave();
+		if (index >= 0) this.#tcp.close(index);
 	}
 
 	/** Resets the connection; no event comes any more. */
 	abort(): void {
-		if (this.#leave()) this.#tcp.abort(this.#was);
+		const index = this.#leave();
+		if (index >= 0) this.#tcp.abort(index);
 	}
 
-	#was = -1;
-	#leave(): boolean {
-		if (!this.alive) return false;
-		this.#was = this.index;
+	/** The record that the socket lets go of; -1 if there is none. */
+	#leave(): number {
+		if (!this.alive) return -1;
+		const { index } = this;
 		this.index = -1;
-		this.onleave?.(this.#was);
-		return true;
+		this.onleave?.(index);
+		return index;
 	}
+	/**
+	 * @internal Its events only settle promises, so it need not be waited for what they set off before another such socket hears of its
+	 * own: running promises costs more than settling one.
+	 */
+	quiet = false;
 	/** @internal The table that this socket is in. */
 	onleave: ((index: number) => void) | undefined;
 

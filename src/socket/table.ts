@@ -89,6 +89,13 @@ export class SocketTable implements Upper {
 		(listener.owner as (socket: TcpSocket) => void)(socket);
 	}
 
+	/** Whether the events of a connection, its coming included, only settle promises. */
+	quiet(index: number): boolean {
+		const socket = this.#sockets[index];
+		if (socket !== undefined) return socket.quiet;
+		return this.tcp.listeners.byId(this.tcp.at(index).listener)?.quiet === true;
+	}
+
 	/** Hands the events of a connection to its socket, in the order of SocketEvents. */
 	events(index: number, events: number): void {
 		const socket = this.#sockets[index];

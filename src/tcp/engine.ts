@@ -114,6 +114,8 @@ export interface Lower {
 export interface Upper {
 	/** Connection `index` has `events` (E_ bits). A record with E_CLOSED is freed when this returns. */
 	events(index: number, events: number): void;
+	/** Whether events of this connection run no code of the application's at once, only settle promises of it. */
+	quiet(index: number): boolean;
 	/** A connection came to `listener` and waits: established, or half-open if the listener holds SYN-ACKs back. */
 	accept(listener: Listener, index: number): void;
 }
@@ -122,6 +124,10 @@ export interface Upper {
 const MIN_MSS = 64;
 /** RFC 9293 3.7.1: MSS of a peer that names none, over IPv4. */
 const DEFAULT_MSS = 536;
+/** Who was told since promises last ran, in `deliver`: nobody, quiet connections only, or one that was not quiet. */
+const NOBODY = 0;
+const QUIET = 1;
+const LOUD = 2;
 /** Smallest delay of a tail loss probe, ms: a delayed ACK of a busy peer is not a loss. */
 const MIN_PROBE_DELAY = 10;
 /** RFC 8985 7.2: what is added while one segment is out and its ACK may be delayed, ms. */
@@ -189,7 +195,10 @@ export class Tcp implements Transport {
 	readonly writeReserve: number;
 	/** A turn is wanted: something was queued outside of one. */
 	onWork: () => void = () => {};
-	/** Called between the events of two connections, when nothing is half told: what the first has set off runs now. May throw. */
+	/**
+	 * Called between the events of two connections, unless both are quiet, when nothing is half told: what the first has set off runs now. May
+	 * throw.
+	 */
 	between: (() => void) | null = null;
 
 	/** Connections whose handshake is not complete. */
@@ -549,10 +558,14 @@ export class Tcp implements Transport {
 
 	/** Hands what is ready to the application. An event is taken off only here. */
 	deliver(): void {
-		let told = false;
+		let told = NOBODY;
 		for (let n = Math.min(this.#ready.length, DELIVER_LIMIT); n > 0; n--) {
-			if (told) this.between?.();
-			told = true;
+			const telling = this.upper.quiet(this.#ready.first) ? QUIET : LOUD;
+			if (told !== NOBODY && (told === LOUD || telling === LOUD)) {
+				this.between?.();
+				told = NOBODY;
+			}
+			if (told < telling) told = telling;
 			const index = this.#ready.shift();
 			const c = this.#c.at(index);
 			c.lists &= ~L_READY;

@@ -20,6 +20,8 @@ export class Listener {
 	readonly any: boolean;
 	/** The application's side; tcp does not look into it. */
 	owner: unknown = null;
+	/** The owner takes connections without running code of the application's: see `quiet` of a socket. */
+	quiet = false;
 	/** Half-open connections. */
 	halfOpen = 0;
 	/** Established connections that wait to be handed over. */

@@ -22,6 +22,11 @@ export class IndexQueue {
 		return (this.#tail - this.#head) | 0;
 	}
 
+	/** The oldest entry, which stays; only while `length` is not 0. */
+	get first(): number {
+		return this.#ring[this.#head & this.#mask]!;
+	}
+
 	push(index: number): void {
 		this.#ring[this.#tail & this.#mask] = index;
 		this.#tail = (this.#tail + 1) | 0;

@@ -22,7 +22,7 @@ export function bareTcp(options: Partial<TcpOptions> = {}, pages = 256) {
 		outputRun() {},
 		append() {},
 	};
-	const t = new Tcp(arena, pool, runtime, lower, { events() {}, accept() {} }, 1500, all);
+	const t = new Tcp(arena, pool, runtime, lower, { events() {}, quiet: () => false, accept() {} }, 1500, all);
 	const connection = (): Connection => {
 		const c = t.at(t.table.alloc());
 		c.state = ESTABLISHED;

@@ -1,0 +1,150 @@
+/** The order in which two connections of one turn are told, on Node's loop: events, promises, and what closes meanwhile. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { createHost, type Host } from "../../src/host/host.ts";
+import type { TcpStream } from "../../src/host/streams.ts";
+import { memoryLinkPair } from "../../src/link/memory.ts";
+import { nodeRuntime } from "../../src/node/runtime.ts";
+import { coded } from "../helpers/two-hosts.ts";
+
+const SERVER = "10.0.0.1";
+const hello = new TextEncoder().encode("hello");
+
+async function hosts(scenario: (server: Host, client: Host) => Promise<void>): Promise<void> {
+	const [a, b] = memoryLinkPair();
+	const server = createHost({ link: a, runtime: nodeRuntime(), addresses: [`${SERVER}/24`], memory: 4 << 20 });
+	const client = createHost({ link: b, runtime: nodeRuntime(), addresses: ["10.0.0.2/24"], memory: 4 << 20 });
+	try {
+		await scenario(server, client);
+	} finally {
+		await client.close();
+		await server.close();
+	}
+}
+
+/** A stream on both ends: the client's, then the server's. */
+async function streams(server: Host, client: Host, port: number): Promise<[TcpStream, TcpStream]> {
+	const listener = server.tcp.listen({ port });
+	const opening = client.tcp.connect({ address: SERVER, port });
+	const { value } = await listener[Symbol.asyncIterator]().next();
+	listener.close();
+	return [await opening, value!];
+}
+
+/** An event that is heard on the server, of a connection that the client holds as a stream. */
+async function event(server: Host, client: Host, port: number, readable: () => void): Promise<TcpStream> {
+	const listener = server.tcpListen({ port });
+	listener.onconnection = (socket) => {
+		socket.events = { connected() {}, readable, ended() {}, writable() {}, closed() {} };
+	};
+	return client.tcp.connect({ address: SERVER, port });
+}
+
+const turns = () => new Promise((resolve) => setTimeout(resolve, 20));
+
+test("what a read sets off comes before the events of another connection, and the other way round", () =>
+	hosts(async (server, client) => {
+		const heard: string[] = [];
+		const [here, there] = await streams(server, client, 80);
+		const loud = await event(server, client, 81, () => {
+			heard.push("event");
+			process.nextTick(() => heard.push("tick of the event"));
+		});
+		const read = async () => {
+			await there.read();
+			heard.push("read");
+			await null;
+			heard.push("after the read");
+		};
+		// The last ACK of each handshake is on its way.
+		await turns();
+		for (const order of [
+			[here, loud],
+			[loud, here],
+		]) {
+			const reading = read();
+			// Both in one flush, so in one batch.
+			await Promise.all(order.map((stream) => stream!.write(hello)));
+			await reading;
+			await turns();
+			const [first, second] = [heard.splice(0, 2).join(), heard.splice(0).join()];
+			assert.deepEqual([first, second].sort(), ["event,tick of the event", "read,after the read"]);
+		}
+	}));
+
+test("reads of several streams settle in the order in which their bytes came; one may close another meanwhile", () =>
+	hosts(async (server, client) => {
+		const pairs = [await streams(server, client, 80), await streams(server, client, 81), await streams(server, client, 82)];
+		const heard: string[] = [];
+		const reading = pairs.map(async ([, there], i) => {
+			const bytes = await there.read();
+			heard.push(`${i} ${bytes === null ? "end" : new TextDecoder().decode(bytes)}`);
+			if (i === 0) pairs[2]![1].close();
+			if (i === 2) await assert.rejects(there.write(hello), coded("EPIPE"));
+			else await there.write(hello);
+		});
+		await Promise.all(pairs.map(([here]) => here.write(hello)));
+		await Promise.all(reading);
+		assert.equal(heard[0], "0 hello");
+		// What was closed meanwhile has its bytes or its end, and no more to say.
+		assert.match(heard.sort().join(), /^0 hello,1 hello,2 (hello|end)$/);
+		for (const i of [0, 1]) assert.deepEqual(await pairs[i]![0].read(), hello);
+	}));
+
+test("as many connections as the backlog holds come at once, and a loop that takes one at a time misses none", () =>
+	hosts(async (server, client) => {
+		const backlog = 16;
+		const listener = server.tcp.listen({ port: 80, backlog });
+		(async () => {
+			for await (const stream of listener) {
+				stream.write(hello).then(() => stream.close(), assert.fail);
+			}
+		})();
+		for (let round = 0; round < 3; round++) {
+			const opened = await Promise.all(Array.from({ length: backlog }, () => client.tcp.connect({ address: SERVER, port: 80 })));
+			for (const stream of opened) {
+				assert.deepEqual(await stream.read(), hello);
+				assert.equal(await stream.read(), null);
+				stream.close();
+			}
+		}
+		listener.close();
+	}));
+
+test("early data, bulk data and small pieces reach streams that read side by side", () =>
+	hosts(async (server, client) => {
+		const listener = server.tcp.listen({ port: 80 });
+		const sums: Promise<number>[] = [];
+		const sum = async (stream: TcpStream): Promise<number> => {
+			let bytes = 0;
+			for (let piece = await stream.read(); piece !== null; piece = await stream.read()) bytes += piece.length;
+			stream.close();
+			return bytes;
+		};
+		const taking = (async () => {
+			for await (const stream of listener) {
+				// The bytes are there before anybody reads.
+				await turns();
+				if (sums.push(sum(stream)) === 4) break;
+			}
+		})();
+		const sizes = [1, 300_000, 5, 200_000];
+		await Promise.all(
+			sizes.map(async (size) => {
+				const stream = await client.tcp.connect({ address: SERVER, port: 80 });
+				await stream.write(new Uint8Array(size));
+				stream.finish();
+				assert.equal(await stream.read(), null);
+				stream.close();
+			}),
+		);
+		await taking;
+		assert.deepEqual((await Promise.all(sums)).sort(), [...sizes].sort());
+	}));
+
+test("a write of what is no array of bytes is a rejection, not an exception", () =>
+	hosts(async (server, client) => {
+		const [here] = await streams(server, client, 80);
+		await assert.rejects(here.write(undefined as unknown as Uint8Array), TypeError);
+		await here.write(new Uint8Array(0));
+	}));
