@@ -11,7 +11,8 @@
 import { channel } from "node:diagnostics_channel";
 import net from "node:net";
 import { debuglog } from "node:util";
-import { ownerSymbol } from "./internals.ts";
+import { ownerSymbol, type SocketInternals } from "./internals.ts";
+import { finished } from "./ownership.ts";
 
 /** `onconnection` of a server's handle. */
 export type OnConnection = (this: object, status: number, client: object) => void;
@@ -29,7 +30,7 @@ interface ServerInternals extends net.Server {
 	_connections: number;
 }
 
-interface AcceptedSocket extends net.Socket {
+interface AcceptedSocket extends SocketInternals {
 	server: unknown;
 	_server: unknown;
 }
@@ -51,7 +52,7 @@ export function accept(server: net.Server, client: object, handle: object, node:
 		node.call(handle, 0, client);
 		return;
 	}
-	const socket = new Socket({
+	const socket = finished(client, Socket as unknown as new (options: never) => AcceptedSocket, {
 		handle: client,
 		allowHalfOpen: self.allowHalfOpen,
 		pauseOnCreate: self.pauseOnConnect,
@@ -67,7 +68,7 @@ export function accept(server: net.Server, client: object, handle: object, node:
 		emitClose: false,
 		autoDestroy: true,
 		decodeStrings: false,
-	} as net.SocketConstructorOpts) as AcceptedSocket;
+	});
 	if (self.noDelay) (client as ClientHandle).setNoDelay(true);
 	if (self.keepAlive) (client as ClientHandle).setKeepAlive(true, self.keepAliveInitialDelay);
 	self._connections++;

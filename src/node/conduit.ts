@@ -73,6 +73,8 @@ export class Conduit implements StackEvents {
 	#writeStatus = 0;
 	/** Waits for the event loop. */
 	#shutdown: Request | null = null;
+	/** Who asked for it, and understands the request. */
+	#finisher: Sink | null = null;
 	#settleQueued = false;
 
 	#connect: Request | null = null;
@@ -203,6 +205,7 @@ export class Conduit implements StackEvents {
 		if (socket === null || this.#dead) return ENOTCONN;
 		socket.finish();
 		this.#shutdown = request;
+		this.#finisher = this.sink;
 		this.#queuePump();
 		return 0;
 	}
@@ -336,7 +339,7 @@ export class Conduit implements StackEvents {
 		const shutdown = this.#shutdown;
 		if (shutdown !== null) {
 			this.#shutdown = null;
-			this.sink.shutdownDone(shutdown, 0);
+			this.#finisher!.shutdownDone(shutdown, 0);
 		}
 		if (this.#reading) this.#pump();
 	}

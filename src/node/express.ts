@@ -3,13 +3,14 @@
  *
  * Hides what net.js and the streams do with each chunk and each write of a socket, and when all of it comes down to calling the
  * program's listener or the write's callback. Then that is done at once: a short chunk needs no ArrayBuffer made for it (0.7 us, malloc and
- * free included), none needs a look whether more could be read; a write needs no request object. In every other state (paused, piped to
+ * free included), none needs a look whether more could be read; a write needs no request object, an end none in C++. In every other state (paused, piped to
  * several, an encoding set, read by iteration, connecting, no room) the chunk or write goes the way of net.js.
  *
  * The way is only taken on a Node whose own way was seen to come to the same: see `tryExpress` in plain-handle.ts.
  */
+import { AsyncResource } from "node:async_hooks";
 import net from "node:net";
-import { type SocketInternals, userBufferOf } from "./internals.ts";
+import { type Request, type SocketInternals, userBufferOf } from "./internals.ts";
 
 /** What is used of a readable stream's state; Node 22 and later have most of it as accessors. */
 interface ReadableState {
@@ -34,11 +35,13 @@ export interface ExpressSocket extends SocketInternals {
 	_writev: Writev;
 	/** What the two above call; wrapped by some who watch writes. */
 	_writeGeneric: unknown;
+	_final: Final;
 }
 
 type Done = (error?: Error | null) => void;
 type Write = (this: ExpressSocket, data: string | Uint8Array, encoding: BufferEncoding, done: Done) => void;
 type Writev = (this: ExpressSocket, chunks: Chunks, done: Done) => void;
+type Final = (this: ExpressSocket, done: Done) => void;
 type Chunks = { chunk: string | Uint8Array; encoding: BufferEncoding }[];
 
 /** A handle that writes may go to. */
@@ -46,10 +49,21 @@ export interface ExpressHandle {
 	readonly express: true;
 	/** Takes what there is room for and says how much; below 0: none, for a reason that net.js shall hear. */
 	writeNow(bytes: Uint8Array): number;
+	/** Ends the own side; `request` hears when that is done. 0, or an error number. */
+	shutdown(request: Request): number;
 }
 
 const prototype = net.Socket.prototype as unknown as ExpressSocket;
-const { push, emit, _write: nodeWrite, _writev: nodeWritev, _writeGeneric: nodeWriteGeneric } = prototype;
+const { push, emit, _write: nodeWrite, _writev: nodeWritev, _writeGeneric: nodeWriteGeneric, _final: nodeFinal } = prototype;
+
+/** Bytes of the buffer that texts are encoded in on their way to the stack, which copies them. */
+const TEXT_SIZE = 16384;
+/** UTF-16 units that take as many bytes at most, in any encoding of TEXTS. */
+const TEXT_UNITS = Math.floor(TEXT_SIZE / 3);
+const TEXTS: readonly string[] = ["utf8", "latin1"];
+let text: Buffer | null = null;
+/** The last piece of `text` that was used: answers are often as long as the one before. */
+let piece: Buffer | null = null;
 
 /** Whether a chunk would go straight to the listeners of "data". */
 export function flows(socket: ExpressSocket): boolean {
@@ -78,12 +92,25 @@ export function deliverNow(socket: ExpressSocket, chunk: Buffer): void {
 }
 
 /** Writes what the stack takes at once; what it does not take goes by net.js, which waits for room and makes the errors. */
-function send(socket: ExpressSocket, bytes: Uint8Array, done: Done): void {
+function send(socket: ExpressSocket, data: string | Uint8Array, encoding: BufferEncoding, done: Done): void {
+	const bytes = typeof data === "string" ? bytesOf(data, encoding) : data;
 	const taken = (socket._handle as ExpressHandle).writeNow(bytes);
 	if (taken === bytes.length) {
 		socket._unrefTimer();
 		done();
-	} else nodeWrite.call(socket, taken > 0 ? bytes.subarray(taken) : bytes, "buffer" as BufferEncoding, done);
+		return;
+	}
+	const rest = taken > 0 ? bytes.subarray(taken) : bytes;
+	nodeWrite.call(socket, bytes === piece ? Buffer.from(rest) : rest, "buffer" as BufferEncoding, done);
+}
+
+/** The bytes of a text; a short one's are good until the next call. */
+function bytesOf(data: string, encoding: BufferEncoding): Uint8Array {
+	if (data.length > TEXT_UNITS || !TEXTS.includes(encoding)) return Buffer.from(data, encoding);
+	text ??= Buffer.allocUnsafeSlow(TEXT_SIZE);
+	const length = encoding === "utf8" ? text.write(data) : text.write(data, encoding);
+	if (piece === null || piece.length !== length) piece = text.subarray(0, length);
+	return piece;
 }
 
 function mayExpress(socket: ExpressSocket): boolean {
@@ -92,31 +119,63 @@ function mayExpress(socket: ExpressSocket): boolean {
 }
 
 const write: Write = function (data, encoding, done) {
-	if (mayExpress(this)) send(this, typeof data === "string" ? Buffer.from(data, encoding) : data, done);
+	if (mayExpress(this)) send(this, data, encoding, done);
 	else nodeWrite.call(this, data, encoding, done);
 };
 
 const writev: Writev = function (chunks, done) {
 	const only = mayExpress(this) ? onlyChunk(chunks) : null;
-	if (only !== null) send(this, only, done);
+	if (only !== null) send(this, only.chunk, only.encoding, done);
 	else nodeWritev.call(this, chunks, done);
 };
 
 /** The one chunk that is not empty, or null if there are more: node:http ends most answers with an empty one, whose callback it wants. */
-function onlyChunk(chunks: Chunks): Uint8Array | null {
+function onlyChunk(chunks: Chunks): Chunks[number] | null {
 	let only = 0;
 	for (let i = 1; i < chunks.length; i++) {
 		if (chunks[i]!.chunk.length === 0) continue;
 		if (chunks[only]!.chunk.length !== 0) return null;
 		only = i;
 	}
-	const { chunk, encoding } = chunks[only]!;
-	return typeof chunk === "string" ? Buffer.from(chunk, encoding) : chunk;
+	return chunks[only]!;
+}
+
+/** A shutdown in flight: what net.js makes a ShutdownWrap for, an object in C++ that only a stream in C++ needs. */
+class Shutdown implements Request {
+	readonly #done: Done;
+	constructor(done: Done) {
+		this.#done = done;
+	}
+	oncomplete(): void {
+		this.#done();
+	}
+}
+
+const final: Final = function (done) {
+	// On an error nothing was begun: net.js shall meet it itself.
+	if (!mayExpress(this) || hooked() || (this._handle as ExpressHandle).shutdown(new Shutdown(done)) !== 0) nodeFinal.call(this, done);
+};
+
+let everHooked = false;
+
+/**
+ * Whether somebody may be told of each ShutdownWrap (`async_hooks`). Nothing public says so, but a resource must not be without a type where
+ * there are such hooks, and may be where there are none.
+ */
+function hooked(): boolean {
+	if (everHooked) return true;
+	try {
+		new AsyncResource("", -1);
+	} catch {
+		everHooked = true;
+	}
+	return everHooked;
 }
 
 /** Lets the writes of a socket take the express way, unless somebody has put methods of his own in its place. */
 export function express(socket: ExpressSocket): void {
-	if (socket._write !== nodeWrite || socket._writev !== nodeWritev) return;
+	if (socket._write !== nodeWrite || socket._writev !== nodeWritev || socket._final !== nodeFinal) return;
 	socket._write = write;
 	socket._writev = writev;
+	socket._final = final;
 }

@@ -27,6 +27,7 @@ let scratchBusy = false;
 export class StackHandle extends JSStream implements Sink {
 	readonly conduit: Conduit;
 	declare readonly onStack: true;
+	declare readonly equip: (socket: SocketInternals) => void;
 	/** Set and read by net.js; TLS replaces it by an accessor of its own. */
 	override reading = false;
 	/** The socket; for TLS clients the `TLSSocket`. */

@@ -1,8 +1,8 @@
 /**
  * The pieces of Node that its public modules do not export, fetched through public doors.
  *
- * Hides how they are reached. `process.binding` is deprecated and refused under `--permission`; the constructors are taken
- * from objects that Node made instead: a TLS socket over a Duplex wraps it in a JSStream, and a connecting `net.Socket` has a
+ * Hides how they are reached. `process.binding` is deprecated and refused under `--permission`; then the constructors are taken
+ * from objects that Node made: a TLS socket over a Duplex wraps it in a JSStream, and a connecting `net.Socket` has a
  * TCP handle before any system call was made. Symbols are found by their description. All of it holds on Node 20 to 26, and
  * `checkInternals` says clearly when it does not.
  */
@@ -46,6 +46,17 @@ export interface SocketInternals extends net.Socket {
 	ssl?: unknown;
 }
 
+function theJSStream(): new () => JSStream {
+	try {
+		// Without making a socket of a class that the program may never use: each class more is one more shape in V8's caches for all sockets.
+		const { JSStream } = (process as unknown as { binding(name: string): { JSStream?: new () => JSStream } }).binding("js_stream");
+		if (typeof JSStream === "function") return JSStream;
+	} catch {
+		// No such binding, or not permitted (--permission).
+	}
+	return throughTls().constructor as new () => JSStream;
+}
+
 function throughTls(): object {
 	const socket = new tls.TLSSocket(new PassThrough()) as unknown as {
 		_handle: { _parent: object };
@@ -76,16 +87,16 @@ function symbolOf(object: object, description: string): symbol {
 	return found;
 }
 
-const stream = throughTls();
+const handle = throughConnect();
 
-export const JSStream = stream.constructor as new () => JSStream;
-export const TCP = throughConnect().constructor as new (type: number) => TCPHandle;
+export const JSStream = theJSStream();
+export const TCP = handle.constructor as new (type: number) => TCPHandle;
 /** Types of a TCP handle, as `TCP` takes them. */
 export const TCP_SOCKET = 0;
 export const TCP_SERVER = 1;
 
 /** Under which a handle knows its socket or server. */
-export const ownerSymbol = symbolOf(stream, "owner_symbol");
+export const ownerSymbol = symbolOf(handle, "owner_symbol");
 /** Name of the method that gives a socket another handle; `tls.TLSSocket` has one of its own. */
 export const reinitializeSymbol = symbolOf(net.Socket.prototype, "kReinitializeHandle");
 

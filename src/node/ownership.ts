@@ -11,6 +11,8 @@ export interface Owned {
 	owner: SocketInternals | null;
 	/** Marks handles of the stack. */
 	readonly onStack: true;
+	/** Puts on a socket what it needs to have. */
+	equip(socket: SocketInternals): void;
 }
 
 /** Whether a handle is one of ours. */
@@ -29,18 +31,41 @@ function resetAndDestroy(this: SocketInternals): SocketInternals {
 	return this;
 }
 
+/** The handle whose socket is being made by `finished`. */
+let unfinished: object | null = null;
+
+/**
+ * Makes a socket over a handle, and puts our properties on it when it has all of Node's own. If they came in the middle, what the constructor
+ * does afterwards would meet shapes that no other socket has, and V8 would look each property up.
+ */
+export function finished<S extends SocketInternals>(handle: object, Socket: new (options: never) => S, options: object): S {
+	unfinished = handle;
+	let socket: S;
+	try {
+		socket = new Socket(options as never);
+	} finally {
+		unfinished = null;
+	}
+	(handle as Partial<Owned>).equip?.(socket);
+	return socket;
+}
+
 /** Makes the handles with this prototype know their socket as `owner`. `adopt` is called with each, for what else it should have. */
 export function ownable(prototype: Owned, adopt?: (socket: SocketInternals) => void): void {
+	const equip = function (this: Owned, socket: SocketInternals): void {
+		if (socket._handle !== this) return;
+		socket.resetAndDestroy = resetAndDestroy;
+		adopt?.(socket);
+	};
 	Object.defineProperty(prototype, "onStack", { value: true });
+	Object.defineProperty(prototype, "equip", { value: equip });
 	Object.defineProperty(prototype, ownerSymbol, {
 		get(this: Owned) {
 			return this.owner;
 		},
 		set(this: Owned, owner: SocketInternals) {
 			this.owner = owner;
-			if (owner._handle !== this) return;
-			owner.resetAndDestroy = resetAndDestroy;
-			adopt?.(owner);
+			if (unfinished !== this) this.equip(owner);
 		},
 	});
 }

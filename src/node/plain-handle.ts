@@ -74,6 +74,7 @@ type Encoding = "utf8" | "latin1" | "ascii" | "utf16le";
 export class PlainHandle implements Sink, ExpressHandle, Feeder {
 	readonly conduit: Conduit;
 	declare readonly onStack: true;
+	declare readonly equip: (socket: SocketInternals) => void;
 	declare readonly express: true;
 	owner: SocketInternals | null = null;
 	/** Set by net.js. */
@@ -462,6 +463,9 @@ function tryExpress(): void {
 			const accepted = socket.write(chunk, () => {});
 			heard.push(`${accepted} ${probe.written} ${socket.bytesWritten} ${socket.writableLength}`, stateOf(socket));
 		}
+		socket._final((...args) => heard.push(`over ${args.length}`));
+		heard.push(String(probe.finished));
+		handle.conduit.pumpNow();
 		socket.destroy();
 		outcomes.push(heard.join("; "));
 	}
