@@ -27,6 +27,11 @@ export interface LinkContext {
 	 * that treat frames as a network would, and for peers that know nothing of offloads. The link then has no `offload`.
 	 */
 	readonly plain?: boolean;
+	/**
+	 * The payload of a frame that needs no look (FRAME_CHECKED) may be a landing of the pool (memory/pages.ts): one entry behind that of the
+	 * headers, its start 0. Only the stack itself says so; whoever looks at frames in between has them in pages.
+	 */
+	readonly landings?: boolean;
 }
 
 /** What a link saves the stack. */

@@ -28,6 +28,7 @@ const KNOWN = [
 	"flowGroups",
 	"ioUring",
 	"qdiscBypass",
+	"landing",
 ];
 
 /** Options of `tapLink`. */
@@ -80,6 +81,11 @@ export interface TapOptions {
 	 * there is. Default true. No effect on a device that is attached to, whose discipline is its owner's; false for use with tc(8).
 	 */
 	qdiscBypass?: boolean;
+	/**
+	 * Read the payload of long frames to buffers that applications may have as they are (tap-landing.ts), up to 64 of 64 KiB. Default true.
+	 * Only with `offload`.
+	 */
+	landing?: boolean;
 }
 
 /** The options, complete. */
@@ -97,13 +103,14 @@ export interface TapSettings {
 	readonly flowGroups: number;
 	readonly ioUring: boolean;
 	readonly qdiscBypass: boolean;
+	readonly landing: boolean;
 }
 
 /** Reads options; throws MILLRACE_OPTION. */
 export function tapSettings(options: TapOptions): TapSettings {
 	refuseUnknown("a TAP link", options, KNOWN);
 	const { name = "mr%d", kernelAddress = "10.77.0.1/24", mtu = 1500, mac, queueLength = 4096 } = options;
-	const { offload = true, queues = 1, steering = "kernel", ioUring = true, qdiscBypass = true } = options;
+	const { offload = true, queues = 1, steering = "kernel", ioUring = true, qdiscBypass = true, landing = true } = options;
 	const mtuMax = offload ? 65535 - ETHERNET : FRAME_ROOM - ETHERNET_TAGGED;
 	if (!validInterfaceName(name)) throw bad(`bad name of a TAP device: "${name}". Give 1 to 15 letters, digits or dashes, such as mr0`);
 	wholeNumber("mtu", mtu, 68, mtuMax);
@@ -127,6 +134,7 @@ export function tapSettings(options: TapOptions): TapSettings {
 		flowGroups: steering === "flow-group" ? flowGroups : 0,
 		ioUring,
 		qdiscBypass,
+		landing,
 	};
 }
 

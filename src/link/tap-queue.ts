@@ -45,6 +45,9 @@ export class TapCounters {
 	/** Times that frames of many segments were asked for, and that they were no longer. */
 	rxLongOn = 0;
 	rxLongOff = 0;
+	/** Frames whose payload was read to where the application has it, and those that were guessed to be of that kind and were not. */
+	rxLanded = 0;
+	rxScattered = 0;
 	/** Times that the device took no more frames for now. */
 	txStalled = 0;
 	/** Frames lost because the kernel had no memory for them. */

@@ -84,3 +84,14 @@ export function isTcp(u8: Uint8Array, start: number): boolean {
 	const ethertype = (u8[start + 12]! << 8) | u8[start + 13]!;
 	return (ethertype === IPV4 && u8[start + 23] === TCP) || (ethertype === IPV6 && u8[start + 20] === TCP);
 }
+
+/** Bytes of the headers of the TCP frame over IPv4 at `start`, as they say themselves. */
+export function tcpHeaders4(u8: Uint8Array, start: number): number {
+	const ip = (u8[start + ETHERNET]! & 15) * 4;
+	return ETHERNET + ip + (u8[start + ETHERNET + ip + 12]! >> 4) * 4;
+}
+
+/** Whether the Ethernet frame at `start` is TCP over IPv4. */
+export function isTcp4(u8: Uint8Array, start: number): boolean {
+	return u8[start + 12] === IPV4 >> 8 && u8[start + 13] === (IPV4 & 255) && u8[start + 23] === TCP;
+}

@@ -44,7 +44,7 @@ export abstract class LinkWrapper implements Link {
 	}
 
 	open(context: LinkContext): void {
-		this.inner.open(this.#transparent ? context : plain(context));
+		this.inner.open(within(context, !this.#transparent || context.plain === true));
 		this.#takeMac(); // a device may know its address only now
 	}
 	abstract receive(batch: Batch): number;
@@ -79,8 +79,8 @@ export abstract class LinkWrapper implements Link {
 	}
 }
 
-/** The same context for a link that is to give frames as on a wire. */
-function plain(context: LinkContext): LinkContext {
+/** The same context for a link whose frames somebody looks at: all in pages, and `plain` as on a wire. */
+function within(context: LinkContext, plain: boolean): LinkContext {
 	const { pool, runtime } = context;
-	return { pool, runtime, plain: true, wake: () => context.wake(), failed: (error) => context.failed(error) };
+	return { pool, runtime, plain, wake: () => context.wake(), failed: (error) => context.failed(error) };
 }

@@ -9,6 +9,10 @@
  * reads them. Two references too many or too few are a defect of the stack itself, so `release` asserts.
  *
  * A descriptor is 8 words, whose meaning after START and LENGTH belongs to the owner of the page (see the setters).
+ *
+ * Landings: a long piece of a stream that a link has read into a buffer outside of the arena, so that the application can have that very
+ * buffer. A landing has a number beyond those of the pages, a descriptor and references like a page, but START counts from the first byte
+ * of its buffer. Only who was told of landings meets them: the receive path of TCP; all others see pages.
  */
 import type { Arena } from "./arena.ts";
 import { ArenaCopy } from "./copy.ts";
@@ -40,6 +44,8 @@ export class PagePool {
 	readonly copy: ArenaCopy;
 	/** Number of pages. */
 	readonly capacity: number;
+	/** Most landings at a time. */
+	readonly landings: number;
 	/** How often `alloc` found no page. */
 	exhausted = 0;
 	/** The descriptors: of page n from word 8 n on. */
@@ -48,14 +54,24 @@ export class PagePool {
 	#freeHead = 0;
 	#fresh = 1;
 	#inUse = 0;
+	/** The buffers of landings, null where nobody has one or it was given away; and those without a buffer, as numbers. */
+	readonly #buffers: (Uint8Array | null)[];
+	readonly #vacant: number[] = [];
+	#spare: Uint8Array | null = null;
 
-	/** @param capacity Number of pages. */
-	constructor(arena: Arena, capacity: number) {
+	/**
+	 * @param capacity Number of pages.
+	 * @param landings Most landings at a time.
+	 */
+	constructor(arena: Arena, capacity: number, landings = 0) {
 		this.arena = arena;
 		this.u8 = arena.u8;
 		this.copy = new ArenaCopy(arena);
 		this.capacity = capacity;
-		const words = (capacity + 1) * DESCRIPTOR_WORDS;
+		this.landings = landings;
+		this.#buffers = new Array<Uint8Array | null>(landings).fill(null);
+		for (let i = landings; i > 0; i--) this.#vacant.push(capacity + i);
+		const words = (capacity + 1 + landings) * DESCRIPTOR_WORDS;
 		const descriptors = arena.reserve(words * 4) >> 2;
 		this.#d = arena.i32.subarray(descriptors, descriptors + words);
 		// 4096: two pages make one system page, the unit in which kernels take packet memory.
@@ -118,10 +134,54 @@ export class PagePool {
 		if (refs < 0 || page <= 0) throw new Error(`millrace: page ${page} released more often than held`);
 		d[at + REFS] = refs;
 		if (refs === 0) {
+			if (page > this.capacity) return this.#vacate(page);
 			d[at + NEXT] = this.#freeHead;
 			this.#freeHead = page;
 			this.#inUse--;
 		}
+	}
+
+	/** Landings that can still be had. */
+	get landingsFree(): number {
+		return this.#vacant.length;
+	}
+
+	/** Makes a buffer a landing with one reference, of which the first `length` bytes count; 0 when there are as many as there may be. */
+	land(buffer: Uint8Array, length: number): number {
+		const page = this.#vacant.pop();
+		if (page === undefined) return 0;
+		this.#buffers[page - this.capacity - 1] = buffer;
+		const at = page << 3;
+		this.#d.fill(0, at, at + DESCRIPTOR_WORDS);
+		this.#d[at + LENGTH] = length;
+		this.#d[at + REFS] = 1;
+		return page;
+	}
+
+	/** The buffer of a landing. */
+	landed(page: number): Uint8Array {
+		return this.#buffers[page - this.capacity - 1]!;
+	}
+
+	/** Gives the buffer of a landing away, for good: the holder of its last reference may then only release it. */
+	giveLanded(page: number): Uint8Array {
+		const buffer = this.landed(page);
+		this.#buffers[page - this.capacity - 1] = null;
+		return buffer;
+	}
+
+	/** The buffer of a landing that was released without being given away, or null: to be used again by whoever makes landings. */
+	takeSpare(): Uint8Array | null {
+		const spare = this.#spare;
+		this.#spare = null;
+		return spare;
+	}
+
+	#vacate(page: number): void {
+		const i = page - this.capacity - 1;
+		if (this.#buffers[i] !== null) this.#spare = this.#buffers[i]!;
+		this.#buffers[i] = null;
+		this.#vacant.push(page);
 	}
 
 	/** Number of references held on the page. */

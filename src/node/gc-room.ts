@@ -7,8 +7,9 @@
  * which takes up to half of the core, which V8 answers with lower limits. The kernel's sockets suffer from it, too, with twice the room.
  *
  * So while bulk data come, a heap that is small may grow further before it is collected as a whole: V8's own switch
- * `heap-growing-percent`, which it reads at the end of each collection. Heaps of more than SMALL have the room anyway. A second without bulk
- * data, and V8 decides alone again. It is a setting of the whole process, so nothing is done before `makeGcRoom`: a program that was put on
+ * `heap-growing-percent`, which it reads at the end of each collection. Heaps of more than SMALL have the room anyway. From V8 14 on that is not
+ * enough: there each 64 MB outside of the heap begin a collection of the whole heap by themselves, whatever the limit, unless they are told to
+ * count against it (`external-memory-accounted-in-global-limit`). A second without bulk data, and V8 decides alone again. It is a setting of the whole process, so nothing is done before `makeGcRoom`: a program that was put on
  * the stack calls it, a library does not.
  */
 import v8 from "node:v8";
@@ -19,6 +20,9 @@ const ROOM = 128 << 20;
 const SMALL = ROOM / 2;
 /** Bytes of bulk data between two looks at the heap. */
 const INTERVAL = 32 << 20;
+/** The first V8 that has a limit of its own for memory outside of the heap, and the switch that does without it. */
+const OWN_LIMIT_V8 = 14;
+const OWN_LIMIT = Number.parseInt(process.versions.v8, 10) >= OWN_LIMIT_V8;
 /** A time without bulk data, in milliseconds, after which V8 decides alone again. */
 const IDLE_MS = 1000;
 
@@ -63,6 +67,8 @@ function setPercent(value: number): void {
 	// Not for every kilobyte that the heap has grown.
 	if (value !== 0 && percent !== 0 && Math.abs(value - percent) < percent >> 2) return;
 	if (value === percent) return;
+	if (OWN_LIMIT && (percent === 0) !== (value === 0))
+		v8.setFlagsFromString(`--${value === 0 ? "no-" : ""}external-memory-accounted-in-global-limit`);
 	percent = value;
 	v8.setFlagsFromString(`--heap-growing-percent=${value}`);
 }

@@ -51,6 +51,7 @@ const ONLY: Readonly<Record<string, readonly LinkChoice["kind"][]>> = {
 	steering: ["tap"],
 	ioUring: ["tap"],
 	offload: ["tap", "packet"],
+	landing: ["tap"],
 	ring: ["packet"],
 	qdiscBypass: ["tap", "packet"],
 	txRing: ["packet"],

@@ -217,33 +217,27 @@ export class PlainHandle implements Sink, ExpressHandle, Feeder {
 	// --- for the conduit
 
 	deliver(socket: StackSocket): void {
-		const length = Math.min(socket.available, READ_SIZE);
-		if (length >= BULK) handedOut(length);
+		const available = Math.min(socket.available, READ_SIZE);
 		const owner = this.owner as ExpressSocket;
-		if (this.onread === onStreamRead && flows(owner)) {
-			const parser = parserOf(this, owner);
-			if (parser !== null) {
-				const bytes = takeForParser(socket, length);
-				if (bytes.length === 0) return;
-				this.bytesRead += bytes.length;
-				feed(parser, bytes);
-				return;
-			}
-			const chunk = chunkFor(owner, length);
-			const taken = socket.readInto(chunk, 0, length);
-			if (taken === 0) return;
-			this.bytesRead += taken;
-			deliverNow(owner, taken === length ? chunk : chunk.subarray(0, taken));
+		const express = this.onread === onStreamRead && flows(owner);
+		const parser = express ? parserOf(this, owner) : null;
+		if (parser !== null) {
+			if (available >= BULK) handedOut(available);
+			const bytes = takeForParser(socket, available);
+			if (bytes.length === 0) return;
+			this.bytesRead += bytes.length;
+			feed(parser, bytes);
 			return;
 		}
-		// An ArrayBuffer of its own, as the kernel's sockets give: programs rely on `chunk.buffer`. Not zeroed, since all of it is written.
-		const bytes = Buffer.allocUnsafeSlow(length);
-		const taken = socket.readInto(bytes, 0, length);
+		const chunk = (available >= BULK ? take(socket) : null) ?? copy(socket, available, express ? owner : null);
+		const taken = chunk.length;
 		if (taken === 0) return;
+		if (taken >= BULK) handedOut(taken);
 		this.bytesRead += taken;
+		if (express) return deliverNow(owner, chunk);
 		state[base!.kReadBytesOrError] = taken;
-		state[base!.kArrayBufferOffset] = bytes.byteOffset;
-		this.onread!(bytes.buffer);
+		state[base!.kArrayBufferOffset] = chunk.byteOffset;
+		this.onread!(chunk.buffer);
 	}
 
 	endOfFile(): void {
@@ -273,10 +267,27 @@ ownable(PlainHandle.prototype, (socket) => {
 });
 Object.defineProperty(PlainHandle.prototype, "express", { value: true });
 
+/** What came first, if the link has read it to a buffer of its own: an ArrayBuffer with nothing else in it, as a copy has. */
+function take(socket: StackSocket): Buffer | null {
+	const bytes = socket.take?.() ?? null;
+	if (bytes === null || Buffer.isBuffer(bytes)) return bytes;
+	return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+}
+
 /**
- * A buffer for a chunk. It has an ArrayBuffer of its own, as those of the kernel's sockets do, since programs use `chunk.buffer` without
- * looking at the offset; only what goes to node:http alone, whose parser is done with it when it returns, may lie in Node's pool.
+ * A copy of the next bytes, at most `most`. It has an ArrayBuffer of its own, as those of the kernel's sockets do, since programs use
+ * `chunk.buffer` without looking at the offset; only what goes to node:http alone, whose parser is done with it when it returns, may lie in
+ * Node's pool. Not zeroed, since all of it is written.
+ *
+ * @param listener Whose listener gets it; null if net.js does, which makes a view of the ArrayBuffer.
  */
+function copy(socket: StackSocket, most: number, listener: ExpressSocket | null): Buffer {
+	const length = most >= BULK && socket.beforeTake !== undefined ? socket.beforeTake(most) : most;
+	const chunk = listener === null ? Buffer.allocUnsafeSlow(length) : chunkFor(listener, length);
+	const taken = socket.readInto(chunk, 0, length);
+	return taken === length ? chunk : chunk.subarray(0, taken);
+}
+
 function chunkFor(socket: ExpressSocket, length: number): Buffer {
 	if (length <= ON_HEAP) return Buffer.alloc(length);
 	return socket.parser && typeof socket._events.data === "function" ? Buffer.allocUnsafe(length) : Buffer.allocUnsafeSlow(length);

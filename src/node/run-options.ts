@@ -96,6 +96,8 @@ export interface RunOptions {
 	ioUring: boolean | null;
 	/** `tap`, `packet`: whether checksums and segmentation are left to the kernel; null: they are. */
 	offload: boolean | null;
+	/** `tap`: whether the payload of long frames is read to where the program has it; null: it is. */
+	landing: boolean | null;
 	/** `packet`: how frames lie in the ring; null: "v2". */
 	ring: "v2" | "v3" | null;
 	/** `packet`: whether frames bypass the interface's queueing disciplines; null: where nothing is lost by it. */
@@ -180,6 +182,7 @@ export function parseRunOptions(input: unknown, label: OptionLabel = jsonLabel):
 		steering: fields.take("steering", oneOf("kernel", "flow-group")),
 		ioUring: fields.take("ioUring", readSwitch),
 		offload: fields.take("offload", readSwitch),
+		landing: fields.take("landing", readSwitch),
 		ring: fields.take("ring", oneOf("v2", "v3")),
 		qdiscBypass: fields.take("qdiscBypass", readSwitch),
 		txRing: fields.take("txRing", readSwitch),

@@ -73,6 +73,9 @@ function randomMac(random: Random): Uint8Array {
 	return Uint8Array.of(0x02, high >>> 24, high >>> 16, high >>> 8, low >>> 8, low);
 }
 
+/** Most landings (memory/pages.ts), up to 64 KiB each: the largest receive window of a connection. */
+const LANDINGS = 64;
+
 /** Full batches in a row after which timers are looked at all the same. */
 const TIMER_PATIENCE = 8;
 
@@ -119,11 +122,11 @@ export class Shard implements Outbox {
 		const records = limits.maxConnections * CONNECTION_WORDS * 4 + limits.maxTimeWait * TIME_WAIT_WORDS * 4 + congestionBytes(limits);
 		let buckets = 64;
 		while (buckets < limits.maxConnections) buckets *= 2;
-		const bytes = pages * (PAGE_SIZE + 32) + records + buckets * 4 + 65536;
+		const bytes = pages * (PAGE_SIZE + 32) + records + buckets * 4 + LANDINGS * 32 + 65536;
 		const shared = link.arenaBytes ?? 0;
 		this.arena = new Arena(bytes + shared <= ARENA_MAX ? bytes + shared : bytes);
 		if (options.simd) sumByVectors(this.arena);
-		this.pool = new PagePool(this.arena, pages);
+		this.pool = new PagePool(this.arena, pages, LANDINGS);
 		this.#rx = new Batch(this.pool, BATCH_CAPACITY);
 		this.#tx = new Batch(this.pool, BATCH_CAPACITY);
 		this.ip = new IpLayer({
@@ -156,6 +159,7 @@ export class Shard implements Outbox {
 		link.open({
 			pool: this.pool,
 			runtime,
+			landings: true,
 			wake: () => this.wake(),
 			failed: (error) => options.failed(error),
 		});

@@ -176,6 +176,19 @@ export class TcpSocket {
 	}
 
 	/**
+	 * What came first, if the link has read it to a buffer of its own: that buffer, all of it, the caller's from now on. Else null, and what
+	 * there is has to be copied by `read` or `readInto`.
+	 */
+	take(): Uint8Array | null {
+		return this.alive ? this.#tcp.take(this.index) : null;
+	}
+
+	/** Of the next `most` bytes, how many are best read by a copy, because what comes then can be had by `take`. */
+	beforeTake(most: number): number {
+		return this.alive ? this.#tcp.beforeTake(this.index, most) : 0;
+	}
+
+	/**
 	 * Copies bytes into the send segment; they leave at the end of the turn.
 	 *
 	 * @returns How many were taken. If not all: offer the rest again when `writable` comes.

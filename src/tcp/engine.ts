@@ -31,7 +31,7 @@ import { newReno } from "./newreno.ts";
 import { TCP_DEFAULTS, type TcpOptions } from "./options.ts";
 import { output, sendReset, timerKind } from "./output.ts";
 import { IndexQueue } from "./queue.ts";
-import { dropEarly, dropReceived, readInto, windowUpdateDue } from "./receive.ts";
+import { beforeLanding, dropEarly, dropReceived, readInto, takeLanding, windowUpdateDue } from "./receive.ts";
 import { AckSummary } from "./recovery.ts";
 import { backedOff, inMilliseconds, sampleRtt } from "./rto.ts";
 import { dropSendQueue, enqueue, enqueueFin, sendRoom } from "./sendqueue.ts";
@@ -371,12 +371,29 @@ export class Tcp implements Transport {
 		const c = this.#c.at(index);
 		if (c.rcvHead === 0) return 0;
 		const taken = readInto(this, c, target, offset, length);
+		this.#afterRead(c);
+		return taken;
+	}
+
+	/** RECEIVE without a copy: what came first, if it lies in a buffer of its own, which is then the caller's. Else null. */
+	take(index: number): Uint8Array | null {
+		const c = this.#c.at(index);
+		const bytes = takeLanding(this, c);
+		if (bytes !== null) this.#afterRead(c);
+		return bytes;
+	}
+
+	/** Of the next `most` bytes, how many have to be copied before there is something to `take`. */
+	beforeTake(index: number, most: number): number {
+		return beforeLanding(this, this.#c.at(index), most);
+	}
+
+	#afterRead(c: Connection): void {
 		if (c.rcvHead === 0) this.#afterLastByte(c);
 		if (c.state >= ESTABLISHED && (c.flags & C_FIN_RECEIVED) === 0 && windowUpdateDue(this, c)) {
 			c.flags |= C_ACK_NOW;
 			this.queueOutput(c, 1);
 		}
-		return taken;
 	}
 
 	#afterLastByte(c: Connection): void {

@@ -23,7 +23,7 @@ import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
 import { checksumRight, sendStrayReset, sendTimeWaitAck, timerKind } from "./output.ts";
 import { paceByWindow } from "./pacing.ts";
-import { receiveData } from "./receive.ts";
+import { receiveData, receiveLanding } from "./receive.ts";
 import { recoveryOf } from "./recovery.ts";
 import { sampleRtt } from "./rto.ts";
 import { acknowledge, markAllLost, pageSpan } from "./sendqueue.ts";
@@ -643,11 +643,16 @@ function text(t: Tcp, c: Connection, packet: IpPacket, data: number, length: num
 /** The further pages of a segment that the link merged: each as if it were a segment of its own. */
 function receiveMore(t: Tcp, c: Connection, packet: IpPacket, seq: number, fin: boolean): void {
 	const batch = packet.batch!;
+	const { pool } = t;
+	const { capacity } = pool;
 	let at = seq;
 	for (let i = packet.firstMore; i <= packet.lastMore; i++) {
 		const page = batch.page[i]!;
 		const length = batch.length[i]!;
-		if (receiveData(t, c, page, batch.start[i]!, length, at, fin && i === packet.lastMore)) t.pool.retain(page);
+		const last = fin && i === packet.lastMore;
+		const start = batch.start[i]!;
+		const kept = page > capacity ? receiveLanding(t, c, page, start, length, at, last) : receiveData(t, c, page, start, length, at, last);
+		if (kept) pool.retain(page);
 		at = (at + length) | 0;
 	}
 }

@@ -90,7 +90,7 @@ function append(t: Tcp, c: Connection, page: number, start: number, length: numb
 	c.rcvBytes += length;
 	if (tail !== 0) {
 		const end = pool.start(tail) + pool.length(tail);
-		if (end + length <= pool.address(tail) + PAGE_SIZE && pool.refs(tail) === 1) {
+		if (tail <= pool.capacity && end + length <= pool.address(tail) + PAGE_SIZE && pool.refs(tail) === 1) {
 			pool.copy.within(end, start, length);
 			pool.setLength(tail, pool.length(tail) + length);
 			return false;
@@ -102,6 +102,43 @@ function append(t: Tcp, c: Connection, page: number, start: number, length: numb
 	pool.setNext(page, 0);
 	c.rcvTail = page;
 	return true;
+}
+
+/**
+ * As `receiveData`, of a landing that begins at `seq`. Only in order it stays what it is, so that the application may have it as a whole;
+ * otherwise its bytes go into pages, which can be cut and sorted.
+ *
+ * @returns True if the landing was kept.
+ */
+export function receiveLanding(t: Tcp, c: Connection, page: number, start: number, length: number, seq: number, fin: boolean): boolean {
+	const { pool } = t;
+	if (seq === c.rcvNxt && c.oooHead === 0 && ((seq + length - c.rcvAdv) | 0) <= 0) {
+		if (c.rcvTail !== 0) pool.setNext(c.rcvTail, page);
+		else c.rcvHead = page;
+		pool.setStart(page, start);
+		pool.setLength(page, length);
+		pool.setNext(page, 0);
+		c.rcvTail = page;
+		c.rcvBytes += length;
+		c.rcvNxt = (seq + length) | 0;
+		if (fin) t.finArrived = true;
+		return true;
+	}
+	const bytes = pool.landed(page);
+	for (let done = 0; done < length; done += PAGE_SIZE) {
+		const part = Math.min(PAGE_SIZE, length - done);
+		const copy = pool.alloc();
+		if (copy === 0) {
+			// The sender will repeat the rest.
+			t.counters.noPage++;
+			c.flags |= C_ACK_NOW;
+			break;
+		}
+		const at = pool.address(copy);
+		pool.copy.in(bytes, start + done, at, part);
+		if (!receiveData(t, c, copy, at, part, (seq + done) | 0, fin && done + part === length)) pool.release(copy);
+	}
+	return false;
 }
 
 /** Moves what has become in order from the early list to the receive segment. */
@@ -267,9 +304,26 @@ export function readInto(t: Tcp, c: Connection, target: Uint8Array, offset: numb
 	let page = c.rcvHead;
 	let to = offset;
 	let left = length;
+	const { capacity } = pool;
 	while (page !== 0 && left > 0) {
 		const start = pool.start(page);
 		let n = 0;
+		if (page > capacity) {
+			const have = pool.length(page);
+			n = Math.min(have, left);
+			target.set(pool.landed(page).subarray(start, start + n), to);
+			to += n;
+			left -= n;
+			if (n < have) {
+				pool.setStart(page, start + n);
+				pool.setLength(page, have - n);
+				break;
+			}
+			const next = pool.next(page);
+			pool.release(page);
+			page = next;
+			continue;
+		}
 		// Pages of a long frame lie one behind the other: one copy for all of them.
 		do {
 			const have = pool.length(page);
@@ -285,7 +339,7 @@ export function readInto(t: Tcp, c: Connection, target: Uint8Array, offset: numb
 			// Its bytes stay what they are until the next page is asked for.
 			pool.release(page);
 			page = next;
-		} while (page !== 0 && n < left && pool.start(page) === start + n);
+		} while (page !== 0 && n < left && pool.start(page) === start + n && page <= capacity);
 		pool.copy.out(start, target, to, n);
 		to += n;
 		left -= n;
@@ -296,6 +350,36 @@ export function readInto(t: Tcp, c: Connection, target: Uint8Array, offset: numb
 	c.rcvBytes -= taken;
 	tuneBuffer(t, c, taken);
 	return taken;
+}
+
+/** What came first, if it is a landing that is whole: its buffer, which is the caller's then. Else null. */
+export function takeLanding(t: Tcp, c: Connection): Uint8Array | null {
+	const { pool } = t;
+	const page = c.rcvHead;
+	if (page <= pool.capacity) return null;
+	const length = pool.length(page);
+	if (length !== pool.landed(page).length) return null;
+	const bytes = pool.giveLanded(page);
+	const next = pool.next(page);
+	pool.release(page);
+	c.rcvHead = next;
+	if (next === 0) c.rcvTail = 0;
+	c.rcvBytes -= length;
+	tuneBuffer(t, c, length);
+	return bytes;
+}
+
+/** Of the first `most` bytes, how many there are before the first landing that is whole: what is best copied, for that can be taken. */
+export function beforeLanding(t: Tcp, c: Connection, most: number): number {
+	const { pool } = t;
+	if (pool.landingsFree === pool.landings) return most;
+	let bytes = 0;
+	for (let page = c.rcvHead; page !== 0 && bytes < most; page = pool.next(page)) {
+		const length = pool.length(page);
+		if (page > pool.capacity && length === pool.landed(page).length) return bytes;
+		bytes += length;
+	}
+	return most;
 }
 
 /** Microseconds of a measuring interval while no round-trip time is known. */

@@ -59,6 +59,7 @@ describe("the command line of millrace run", () => {
 			fanout: null,
 			steering: null,
 			ioUring: null,
+			landing: null,
 			offload: null,
 			ring: null,
 			qdiscBypass: null,
@@ -103,8 +104,9 @@ describe("the command line of millrace run", () => {
 		assert.deepEqual([queues, fanout, ring, offload, qdiscBypass, txRing], [4, "ebpf", "v3", false, true, true]);
 		assert.deepEqual(parseRunOptions(JSON.stringify(packet)), packet);
 		assert.equal(options("--link packet:eth0 --address 10.0.0.2 --qdisc-bypass off").qdiscBypass, false);
-		const tap = options("--queues 2 --steering flow-group --offload on --io-uring off");
-		assert.deepEqual([tap.link, tap.queues, tap.steering, tap.offload, tap.ioUring], [null, 2, "flow-group", true, false]);
+		const tap = options("--queues 2 --steering flow-group --offload on --io-uring off --landing off");
+		const { link, steering, ioUring, landing } = tap;
+		assert.deepEqual([link, tap.queues, steering, tap.offload, ioUring, landing], [null, 2, "flow-group", true, false, false]);
 		assert.deepEqual(parseRunOptions(JSON.stringify(tap)), tap);
 		assert.equal(parseRunOptions('{"link":"tap","offload":"off"}').offload, false);
 	});
@@ -274,6 +276,7 @@ describe("a command line that is refused names what is wrong with it", () => {
 		["--link packet:eth0 --address 10.0.0.2 --ring v1 a.js", /^--ring: "v1" is not v2 or v3$/],
 		["--link xdp:eth0 --address 10.0.0.2 --ring v3 a.js", /^--ring does not go with link xdp, only with packet$/],
 		["--link packet:eth0 --address 10.0.0.2 --offload a.js", /^--offload: "a.js" is not on or off$/],
+		["--link user --landing off a.js", /^--landing does not go with link user, only with tap$/],
 		["--link user --io-uring on a.js", /^--io-uring does not go with link user, only with tap$/],
 		["--link user --offload on a.js", /^--offload does not go with link user, only with tap or packet$/],
 		["--link xdp:eth0 --address 10.0.0.2 --offload on a.js", /^--offload does not go with link xdp, only with tap or packet$/],

@@ -7,10 +7,10 @@ import { TCP_DEFAULTS, type TcpOptions } from "../../src/tcp/options.ts";
 import { ESTABLISHED } from "../../src/tcp/state.ts";
 import { VirtualClock } from "./runtime.ts";
 
-export function bareTcp(options: Partial<TcpOptions> = {}, pages = 256) {
+export function bareTcp(options: Partial<TcpOptions> = {}, pages = 256, landings = 0) {
 	const all = { ...TCP_DEFAULTS, maxConnections: 4, maxTimeWait: 4, ...options };
 	const arena = new Arena(pages * 2080 + congestionBytes(all) + 65536 * 2);
-	const pool = new PagePool(arena, pages);
+	const pool = new PagePool(arena, pages, landings);
 	const { runtime } = new VirtualClock();
 	const lower = {
 		output(page: number) {

@@ -123,3 +123,28 @@ test("pages never used are not touched before there is need", () => {
 	for (let i = 0; i < 20; i++) pool.release(pool.alloc());
 	assert.equal(pool.touched, 1);
 });
+
+test("a landing is a numbered buffer with references; it is given away once, or comes back as a spare", () => {
+	const pool = new PagePool(new Arena(1 << 16), CAPACITY, 2);
+	const pages = Array.from({ length: CAPACITY }, () => pool.alloc());
+	const [first, second] = [new Uint8Array(100), new Uint8Array(200)];
+	const a = pool.land(first, 100);
+	const b = pool.land(second, 150);
+	assert.deepEqual([pool.landingsFree, pool.land(new Uint8Array(1), 1)], [0, 0]);
+	assert.ok(a > CAPACITY && b > CAPACITY && a !== b && !pages.includes(a) && !pages.includes(b));
+	assert.deepEqual([pool.start(a), pool.length(a), pool.next(a), pool.start(b), pool.length(b)], [0, 100, 0, 0, 150]);
+	assert.equal(pool.landed(b), second);
+	pool.retain(a);
+	pool.release(a);
+	assert.equal(pool.landingsFree, 0, "a reference is left");
+	assert.equal(pool.giveLanded(a), first);
+	pool.release(a);
+	assert.deepEqual([pool.landingsFree, pool.takeSpare()], [1, null], "what was given away is not used again");
+	pool.release(b);
+	assert.deepEqual([pool.landingsFree, pool.takeSpare(), pool.takeSpare()], [2, second, null]);
+	assert.throws(() => pool.release(b), /released more often than held/);
+	const again = pool.land(first, 7);
+	assert.deepEqual([pool.length(again), pool.refs(again), pool.seq(again)], [7, 1, 0]);
+	assert.equal(pool.free, 0, "landings are not pages");
+	assert.equal(new PagePool(new Arena(1 << 16), CAPACITY).land(first, 1), 0, "only where there may be some");
+});

@@ -2,12 +2,13 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { readInto, receiveData, writeSackBlocks } from "../../src/tcp/receive.ts";
+import { beforeLanding, dropReceived, readInto, receiveData, receiveLanding, takeLanding, writeSackBlocks } from "../../src/tcp/receive.ts";
 import { C_SACK } from "../../src/tcp/state.ts";
 import { bareTcp } from "../helpers/bare-tcp.ts";
 import { decodeSack } from "../helpers/segment.ts";
 
 const LENGTH = 1500;
+const LANDINGS = 3;
 
 const stream = new Uint8Array(LENGTH + 3000);
 for (let i = 0; i < stream.length; i++) stream[i] = (i * 31) ^ (i >> 8);
@@ -33,9 +34,11 @@ const step = fc.oneof(
 			length: fc.oneof(fc.nat(700), fc.nat(20)),
 			/** Relative to what comes next, not to the start. */
 			near: fc.boolean(),
+			/** The link has read it to a buffer of its own, with so many bytes to spare; below 0: to a page. */
+			landing: fc.integer({ min: -6, max: 3 }),
 		}),
 	},
-	{ weight: 2, arbitrary: fc.record({ kind: fc.constant("read" as const), most: fc.oneof(fc.nat(50), fc.nat(4000)) }) },
+	{ weight: 2, arbitrary: fc.record({ kind: fc.constant("read" as const), most: fc.oneof(fc.nat(50), fc.nat(4000)), take: fc.boolean() }) },
 	{ weight: 2, arbitrary: fc.record({ kind: fc.constant("report" as const), most: fc.constantFrom(3, 4) }) },
 );
 
@@ -43,7 +46,7 @@ for (const origin of [0, -2000, 0x7ffffff0]) {
 	test(`bytes are delivered once and in order, SACK and DSACK say what the model says (first byte ${origin})`, () => {
 		fc.assert(
 			fc.property(fc.array(step, { minLength: 1, maxLength: 60, size: "max" }), (steps) => {
-				const { t, pool, connection } = bareTcp({}, 512);
+				const { t, pool, connection } = bareTcp({}, 512, LANDINGS);
 				const c = connection();
 				c.flags |= C_SACK;
 				c.rcvNxt = origin;
@@ -61,13 +64,17 @@ for (const origin of [0, -2000, 0x7ffffff0]) {
 						const at = what.near ? Math.max(0, Math.min(next + what.at - 20, LENGTH)) : what.at;
 						const length = Math.min(what.length, LENGTH - at);
 						const end = at + length;
-						const page = pool.alloc();
-						const start = pool.address(page) + 100;
-						pool.u8.set(stream.subarray(at, end), start);
+						const buffer = new Uint8Array(length + Math.max(what.landing, 0));
+						buffer.set(stream.subarray(at, end));
+						const landing = length > 0 && what.landing >= 0 ? pool.land(buffer, length) : 0;
+						const page = landing || pool.alloc();
+						const start = landing ? 0 : pool.address(page) + 100;
+						if (landing === 0) pool.u8.set(stream.subarray(at, end), start);
+						const receive = landing ? receiveLanding : receiveData;
 						// The peer's FIN is behind the last byte, whatever segment carries it.
 						const fin = end === LENGTH;
 						t.finArrived = false;
-						if (!receiveData(t, c, page, start, length, (origin + at) | 0, fin)) pool.release(page);
+						if (!receive(t, c, page, start, length, (origin + at) | 0, fin)) pool.release(page);
 						for (let i = at; i < end; i++) {
 							if (have[i]) duplicates.add(i);
 							have[i] = true;
@@ -77,10 +84,22 @@ for (const origin of [0, -2000, 0x7ffffff0]) {
 						while (next < LENGTH && have[next]) next++;
 						finDone = t.finArrived;
 						if (finDone) assert.equal(next, LENGTH, "the FIN came before the last byte");
-					} else if (kind === "read") {
-						const target = new Uint8Array(what.most);
-						const taken = readInto(t, c, target, 0, what.most);
-						assert.equal(taken, Math.min(what.most, next - read));
+					} else if ("take" in what) {
+						const before = beforeLanding(t, c, what.most);
+						assert.ok(before <= what.most);
+						const whole = what.take ? takeLanding(t, c) : null;
+						if (whole !== null) {
+							assert.equal(before, 0);
+							assert.ok(whole.length <= next - read);
+							assert.deepEqual(whole, stream.slice(read, read + whole.length));
+							read += whole.length;
+						} else if (what.take) assert.ok(before > 0 || what.most === 0, "what is at the head can be taken");
+						const most = what.take ? Math.min(before, next - read) : what.most;
+						const target = new Uint8Array(most);
+						const taken = readInto(t, c, target, 0, most);
+						assert.equal(taken, Math.min(most, next - read));
+						if (what.take && whole === null && before < what.most && before > 0)
+							assert.notEqual(c.rcvHead, 0, "there is something to take then");
 						assert.deepEqual(target.subarray(0, taken), stream.subarray(read, read + taken));
 						read += taken;
 					} else {
@@ -115,6 +134,8 @@ for (const origin of [0, -2000, 0x7ffffff0]) {
 					for (let page = c.oooHead; page !== 0; page = pool.next(page)) listed += pool.length(page);
 					assert.equal(listed, early, "bytes in the early list");
 				}
+				dropReceived(t, c);
+				assert.deepEqual([pool.inUse, pool.landingsFree], [0, LANDINGS]);
 			}),
 			{ numRuns: 500 },
 		);
