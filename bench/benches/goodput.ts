@@ -9,8 +9,6 @@
  * The arithmetic limit is what the bottleneck carries when it never idles: rate x 1448 payload bytes of 1514 in a frame. Loss
  * does not lower it: frames are lost in front of the bottleneck and take none of its time.
  */
-import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
 import {
 	alternate,
 	type Bench,
@@ -22,6 +20,7 @@ import {
 	row,
 	type Series,
 } from "../lib/bench.ts";
+import { machinesChoice, pin } from "../lib/congestion.ts";
 import { joined, millrace, type Serving } from "../lib/contestants.ts";
 import { flow } from "../lib/flow.ts";
 import { isolationNeeds } from "../lib/lab.ts";
@@ -33,25 +32,11 @@ const RATE_MBIT = 100;
 const SECONDS = 8;
 const WARM_UP = 2;
 
-/** Pins the congestion control of what is sent through a device. */
-function pin(device: string, name: string, namespace?: number): void {
-	const enter = namespace === undefined ? [] : ["nsenter", "-n", "-t", String(namespace)];
-	const [command, ...list] = [...enter, "ip", "-4", "route", "show", "dev", device];
-	const route = spawnSync(command!, list, { encoding: "utf8" }).stdout.trim().split("\n")[0]!;
-	const plain = route
-		.replace(/congctl \S+/, "")
-		.split(/\s+/)
-		.filter((word) => word !== "");
-	const [change, ...words] = [...enter, "ip", "route", "change", ...plain, "dev", device, "congctl", name];
-	const { status, stderr } = spawnSync(change!, words, { encoding: "utf8" });
-	if (status !== 0) throw new Error(`ip route change ${plain.join(" ")} congctl ${name}: ${stderr.trim()}`);
-}
-
 const run = (options: Options): Promise<Result> =>
 	withServers(options, async (lab, servers) => {
 		const rows: Row[] = [];
 		const seconds = options.short ? 2 : Math.max(SECONDS, options.seconds);
-		const kernelsChoice = readFileSync("/proc/sys/net/ipv4/tcp_congestion_control", "latin1").trim();
+		const kernelsChoice = machinesChoice();
 		for (const loss of options.short ? [1] : [0, 1, 3]) {
 			const flags = ["--delay", `${DELAY_MS}ms`, "--rate", `${RATE_MBIT}mbit`, "--loss", `${loss}%`];
 			const limit: Series = {

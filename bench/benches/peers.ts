@@ -70,7 +70,7 @@ async function requests(lab: Lab, field: readonly Peer[], mode: Mode, prefix: st
 	return compare(lab, servers, mode, contestants, mode.close ? [...wanted, ["frames", []]] : wanted, prefix);
 }
 
-/** One flow each way. */
+/** One flow each way; the client's kernel sends by CUBIC, Linux's default, whatever this machine gives its connections (see bulk.ts). */
 async function bulk(lab: Lab, field: readonly Peer[], prefix: string, servers: Servers): Promise<Row[]> {
 	const rows: Row[] = [];
 	for (const [peerMode, direction, name] of [
@@ -80,7 +80,7 @@ async function bulk(lab: Lab, field: readonly Peer[], prefix: string, servers: S
 		const contestants = field.map((peer) => peer(peerMode));
 		const title = `${prefix}${name}`;
 		const figures = await servers.rounds(title, contestants, async (serving, seconds) => ({
-			gbits: (await flow(lab, direction, serving, seconds)) / 1e9,
+			gbits: (await flow(lab, direction, serving, seconds, "cubic")) / 1e9,
 		}));
 		rows.push(...rowsOf(figures, { title, metric: "gbits", unit: "Gbit/s" }, allPairs(contestants)));
 	}

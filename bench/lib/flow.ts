@@ -2,8 +2,8 @@
 import { program, type Serving } from "./contestants.ts";
 import type { Lab } from "./lab.ts";
 
-async function client(lab: Lab, mode: string, server: Serving, seconds: number): Promise<Record<string, number>> {
-	const argv = [process.execPath, program("client"), mode, server.address, String(server.port), String(seconds)];
+async function client(lab: Lab, mode: string, server: Serving, seconds: number, ...rest: string[]): Promise<Record<string, number>> {
+	const argv = [process.execPath, program("client"), mode, server.address, String(server.port), String(seconds), ...rest];
 	try {
 		return JSON.parse(await lab.client(argv, { seconds: seconds + 15 }).output());
 	} catch (error) {
@@ -18,8 +18,12 @@ export async function roundTrips(lab: Lab, server: Serving, seconds: number): Pr
 	return { p50: p50!, p99: p99!, count: count! };
 }
 
-/** One flow, in bits per second: "pull" is what the server sends, "push" what it receives. */
-export async function flow(lab: Lab, mode: "pull" | "push", server: Serving, seconds: number): Promise<number> {
-	const { bytes, seconds: took } = await client(lab, mode, server, seconds);
+/**
+ * One flow, in bits per second: "pull" is what the server sends, "push" what it receives.
+ *
+ * @param congestion The congestion control of the client's side; else the route's or the machine's.
+ */
+export async function flow(lab: Lab, mode: "pull" | "push", server: Serving, seconds: number, congestion?: string): Promise<number> {
+	const { bytes, seconds: took } = await client(lab, mode, server, seconds, ...(congestion === undefined ? [] : [congestion]));
 	return (bytes! * 8) / took!;
 }

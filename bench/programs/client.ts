@@ -9,6 +9,8 @@
  *   client.js pull ADDRESS PORT SECONDS        reads what the server sends; prints { bytes, seconds }, bytes being what arrived
  *   client.js push ADDRESS PORT SECONDS        sends; prints { bytes, seconds }, bytes being what the server's TCP acknowledged
  *
+ * A word behind SECONDS names the congestion control that the client's socket is to have.
+ *
  * `pull` and `push` count from the connection's start. To leave out slow start would falsify: what then waits behind a hole of
  * the first losses would count later, all at once.
  */
@@ -18,6 +20,7 @@ const AF_INET = 2;
 const SOCK_STREAM = 1;
 const IPPROTO_TCP = 6;
 const TCP_NODELAY = 1;
+const TCP_CONGESTION = 13;
 const SOL_SOCKET = 1;
 const SO_LINGER = 13;
 const SO_RCVTIMEO = 20;
@@ -35,7 +38,7 @@ const read = libc.func("int64_t read(int fd, void *buffer, size_t length)");
 const write = libc.func("int64_t write(int fd, void *buffer, size_t length)");
 const ioctl = libc.func("int ioctl(int fd, unsigned long request, void *argument)");
 
-const [mode, address, port, seconds] = process.argv.slice(2) as [string, string, string, string];
+const [mode, address, port, seconds, congestion] = process.argv.slice(2) as [string, string, string, string, string | undefined];
 const duration = Number(seconds) * 1e6;
 const now = (): number => Number(process.hrtime.bigint()) / 1e3;
 
@@ -50,6 +53,10 @@ function open(): number {
 	const fd = check(socket(AF_INET, SOCK_STREAM, 0), "socket");
 	const one = new Uint8Array(new Int32Array([1]).buffer);
 	check(setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, one, 4), "TCP_NODELAY");
+	if (congestion !== undefined) {
+		const algorithm = new TextEncoder().encode(congestion);
+		check(setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, algorithm, algorithm.length), `TCP_CONGESTION ${congestion}`);
+	}
 	// A lost SYN is repeated after a second, then after two more.
 	check(setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, timeval(8), 16), "SO_SNDTIMEO");
 	// The end of the measurement is the end of the flow: what is still queued must not run into the next one.
