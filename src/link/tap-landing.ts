@@ -1,17 +1,18 @@
 /**
  * Reading the payload of long frames from a TAP device to where the application will have it, without a copy in between.
  *
- * Hides a guess. Where a frame's headers end is known only when it was read, and a buffer that an application is to keep must be as long
+ * Hides a guess. Where a frame's headers end is known only when it was read, and a buffer that an application is to keep shall be as long
  * as what is in it. But a bulk flow sends frame after frame of the same kind: headers of one length, payload of another, as much as 64 KiB
- * hold, and now and then a short one where its sender's buffer ended. So once a few were alike, each read offers a page for just such
- * headers and a buffer for just such a payload. If the frame is so, the buffer becomes a landing (memory/pages.ts), and also if it is somewhat
- * shorter, though it will then have to be copied as pages have to; all else is put where it would have been read to otherwise.
- * Too many of the other kinds, and the guess is given up.
+ * hold, sometimes a few bytes less, and now and then a short one where its sender's buffer ended. So once a few were alike, each read offers
+ * a page for just such headers and a buffer for just such a payload. If the frame is so, or a few bytes shorter (LANDING_SLACK), the buffer
+ * becomes a landing (memory/pages.ts) that can be had as it is. It becomes one also if the frame is shorter by more, though it will then have
+ * to be copied as pages have to; all else is put where it would have been read to otherwise. Too many of the other kinds, and the guess is
+ * given up.
  *
  * What it saves is the copy from pages to the application's buffer, which is memory that no cache knows, and 32 pages' worth of work.
  * Figures are in docs/performance.md.
  */
-import type { PagePool } from "../memory/pages.ts";
+import { LANDING_SLACK, type PagePool } from "../memory/pages.ts";
 import { Iovecs } from "../sys/iovec.ts";
 import type { Libc } from "../sys/libc.ts";
 import { FRAME_OFFSET } from "./frames.ts";
@@ -54,8 +55,11 @@ export class TapLanding {
 		const { u8 } = this.#pool;
 		const headers = isTcp4(u8, start) ? tcpHeaders4(u8, start) : bytes;
 		const payload = bytes - headers;
-		if (headers === this.#headers && payload === this.#payload) this.#points = Math.min(this.#points + 1, MOST);
-		else if (this.#points > 0) {
+		if (headers === this.#headers && Math.abs(payload - this.#payload) <= LANDING_SLACK) {
+			this.#points = Math.min(this.#points + 1, MOST);
+			// The longest of those that are nearly alike: a guess may be too long by a few bytes, and never too short.
+			this.#payload = Math.max(this.#payload, payload);
+		} else if (this.#points > 0) {
 			// What is much shorter is cheaply put in its place, and comes between long ones of any flow.
 			if (2 * payload > this.#payload) this.#points--;
 		} else if (payload >= PAYLOAD_MIN) {
@@ -95,7 +99,7 @@ export class TapLanding {
 		const landing = this.#pool.land(this.#buffer!, payload);
 		if (landing === 0) return 0;
 		this.#buffer = null;
-		if (payload === this.#payload) this.#points = Math.min(this.#points + 1, MOST);
+		if (this.#payload - payload <= LANDING_SLACK) this.#points = Math.min(this.#points + 1, MOST);
 		else this.#points--;
 		return landing;
 	}

@@ -12,7 +12,8 @@
  *
  * Landings: a long piece of a stream that a link has read into a buffer outside of the arena, so that the application can have that very
  * buffer. A landing has a number beyond those of the pages, a descriptor and references like a page, but START counts from the first byte
- * of its buffer. Only who was told of landings meets them: the receive path of TCP; all others see pages.
+ * of its buffer. The buffer may be longer by a few bytes (LANDING_SLACK) than what came; these are cleared before anybody else has it, for
+ * they are of whatever was in that memory before. Only who was told of landings meets them: the receive path of TCP; all others see pages.
  */
 import type { Arena } from "./arena.ts";
 import { ArenaCopy } from "./copy.ts";
@@ -22,6 +23,16 @@ const PAGE_SHIFT = 11;
 export const PAGE_SIZE: number = 1 << PAGE_SHIFT;
 /** Head room that a stream page leaves before its data: 12 vnet header, 14 Ethernet, 40 IPv6, 60 TCP, rounded up to a cache line. */
 export const HEADROOM = 128;
+/**
+ * Bytes that a landing's buffer may be longer than what counts of it and still be given away: as many as are cheaper to clear than any copy is.
+ * Senders that fill 64 KiB with whole segments now and then fall a few bytes short (8, Linux); what differs by more is of another kind.
+ */
+export const LANDING_SLACK = 64;
+
+/** Bytes of a slab: the payload of the longest frame. */
+export const SLAB_SIZE = 65536;
+/** Slices of all slabs, for each of them: one for each segment of 512 bytes, so that whatever is lost can be cut out. */
+const SLICES_PER_SLAB = 128;
 
 /** Words of a descriptor; the accessors say `<< 3`, for with few enough bytecodes V8 inlines them whatever else is in their caller. */
 const DESCRIPTOR_WORDS = 8;
@@ -33,6 +44,10 @@ const TIME = 4;
 const FLAGS = 5;
 const REFS = 6;
 const AUX = 7;
+
+function descriptorWords(capacity: number, landings: number, slabs: number): number {
+	return (capacity + 1 + landings + slabs * SLICES_PER_SLAB) * DESCRIPTOR_WORDS;
+}
 
 /** The pages of an arena, counted by references. */
 export class PagePool {
@@ -46,6 +61,8 @@ export class PagePool {
 	readonly capacity: number;
 	/** Most landings at a time. */
 	readonly landings: number;
+	/** Number of slabs. */
+	readonly slabs: number;
 	/** How often `alloc` found no page. */
 	exhausted = 0;
 	/** The descriptors: of page n from word 8 n on. */
@@ -58,12 +75,26 @@ export class PagePool {
 	readonly #buffers: (Uint8Array | null)[];
 	readonly #vacant: number[] = [];
 	#spare: Uint8Array | null = null;
+	/** The number of the first slice; those never used; and a list of those that are free. */
+	readonly #firstSlice: number;
+	#freshSlice: number;
+	#freeSlice = 0;
+	readonly #slabBase: number;
+	/** Slices of each slab, and the slabs without any. */
+	readonly #slabRefs: Int32Array;
+	readonly #freeSlabs: number[] = [];
+
+	/** Bytes of the arena that a pool takes. */
+	static bytes(capacity: number, landings = 0, slabs = 0): number {
+		return capacity * PAGE_SIZE + descriptorWords(capacity, landings, slabs) * 4 + slabs * SLAB_SIZE + 2 * 4096;
+	}
 
 	/**
 	 * @param capacity Number of pages.
 	 * @param landings Most landings at a time.
+	 * @param slabs Number of slabs.
 	 */
-	constructor(arena: Arena, capacity: number, landings = 0) {
+	constructor(arena: Arena, capacity: number, landings = 0, slabs = 0) {
 		this.arena = arena;
 		this.u8 = arena.u8;
 		this.copy = new ArenaCopy(arena);
@@ -71,11 +102,17 @@ export class PagePool {
 		this.landings = landings;
 		this.#buffers = new Array<Uint8Array | null>(landings).fill(null);
 		for (let i = landings; i > 0; i--) this.#vacant.push(capacity + i);
-		const words = (capacity + 1 + landings) * DESCRIPTOR_WORDS;
+		this.slabs = slabs;
+		this.#slabRefs = new Int32Array(slabs);
+		for (let i = slabs; i > 0; i--) this.#freeSlabs.push(i - 1);
+		this.#firstSlice = capacity + landings + 1;
+		this.#freshSlice = this.#firstSlice;
+		const words = descriptorWords(capacity, landings, slabs);
 		const descriptors = arena.reserve(words * 4) >> 2;
 		this.#d = arena.i32.subarray(descriptors, descriptors + words);
 		// 4096: two pages make one system page, the unit in which kernels take packet memory.
 		this.#base = arena.reserve(capacity * PAGE_SIZE, 4096) - PAGE_SIZE;
+		this.#slabBase = arena.reserve(slabs * SLAB_SIZE, 4096);
 	}
 
 	/** Pages that are held by somebody. */
@@ -163,11 +200,20 @@ export class PagePool {
 		return this.#buffers[page - this.capacity - 1]!;
 	}
 
-	/** Gives the buffer of a landing away, for good: the holder of its last reference may then only release it. */
+	/** Whether the buffer of a landing may be given away: nothing before the bytes that count, and hardly anything behind them. */
+	isWhole(page: number): boolean {
+		return this.start(page) === 0 && this.landed(page).length - this.length(page) <= LANDING_SLACK;
+	}
+
+	/**
+	 * Gives the buffer of a landing that is whole away, for good: the holder of its last reference may then only release it. A view of the
+	 * bytes that count, if not all do; behind them are zeros then.
+	 */
 	giveLanded(page: number): Uint8Array {
 		const buffer = this.landed(page);
+		const length = this.length(page);
 		this.#buffers[page - this.capacity - 1] = null;
-		return buffer;
+		return length === buffer.length ? buffer : buffer.fill(0, length).subarray(0, length);
 	}
 
 	/** The buffer of a landing that was released without being given away, or null: to be used again by whoever makes landings. */
@@ -177,7 +223,67 @@ export class PagePool {
 		return spare;
 	}
 
+	/** Slabs without a slice. */
+	get slabsFree(): number {
+		return this.#freeSlabs.length;
+	}
+
+	/** Whether this is the number of a slice. */
+	isSlice(page: number): boolean {
+		return page >= this.#firstSlice;
+	}
+
+	/** The first slice of a slab that nobody has, without bytes, with one reference, all else 0; or 0 when there is none. */
+	openSlab(): number {
+		const slab = this.#freeSlabs.pop();
+		if (slab === undefined) return 0;
+		return this.#slice(slab, this.#slabBase + slab * SLAB_SIZE);
+	}
+
+	/** The bytes of a slice from `bytes` on as a slice of their own, with one reference, all but START and LENGTH 0; or 0 when there are too many. */
+	cutSlice(slice: number, bytes: number): number {
+		const d = this.#d;
+		const at = slice << 3;
+		const rest = this.#slice(d[at + AUX]!, d[at + START]! + bytes);
+		if (rest === 0) return 0;
+		d[(rest << 3) + LENGTH] = d[at + LENGTH]! - bytes;
+		d[at + LENGTH] = bytes;
+		return rest;
+	}
+
+	/** Bytes of its slab that lie behind a slice. Only the owner of its last slice may use them. */
+	behind(slice: number): number {
+		const d = this.#d;
+		const at = slice << 3;
+		return this.#slabBase + (d[at + AUX]! + 1) * SLAB_SIZE - d[at + START]! - d[at + LENGTH]!;
+	}
+
+	#slice(slab: number, start: number): number {
+		const d = this.#d;
+		let slice = this.#freeSlice;
+		if (slice !== 0) this.#freeSlice = d[(slice << 3) + NEXT]!;
+		else {
+			if (this.#freshSlice === this.#firstSlice + this.slabs * SLICES_PER_SLAB) return 0;
+			slice = this.#freshSlice++;
+		}
+		const at = slice << 3;
+		d.fill(0, at, at + DESCRIPTOR_WORDS);
+		d[at + START] = start;
+		d[at + REFS] = 1;
+		d[at + AUX] = slab;
+		this.#slabRefs[slab]!++;
+		return slice;
+	}
+
 	#vacate(page: number): void {
+		if (page >= this.#firstSlice) {
+			const at = page << 3;
+			const slab = this.#d[at + AUX]!;
+			this.#d[at + NEXT] = this.#freeSlice;
+			this.#freeSlice = page;
+			if (--this.#slabRefs[slab]! === 0) this.#freeSlabs.push(slab);
+			return;
+		}
 		const i = page - this.capacity - 1;
 		if (this.#buffers[i] !== null) this.#spare = this.#buffers[i]!;
 		this.#buffers[i] = null;

@@ -235,6 +235,7 @@ export class PlainHandle implements Sink, ExpressHandle, Feeder {
 		if (taken >= BULK) handedOut(taken);
 		this.bytesRead += taken;
 		if (express) return deliverNow(owner, chunk);
+		// Net.js makes a view of so many bytes from there on: the ArrayBuffer may be longer.
 		state[base!.kReadBytesOrError] = taken;
 		state[base!.kArrayBufferOffset] = chunk.byteOffset;
 		this.onread!(chunk.buffer);
@@ -267,7 +268,11 @@ ownable(PlainHandle.prototype, (socket) => {
 });
 Object.defineProperty(PlainHandle.prototype, "express", { value: true });
 
-/** What came first, if the link has read it to a buffer of its own: an ArrayBuffer with nothing else in it, as a copy has. */
+/**
+ * What came first, if the link has read it to a buffer of its own. Its ArrayBuffer begins with it and has nothing else in it, as that of a
+ * copy has, but may end with a few zeros behind it (LANDING_SLACK in memory/pages.ts): then the chunk is a view, as those of Node's pool and
+ * pieces of bodies are.
+ */
 function take(socket: StackSocket): Buffer | null {
 	const bytes = socket.take?.() ?? null;
 	if (bytes === null || Buffer.isBuffer(bytes)) return bytes;

@@ -37,7 +37,7 @@ export interface StackSocket {
 	read(max?: number): Uint8Array | null;
 	/** Copies up to `length` bytes to `target` at `offset`; returns how many. */
 	readInto(target: Uint8Array, offset: number, length: number): number;
-	/** What came first, as a buffer that is the caller's then, or null if it has to be copied. */
+	/** What came first, as a buffer that is the caller's then (or a view of one), or null if it has to be copied. */
 	take?(): Uint8Array | null;
 	/** Of the next `most` bytes, how many are best read by a copy, because what comes then can be taken. */
 	beforeTake?(most: number): number;

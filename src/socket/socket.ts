@@ -176,8 +176,8 @@ export class TcpSocket {
 	}
 
 	/**
-	 * What came first, if the link has read it to a buffer of its own: that buffer, all of it, the caller's from now on. Else null, and what
-	 * there is has to be copied by `read` or `readInto`.
+	 * What came first, if the link has read it to a buffer of its own: that buffer, the caller's from now on. Else null, and what there is has
+	 * to be copied by `read` or `readInto`. Its ArrayBuffer holds nothing else, but may be longer by up to 64 bytes, which are zero.
 	 */
 	take(): Uint8Array | null {
 		return this.alive ? this.#tcp.take(this.index) : null;

@@ -352,13 +352,13 @@ export function readInto(t: Tcp, c: Connection, target: Uint8Array, offset: numb
 	return taken;
 }
 
-/** What came first, if it is a landing that is whole: its buffer, which is the caller's then. Else null. */
+/** What came first, if it is a landing that is whole: its buffer, or a view of it (memory/pages.ts), which is the caller's then. Else null. */
 export function takeLanding(t: Tcp, c: Connection): Uint8Array | null {
 	const { pool } = t;
 	const page = c.rcvHead;
 	if (page <= pool.capacity) return null;
+	if (!pool.isWhole(page)) return null;
 	const length = pool.length(page);
-	if (length !== pool.landed(page).length) return null;
 	const bytes = pool.giveLanded(page);
 	const next = pool.next(page);
 	pool.release(page);
@@ -375,9 +375,8 @@ export function beforeLanding(t: Tcp, c: Connection, most: number): number {
 	if (pool.landingsFree === pool.landings) return most;
 	let bytes = 0;
 	for (let page = c.rcvHead; page !== 0 && bytes < most; page = pool.next(page)) {
-		const length = pool.length(page);
-		if (page > pool.capacity && length === pool.landed(page).length) return bytes;
-		bytes += length;
+		if (page > pool.capacity && pool.isWhole(page)) return bytes;
+		bytes += pool.length(page);
 	}
 	return most;
 }

@@ -8,6 +8,7 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { createHost } from "../../src/index.ts";
 import { CaptureWriter, captureLink } from "../../src/link/capture.ts";
 import { type TapOptions, tapLink } from "../../src/link/tap.ts";
+import { LANDING_SLACK } from "../../src/memory/pages.ts";
 import { isolate } from "../helpers/namespace.ts";
 
 const skip = isolate();
@@ -52,17 +53,24 @@ async function push(
 }
 
 describe("bulk data from the kernel", { skip, concurrency: false }, () => {
-	test("land in the program's chunks, each an ArrayBuffer of its own", async (t) => {
-		let long = 0;
-		const { counters } = await push(t, {}, (socket, read) => {
-			socket.on("data", (chunk) => {
-				read(chunk as Buffer);
-				assert.deepEqual([(chunk as Buffer).byteOffset, (chunk as Buffer).buffer.byteLength], [0, chunk.length]);
-				if (chunk.length > 16384) long++;
+	for (const way of ["express", "net.js"]) {
+		test(`land in the program's chunks, each an ArrayBuffer of its own with a few zeros behind it at most (${way})`, async (t) => {
+			let long = 0;
+			const { counters } = await push(t, {}, (socket, read) => {
+				// A method of its own keeps a socket off the express way.
+				if (way === "net.js") Object.assign(socket, { emit: socket.emit.bind(socket) });
+				socket.on("data", (chunk) => {
+					const bytes = chunk as Buffer;
+					read(bytes);
+					const behind = new Uint8Array(bytes.buffer, bytes.byteOffset + bytes.length);
+					assert.ok(bytes.byteOffset === 0 && behind.length <= (bytes.length > 16384 ? LANDING_SLACK : 0));
+					assert.ok(behind.every((byte) => byte === 0));
+					if (bytes.length > 16384) long++;
+				});
 			});
+			assert.ok(counters.rxLanded! > 0 && long > 0, `${counters.rxLanded} landed, ${long} long chunks`);
 		});
-		assert.ok(counters.rxLanded! > 0 && long > 0, `${counters.rxLanded} landed, ${long} long chunks`);
-	});
+	}
 
 	test("come whole to a program that stops and goes on, reads pieces, or iterates", async (t) => {
 		await t.test("stops", async (t) => {

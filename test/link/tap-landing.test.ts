@@ -9,7 +9,7 @@ import { FRAME_OFFSET, FRAME_ROOM } from "../../src/link/frames.ts";
 import { TapLanding } from "../../src/link/tap-landing.ts";
 import { VNET_HEADER } from "../../src/link/vnet.ts";
 import { Arena } from "../../src/memory/arena.ts";
-import { PAGE_SIZE, PagePool } from "../../src/memory/pages.ts";
+import { LANDING_SLACK, PAGE_SIZE, PagePool } from "../../src/memory/pages.ts";
 import { libc } from "../../src/sys/libc.ts";
 
 const directory = mkdtempSync(join(tmpdir(), "millrace-landing-"));
@@ -105,9 +105,9 @@ test("two frames alike make a guess; it is given up when most are of another kin
 	learn(frame(66, 65160));
 	assert.equal(landing.ready, true);
 	const full = read(frame(66, 65160)).page;
-	assert.equal(pool.landed(full).length, pool.length(full));
-	const shorter = read(frame(66, 65152)).page;
-	assert.ok(shorter > 0 && pool.landed(shorter).length > pool.length(shorter));
+	assert.ok(pool.isWhole(full) && pool.landed(full).length === pool.length(full));
+	const shorter = read(frame(66, 65160 - LANDING_SLACK - 1)).page;
+	assert.ok(shorter > 0 && !pool.isWhole(shorter) && pool.landed(shorter).length > pool.length(shorter));
 	assert.equal(read(frame(66, 1448)).page, 0, "a short one is not worth it");
 	assert.equal(read(frame(78, 65148)).page, 0, "other headers");
 	assert.equal(read(frame(66, 65160, false)).page, 0, "no TCP");
@@ -122,6 +122,41 @@ test("two frames alike make a guess; it is given up when most are of another kin
 	const page = read(frame(66, 40000)).page;
 	assert.equal(pool.landed(page).length, 40000);
 	assert.equal(pool.landingsFree, LANDINGS - 1);
+});
+
+test("frames that are a few bytes shorter keep the guess as it is, and are had whole: a view, with nothing behind it", () => {
+	const { pool, landing, learn, read } = reader();
+	learn(frame(66, 65152));
+	learn(frame(66, 65160));
+	for (let i = 0; i < 50; i++) {
+		const payload = 65160 - [8, 0, LANDING_SLACK, 1, LANDING_SLACK][i % 5]!;
+		const bytes = frame(66, payload);
+		assert.ok(landing.ready);
+		const { page } = read(bytes);
+		assert.ok(page > 0 && pool.landed(page).length === 65160, "the guess is the longest of those that are nearly alike");
+		assert.ok(pool.isWhole(page));
+		// As if another connection's bytes had been there before.
+		pool.landed(page).fill(171, payload);
+		const chunk = pool.giveLanded(page);
+		pool.release(page);
+		assert.deepEqual([chunk.byteOffset, chunk.length, chunk.buffer.byteLength], [0, payload, 65160]);
+		assert.ok(Buffer.from(chunk).equals(bytes.subarray(VNET_HEADER + 66)));
+		assert.ok(new Uint8Array(chunk.buffer, payload).every((byte) => byte === 0));
+	}
+});
+
+test("a guess that is a few bytes too short grows by the first frame that is longer", () => {
+	const { pool, landing, learn, read } = reader();
+	learn(frame(66, 65152));
+	learn(frame(66, 65152));
+	assert.equal(read(frame(66, 65160)).page, 0);
+	learn(frame(66, 65160));
+	for (const payload of [65160, 65152, 65160]) {
+		assert.ok(landing.ready);
+		const { page } = read(frame(66, payload));
+		assert.deepEqual([pool.length(page), pool.landed(page).length], [payload, 65160]);
+		pool.release(page);
+	}
 });
 
 test("no guess where all landings are held", () => {

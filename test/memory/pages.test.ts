@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { Arena } from "../../src/memory/arena.ts";
-import { PAGE_SIZE, PagePool } from "../../src/memory/pages.ts";
+import { LANDING_SLACK, PAGE_SIZE, PagePool } from "../../src/memory/pages.ts";
 
 const CAPACITY = 8;
 const makePool = () => new PagePool(new Arena(1 << 16), CAPACITY);
@@ -116,6 +116,26 @@ test("releasing what nobody holds throws, and page 0 is nobody's", () => {
 test("an offset outside of all pages belongs to none", () => {
 	const pool = makePool();
 	for (const offset of [0, pool.address(1) - 1, pool.address(CAPACITY) + PAGE_SIZE]) assert.equal(pool.pageAt(offset), 0);
+});
+
+test("a landing that is nearly as long as its buffer is given away as a view, with nothing behind it", () => {
+	const pool = new PagePool(new Arena(1 << 16), CAPACITY, 1);
+	for (const slack of [0, 1, LANDING_SLACK, LANDING_SLACK + 1]) {
+		const buffer = new Uint8Array(1000 + slack).fill(7);
+		const page = pool.land(buffer, 1000);
+		assert.equal(pool.isWhole(page), slack <= LANDING_SLACK);
+		if (pool.isWhole(page)) {
+			const given = pool.giveLanded(page);
+			assert.deepEqual([given.buffer, given.byteOffset, given.length], [buffer.buffer, 0, 1000]);
+			assert.deepEqual(given, new Uint8Array(1000).fill(7));
+			assert.deepEqual(buffer.subarray(1000), new Uint8Array(slack));
+		}
+		pool.release(page);
+	}
+	const page = pool.land(new Uint8Array(1000), 1000);
+	pool.setStart(page, 1);
+	pool.setLength(page, 999);
+	assert.equal(pool.isWhole(page), false, "its first byte has been read");
 });
 
 test("pages never used are not touched before there is need", () => {

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { LANDING_SLACK } from "../../src/memory/pages.ts";
 import { beforeLanding, dropReceived, readInto, receiveData, receiveLanding, takeLanding, writeSackBlocks } from "../../src/tcp/receive.ts";
 import { C_SACK } from "../../src/tcp/state.ts";
 import { bareTcp } from "../helpers/bare-tcp.ts";
@@ -9,6 +10,8 @@ import { decodeSack } from "../helpers/segment.ts";
 
 const LENGTH = 1500;
 const LANDINGS = 3;
+/** What is in the memory of a landing before it is one. */
+const FOREIGN = 171;
 
 const stream = new Uint8Array(LENGTH + 3000);
 for (let i = 0; i < stream.length; i++) stream[i] = (i * 31) ^ (i >> 8);
@@ -35,7 +38,7 @@ const step = fc.oneof(
 			/** Relative to what comes next, not to the start. */
 			near: fc.boolean(),
 			/** The link has read it to a buffer of its own, with so many bytes to spare; below 0: to a page. */
-			landing: fc.integer({ min: -6, max: 3 }),
+			landing: fc.oneof(fc.constant(-1), fc.constantFrom(0, 1, LANDING_SLACK, LANDING_SLACK + 1), fc.nat(2 * LANDING_SLACK)),
 		}),
 	},
 	{ weight: 2, arbitrary: fc.record({ kind: fc.constant("read" as const), most: fc.oneof(fc.nat(50), fc.nat(4000)), take: fc.boolean() }) },
@@ -64,7 +67,7 @@ for (const origin of [0, -2000, 0x7ffffff0]) {
 						const at = what.near ? Math.max(0, Math.min(next + what.at - 20, LENGTH)) : what.at;
 						const length = Math.min(what.length, LENGTH - at);
 						const end = at + length;
-						const buffer = new Uint8Array(length + Math.max(what.landing, 0));
+						const buffer = new Uint8Array(length + Math.max(what.landing, 0)).fill(FOREIGN);
 						buffer.set(stream.subarray(at, end));
 						const landing = length > 0 && what.landing >= 0 ? pool.land(buffer, length) : 0;
 						const page = landing || pool.alloc();
@@ -92,6 +95,12 @@ for (const origin of [0, -2000, 0x7ffffff0]) {
 							assert.equal(before, 0);
 							assert.ok(whole.length <= next - read);
 							assert.deepEqual(whole, stream.slice(read, read + whole.length));
+							const behind = new Uint8Array(whole.buffer, whole.length);
+							assert.ok(whole.byteOffset === 0 && behind.length <= LANDING_SLACK);
+							assert.ok(
+								behind.every((byte) => byte === 0),
+								"what was in that memory before cannot be seen",
+							);
 							read += whole.length;
 						} else if (what.take) assert.ok(before > 0 || what.most === 0, "what is at the head can be taken");
 						const most = what.take ? Math.min(before, next - read) : what.most;
