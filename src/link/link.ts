@@ -47,6 +47,8 @@ export interface LinkOffload {
 	 * FRAME_PARTIAL_CHECKSUM. Inward the link may give frames of the same kind.
 	 */
 	readonly segmentation: number;
+	/** Outward, the entries of such a frame but the first may be slices (memory/pages.ts): any piece of the arena, longer than a page. */
+	readonly longPieces?: boolean;
 }
 
 /** Payload of the longest TCP frame: what the length field of IPv4 can say, less the longest headers without IP options. */

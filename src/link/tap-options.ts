@@ -29,6 +29,7 @@ const KNOWN = [
 	"ioUring",
 	"qdiscBypass",
 	"landing",
+	"slabs",
 ];
 
 /** Options of `tapLink`. */
@@ -86,6 +87,11 @@ export interface TapOptions {
 	 * Only with `offload`.
 	 */
 	landing?: boolean;
+	/**
+	 * Long writes of applications go to slabs of 64 KiB, up to 64 of them, and leave from there in one piece (memory/pages.ts), not from pages of a
+	 * segment each. Default true. Only with `offload`.
+	 */
+	slabs?: boolean;
 }
 
 /** The options, complete. */
@@ -104,13 +110,14 @@ export interface TapSettings {
 	readonly ioUring: boolean;
 	readonly qdiscBypass: boolean;
 	readonly landing: boolean;
+	readonly slabs: boolean;
 }
 
 /** Reads options; throws MILLRACE_OPTION. */
 export function tapSettings(options: TapOptions): TapSettings {
 	refuseUnknown("a TAP link", options, KNOWN);
 	const { name = "mr%d", kernelAddress = "10.77.0.1/24", mtu = 1500, mac, queueLength = 4096 } = options;
-	const { offload = true, queues = 1, steering = "kernel", ioUring = true, qdiscBypass = true, landing = true } = options;
+	const { offload = true, queues = 1, steering = "kernel", ioUring = true, qdiscBypass = true, landing = true, slabs = true } = options;
 	const mtuMax = offload ? 65535 - ETHERNET : FRAME_ROOM - ETHERNET_TAGGED;
 	if (!validInterfaceName(name)) throw bad(`bad name of a TAP device: "${name}". Give 1 to 15 letters, digits or dashes, such as mr0`);
 	wholeNumber("mtu", mtu, 68, mtuMax);
@@ -135,6 +142,7 @@ export function tapSettings(options: TapOptions): TapSettings {
 		ioUring,
 		qdiscBypass,
 		landing,
+		slabs,
 	};
 }
 

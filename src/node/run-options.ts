@@ -98,6 +98,8 @@ export interface RunOptions {
 	offload: boolean | null;
 	/** `tap`: whether the payload of long frames is read to where the program has it; null: it is. */
 	landing: boolean | null;
+	/** `tap`: whether long writes go to slabs; null: they do. */
+	slabs: boolean | null;
 	/** `packet`: how frames lie in the ring; null: "v2". */
 	ring: "v2" | "v3" | null;
 	/** `packet`: whether frames bypass the interface's queueing disciplines; null: where nothing is lost by it. */
@@ -183,6 +185,7 @@ export function parseRunOptions(input: unknown, label: OptionLabel = jsonLabel):
 		ioUring: fields.take("ioUring", readSwitch),
 		offload: fields.take("offload", readSwitch),
 		landing: fields.take("landing", readSwitch),
+		slabs: fields.take("slabs", readSwitch),
 		ring: fields.take("ring", oneOf("v2", "v3")),
 		qdiscBypass: fields.take("qdiscBypass", readSwitch),
 		txRing: fields.take("txRing", readSwitch),

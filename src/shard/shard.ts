@@ -16,7 +16,7 @@ import type { RouteOption } from "../ip/routes.ts";
 import type { Link } from "../link/link.ts";
 import { ARENA_MAX, Arena } from "../memory/arena.ts";
 import { BATCH_CAPACITY, Batch } from "../memory/batch.ts";
-import { PAGE_SIZE, PagePool } from "../memory/pages.ts";
+import { PAGE_SIZE, PagePool, SLAB_SIZE } from "../memory/pages.ts";
 import { CONNECTION_WORDS } from "../tcp/connection.gen.ts";
 import { congestionBytes, Tcp, type Upper } from "../tcp/engine.ts";
 import { TCP_DEFAULTS, type TcpOptions } from "../tcp/options.ts";
@@ -75,6 +75,9 @@ function randomMac(random: Random): Uint8Array {
 
 /** Most landings (memory/pages.ts), up to 64 KiB each: the largest receive window of a connection. */
 const LANDINGS = 64;
+/** Most slabs (memory/pages.ts): the largest send buffer of a connection. And the part of the memory option that they may be. */
+const SLABS = 64;
+const SLABS_PART = 8;
 
 /** Full batches in a row after which timers are looked at all the same. */
 const TIMER_PATIENCE = 8;
@@ -122,11 +125,12 @@ export class Shard implements Outbox {
 		const records = limits.maxConnections * CONNECTION_WORDS * 4 + limits.maxTimeWait * TIME_WAIT_WORDS * 4 + congestionBytes(limits);
 		let buckets = 64;
 		while (buckets < limits.maxConnections) buckets *= 2;
-		const bytes = pages * (PAGE_SIZE + 32) + records + buckets * 4 + LANDINGS * 32 + 65536;
+		const slabs = Math.min(SLABS, Math.floor(options.memory / SLABS_PART / SLAB_SIZE));
+		const bytes = PagePool.bytes(pages, LANDINGS, slabs) + records + buckets * 4 + 65536;
 		const shared = link.arenaBytes ?? 0;
 		this.arena = new Arena(bytes + shared <= ARENA_MAX ? bytes + shared : bytes);
 		if (options.simd) sumByVectors(this.arena);
-		this.pool = new PagePool(this.arena, pages, LANDINGS);
+		this.pool = new PagePool(this.arena, pages, LANDINGS, slabs);
 		this.#rx = new Batch(this.pool, BATCH_CAPACITY);
 		this.#tx = new Batch(this.pool, BATCH_CAPACITY);
 		this.ip = new IpLayer({
@@ -166,6 +170,7 @@ export class Shard implements Outbox {
 		this.#open = true;
 		this.tcp.checksumOffload = link.offload?.checksum === true;
 		this.tcp.segmentation = this.tcp.checksumOffload ? (link.offload?.segmentation ?? 0) : 0;
+		this.tcp.longPieces = this.tcp.segmentation > 0 && link.offload?.longPieces === true;
 		this.wake();
 	}
 

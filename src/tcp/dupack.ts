@@ -7,7 +7,7 @@
 import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
 import { type AckSummary, enterRecovery, type LossRecovery, leaveRecovery, maybeUndo, recovered } from "./recovery.ts";
-import { inFlight, markLost } from "./sendqueue.ts";
+import { inFlight, markHeadLost } from "./sendqueue.ts";
 import { seqGt } from "./seq.ts";
 import { C_LOSS, C_RECOVERY, P_RETRANSMITTED } from "./state.ts";
 
@@ -45,7 +45,7 @@ function acknowledged(t: Tcp, c: Connection, ack: AckSummary): void {
 				leaveRecovery(c);
 			} else {
 				// Step 3, partial acknowledgment: the next hole, and the window shrinks by what left it.
-				markLost(t, c, c.sndHead);
+				markHeadLost(t, c);
 				c.cwnd = Math.max(c.cwnd - ack.acked, c.mss);
 				if (ack.acked >= c.mss) c.cwnd += c.mss;
 			}
@@ -61,7 +61,7 @@ function acknowledged(t: Tcp, c: Connection, ack: AckSummary): void {
 	if (inRecovery) c.cwnd += c.mss;
 	else if (n === DUP_THRESH && (c.flags & C_LOSS) === 0 && (c.recover === 0 || seqGt(c.sndUna, c.recover))) {
 		enterRecovery(t, c, inFlight(c));
-		markLost(t, c, c.sndHead);
+		markHeadLost(t, c);
 		c.cwnd = c.ssthresh + DUP_THRESH * c.mss;
 	}
 }

@@ -161,6 +161,8 @@ export class Tcp implements Transport {
 	checksumOffload = false;
 	/** Most payload bytes of a segment that the link cuts; 0: it cuts none. */
 	segmentation = 0;
+	/** The link takes slices. */
+	longPieces = false;
 
 	/** Present time: microseconds, wrapping; and ticks of a millisecond. Set at the start of a turn. */
 	now = 0;

@@ -105,7 +105,7 @@ function probeWindow(t: Tcp, c: Connection): void {
 				t.pool.setFlags(page, t.pool.flags(page) | P_SENT | P_RETRANSMITTED);
 			}
 		} else {
-			page = ownPage(t, c, page, 0);
+			page = t.pool.length(page) > room && !splitPage(t, c, page, room) ? 0 : ownPage(t, c, page, 0);
 			if (page !== 0) t.pool.setFlags(page, t.pool.flags(page) | P_RETRANSMITTED);
 		}
 		if (page !== 0) {
@@ -121,6 +121,7 @@ function probeTail(t: Tcp, c: Connection): void {
 	if (c.sndUna === c.sndNxt) return;
 	t.counters.tailLossProbes++;
 	const before = c.sndNxt;
+	if (c.sndNext !== 0 && t.pool.length(c.sndNext) > c.mss) splitPage(t, c, c.sndNext, c.mss);
 	if (c.sndNext !== 0 && t.pool.length(c.sndNext) <= ((c.sndUna + c.sndWnd - c.sndNxt) | 0)) {
 		// One segment more than the window allows.
 		const cwnd = c.cwnd;
@@ -142,7 +143,7 @@ function probeTail(t: Tcp, c: Connection): void {
 				beforeLast = prev;
 			}
 		}
-		if (last !== 0) last = ownPage(t, c, last, beforeLast);
+		if (last !== 0) last = ownPage(t, c, lastSegment(t, c, last), beforeLast);
 		if (last !== 0) {
 			t.pool.setFlags(last, t.pool.flags(last) | P_RETRANSMITTED);
 			c.retransmits++;
@@ -154,6 +155,13 @@ function probeTail(t: Tcp, c: Connection): void {
 	c.tlpEnd = c.sndNxt || 1;
 	t.setRetransmitTimer(c, TIMER_RTO, backedOff(c, 0, t.options));
 	t.onWork();
+}
+
+/** The last segment of a page that may hold several. */
+function lastSegment(t: Tcp, c: Connection, page: number): number {
+	const length = t.pool.length(page);
+	if (length <= c.mss) return page;
+	return splitPage(t, c, page, length - (length % c.mss || c.mss)) ? t.pool.next(page) : 0;
 }
 
 /** The idle timer fired: TIME-WAIT and FIN-WAIT-2 end, a silent peer is probed. */

@@ -26,7 +26,7 @@ import { paceByWindow } from "./pacing.ts";
 import { receiveData, receiveLanding } from "./receive.ts";
 import { recoveryOf } from "./recovery.ts";
 import { sampleRtt } from "./rto.ts";
-import { acknowledge, markAllLost, pageSpan } from "./sendqueue.ts";
+import { acknowledge, markAllLost, pageSpan, splitPage } from "./sendqueue.ts";
 import { seqGeq, seqGt, seqLeq, seqLt } from "./seq.ts";
 import * as state from "./state.ts";
 
@@ -594,9 +594,17 @@ function takeSacks(t: Tcp, c: Connection, ack: number): void {
 			const seq = pool.seq(page);
 			if (seqGeq(seq, right)) break;
 			const flags = pool.flags(page);
-			if ((flags & P_SACKED) !== 0 || seqLt(seq, left)) continue;
-			const span = pageSpan(t, page);
-			if (seqGt((seq + span) | 0, right)) break;
+			if ((flags & P_SACKED) !== 0) continue;
+			const slice = pool.isSlice(page);
+			if (seqLt(seq, left)) {
+				if (slice) cutSegments(t, c, page, (left - seq + c.mss - 1) | 0);
+				continue;
+			}
+			let span = pageSpan(t, page);
+			if (seqGt((seq + span) | 0, right)) {
+				if (!slice || !cutSegments(t, c, page, (right - seq) | 0)) break;
+				span = pageSpan(t, page);
+			}
 			if ((flags & P_LOST) !== 0) c.lost -= span;
 			pool.setFlags(page, (flags & ~P_LOST) | P_SACKED | P_SENT);
 			c.sacked += span;
@@ -604,6 +612,12 @@ function takeSacks(t: Tcp, c: Connection, ack: number): void {
 			recovery.delivered(t, c, page);
 		}
 	}
+}
+
+/** Cuts a slice where its last whole segment within `bytes` ends. False if there is nothing to cut. Never within a segment: the peer would have us cut bytes. */
+function cutSegments(t: Tcp, c: Connection, slice: number, bytes: number): boolean {
+	const whole = bytes - (bytes % c.mss);
+	return whole > 0 && whole < t.pool.length(slice) && splitPage(t, c, slice, whole);
 }
 
 /** Sixth to eighth: the segment's text, and its FIN. True if the page was kept. */

@@ -153,6 +153,22 @@ function sendNew(t: Tcp, c: Connection, budget: number): number {
 	let runBytes = 0;
 	for (let page = c.sndNext; page !== 0 && left > 0; page = c.sndNext) {
 		let length = pool.length(page);
+		if (length > mss && runMax !== 0 && pool.isSlice(page) && t.lower.runs(c.remote3)) {
+			if (runCount > 0) {
+				transmitRun(t, c, runFirst, runCount, runBytes);
+				runCount = 0;
+			}
+			const bytes = frameShare(t, c, page, c.cwnd + limited - flight, flight, runMax);
+			if (bytes === 0) break;
+			if (bytes > mss) {
+				const span = sendSlice(t, c, page, bytes);
+				if (span === 0) break;
+				flight += span;
+				left = Math.max(left - Math.ceil(bytes / mss), 0);
+				sent = true;
+				continue;
+			}
+		}
 		if (length > mss) {
 			if (!splitPage(t, c, page, mss)) break;
 			length = mss;
@@ -189,13 +205,14 @@ function sendNew(t: Tcp, c: Connection, budget: number): number {
 		if ((c.flags & C_RECOVERY) !== 0) c.prrOut += span;
 		sent = true;
 		left--;
-		if (runMax === 0) {
-			transmit(t, c, page);
-			continue;
-		}
-		if (runCount > 0 && (length === 0 || runCount === RUN_PAGES || runBytes + length > runMax)) {
+		const slice = pool.isSlice(page);
+		if (runCount > 0 && (slice || length === 0 || runCount === RUN_PAGES || runBytes + length > runMax)) {
 			transmitRun(t, c, runFirst, runCount, runBytes);
 			runCount = 0;
+		}
+		if (runMax === 0 || slice) {
+			transmit(t, c, page);
+			continue;
 		}
 		if (runCount === 0) {
 			runFirst = page;
@@ -220,16 +237,94 @@ function sendNew(t: Tcp, c: Connection, budget: number): number {
 	return left;
 }
 
-/** Sends one page of the send segment, with the ACK that is due. */
+/**
+ * How many bytes of a slice of several segments leave as one frame: the slice or some whole segments; one segment if the windows say less,
+ * or nothing of it at all; 0 to wait.
+ *
+ * @param allowed What the congestion window lets out.
+ */
+function frameShare(t: Tcp, c: Connection, slice: number, allowed: number, flight: number, runMax: number): number {
+	const pool = t.pool;
+	const { mss, sndWnd } = c;
+	const length = pool.length(slice);
+	const flags = pool.flags(slice);
+	const room = (c.sndUna + sndWnd - c.sndNxt) | 0;
+	const most = Math.min(allowed, room, runMax, c.paceRate === 0 ? runMax : Math.max(t.paceLeft, mss));
+	let share = length;
+	if (length + ((flags & P_FIN) >> 4) > most) {
+		share = most - (most % mss);
+		// A part makes this frame and the next one short, so it waits while enough is out to bring an ACK soon, and little of the window is unused:
+		// a third, as in Linux (tcp_tso_should_defer).
+		if (share < length && flight >= share && 3 * share < Math.min(sndWnd, c.cwnd) && c.paceRate === 0) {
+			if (allowed <= room) c.flags |= C_CWND_LIMITED;
+			return 0;
+		}
+	} else if ((flags & P_FIN) === 0 && pool.next(slice) === 0 && (c.flags & C_NODELAY) === 0) {
+		// Nagle, as below: behind whole segments, a short one at the end waits.
+		share -= length % mss;
+	}
+	return Math.max(share, mss);
+}
+
+/** Sends the first `bytes` bytes of an unsent slice, several segments, as one segment that the link cuts; returns its sequence space, 0 if there is no page. */
+function sendSlice(t: Tcp, c: Connection, slice: number, bytes: number): number {
+	const pool = t.pool;
+	if (bytes < pool.length(slice) && !splitPage(t, c, slice, bytes)) return 0;
+	const page = pool.alloc();
+	if (page === 0) {
+		t.counters.noPage++;
+		return 0;
+	}
+	const flags = pool.flags(slice);
+	const next = pool.next(slice);
+	const { local3, remote3, mss, sndNxt } = c;
+	const span = bytes + ((flags & P_FIN) >> 4);
+	pool.setFlags(slice, flags | P_SENT);
+	pool.setTime(slice, t.now);
+	c.sndNext = next;
+	c.sndNxt = (sndNxt + span) | 0;
+	t.paceLeft -= span;
+	const stamps = (c.flags & C_TS) !== 0 ? TIMESTAMPS_LENGTH : 0;
+	const header = TCP_HEADER + stamps;
+	const start = pool.address(page) + HEADROOM;
+	let bits = ACK;
+	if ((flags & P_FIN) !== 0) bits |= FIN;
+	if (next === 0) bits |= PSH;
+	writeTcpHeader(t.u8, start, c.localPort, c.remotePort, sndNxt, c.rcvNxt, header, bits, advertise(t, c));
+	if (stamps !== 0) writeTimestamps(t.u8, start + TCP_HEADER, (t.tick + c.tsOffset) | 0, c.tsRecent);
+	const segments = Math.ceil(bytes / mss);
+	t.counters.bytesOut += bytes;
+	t.counters.segmentsOut += segments;
+	c.segmentsOut += segments;
+	acknowledged(c);
+	setChecksumField(t.u8, start, fold(pseudoHeader4(local3, remote3, PROTOCOL_TCP, header + bytes)));
+	pool.retain(slice);
+	t.lower.outputRun(page, start, header, bytes, local3, remote3, PROTOCOL_TCP, FRAME_PARTIAL_CHECKSUM, mss, 2);
+	t.lower.append(slice, pool.start(slice), bytes, true);
+	return span;
+}
+
+/** Sends one segment, a page or a slice of the send segment, with the ACK that is due. */
 export function transmit(t: Tcp, c: Connection, page: number): void {
 	const pool = t.pool;
 	const length = pool.length(page);
 	const flags = pool.flags(page);
 	pool.setTime(page, t.now);
 	if ((c.flags & C_MODEL) !== 0) t.model!.sent(t, c, page);
+	let carrier = page;
+	if (pool.isSlice(page)) {
+		// One segment is soon copied, and what goes wherever pages go is simpler than what cannot.
+		carrier = pool.alloc();
+		if (carrier === 0) {
+			t.counters.noPage++;
+			return;
+		}
+		pool.setStart(carrier, pool.address(carrier) + HEADROOM);
+		pool.copy.within(pool.start(carrier), pool.start(page), length);
+	} else pool.retain(page);
 	const stamps = (c.flags & C_TS) !== 0 ? TIMESTAMPS_LENGTH : 0;
 	const header = TCP_HEADER + stamps;
-	const start = pool.start(page) - header;
+	const start = pool.start(carrier) - header;
 	let bits = ACK;
 	if ((flags & P_FIN) !== 0) bits |= FIN;
 	if (pool.next(page) === 0 && length > 0) bits |= PSH;
@@ -237,8 +332,7 @@ export function transmit(t: Tcp, c: Connection, page: number): void {
 	if (stamps !== 0) writeTimestamps(t.u8, start + TCP_HEADER, (t.tick + c.tsOffset) | 0, c.tsRecent);
 	t.counters.bytesOut += length;
 	acknowledged(c);
-	pool.retain(page);
-	emit(t, c, page, start, header + length);
+	emit(t, c, carrier, start, header + length);
 }
 
 /** Sends `count` pages in a row as one segment that the link cuts into pieces of `mss` bytes. */

@@ -5,6 +5,9 @@
  * its TIME when it was last sent, its flags whether it is sent, SACKed, deemed lost, sent again, or carries the FIN. RACK
  * (RFC 8985) works on these, so a send time per segment costs nothing extra.
  *
+ * Where the link cuts segments, long writes go to slabs instead (memory/pages.ts): a slice holds as many segments as one frame can, is cut
+ * where only a part of it is sent, acknowledged, SACKed or lost, and has its headers elsewhere. "Page" here means either.
+ *
  * Invariants: pages are in sequence order and without gaps from `sndUna` to `sndEnd`; those before `sndNext` are sent,
  * those from it on are not; `sacked` and `lost` of the record are the sums over the pages so flagged.
  */
@@ -16,8 +19,13 @@ import { seqLeq, seqLt } from "./seq.ts";
 import * as state from "./state.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
-const { C_FIN_PENDING, P_FIN, P_LOST, P_SACKED, P_SENT } = state;
-const { HEADROOM, PAGE_SIZE } = pages;
+const { C_FIN_PENDING, C_LOSS, C_MODEL, C_RECOVERY, P_FIN, P_LOST, P_SACKED, P_SENT } = state;
+const { HEADROOM, PAGE_SIZE, SLAB_SIZE } = pages;
+
+/** Bytes of a write from which on a slab is worth it, for it is taken from all other connections. */
+const LONG_WRITE = 8192;
+/** Smallest MSS for which a slab is used: for a smaller one there would not be a slice for each segment. */
+const SLICE_MSS_MIN = 512;
 
 /** Sequence space of a page: its bytes and the FIN. */
 export function pageSpan(t: Tcp, page: number): number {
@@ -46,13 +54,29 @@ export function enqueue(t: Tcp, c: Connection, bytes: Uint8Array, offset: number
 	const pool = t.pool;
 	let left = Math.min(length, sendRoom(t, c));
 	if (left <= 0) return 0;
-	const most = Math.min(c.mss, PAGE_SIZE - HEADROOM);
+	const { mss } = c;
+	const most = Math.min(mss, PAGE_SIZE - HEADROOM);
+	// What a frame can hold, so that frames and slabs end together; the rest of a slab stays empty.
+	const unused = t.longPieces ? SLAB_SIZE - (t.segmentation - (t.segmentation % mss)) : 0;
+	// A model of the path keeps notes in the page. While losses are repaired, what comes next may have to be cut small.
+	let long = left >= LONG_WRITE && t.longPieces && mss >= SLICE_MSS_MIN && (c.flags & (C_MODEL | C_RECOVERY | C_LOSS)) === 0;
 	let from = offset;
 	while (left > 0) {
 		let page = c.sndTail;
 		let room = 0;
 		if (page !== 0 && c.sndNext !== 0) {
-			room = Math.min(most - pool.length(page), pool.address(page) + PAGE_SIZE - pool.start(page) - pool.length(page));
+			if (pool.isSlice(page)) room = pool.behind(page) - unused;
+			else room = Math.min(most - pool.length(page), pool.address(page) + PAGE_SIZE - pool.start(page) - pool.length(page));
+		}
+		if (room <= 0 && long) {
+			page = pool.openSlab();
+			if (page === 0) {
+				t.counters.noSlab++;
+				long = false;
+			} else {
+				append(t, c, page);
+				room = SLAB_SIZE - unused;
+			}
 		}
 		if (room <= 0) {
 			// The last pages of the pool are kept for what comes in and for control segments: without them nothing would ever be freed.
@@ -109,33 +133,39 @@ export function enqueueFin(t: Tcp, c: Connection): void {
 /** Cuts a page in two: the first keeps `bytes` bytes, the second gets the rest (and the FIN). False when no page is free. */
 export function splitPage(t: Tcp, c: Connection, page: number, bytes: number): boolean {
 	const pool = t.pool;
-	const rest = pool.alloc();
+	const slice = pool.isSlice(page);
+	const rest = slice ? pool.cutSlice(page, bytes) : pool.alloc();
 	if (rest === 0) {
 		t.counters.noPage++;
 		return false;
 	}
-	const start = pool.address(rest) + HEADROOM;
-	const length = pool.length(page) - bytes;
-	pool.copy.within(start, pool.start(page) + bytes, length);
+	if (!slice) {
+		const start = pool.address(rest) + HEADROOM;
+		const length = pool.length(page) - bytes;
+		pool.copy.within(start, pool.start(page) + bytes, length);
+		pool.setStart(rest, start);
+		pool.setLength(rest, length);
+		carryNote(pool, page, rest);
+		pool.setLength(page, bytes);
+	}
 	const flags = pool.flags(page);
-	pool.setStart(rest, start);
-	pool.setLength(rest, length);
 	pool.setSeq(rest, (pool.seq(page) + bytes) | 0);
 	pool.setTime(rest, pool.time(page));
 	pool.setFlags(rest, flags);
-	carryNote(pool, page, rest);
 	pool.setNext(rest, pool.next(page));
 	pool.setNext(page, rest);
-	pool.setLength(page, bytes);
 	pool.setFlags(page, flags & ~P_FIN);
 	if (c.sndTail === page) c.sndTail = rest;
 	return true;
 }
 
-/** A page that somebody else still reads (a link that has not sent it yet) is replaced by a copy, so that its header can be rewritten. */
+/**
+ * A page that somebody else still reads (a link that has not sent it yet) is replaced by a copy, so that its header can be rewritten. A slice
+ * has none.
+ */
 export function ownPage(t: Tcp, c: Connection, page: number, before: number): number {
 	const pool = t.pool;
-	if (pool.refs(page) === 1) return page;
+	if (pool.refs(page) === 1 || pool.isSlice(page)) return page;
 	const copy = pool.alloc();
 	if (copy === 0) {
 		t.counters.noPage++;
@@ -165,6 +195,13 @@ export function markLost(t: Tcp, c: Connection, page: number): void {
 	if ((flags & (P_LOST | P_SACKED)) !== 0 || (flags & P_SENT) === 0) return;
 	pool.setFlags(page, flags | P_LOST);
 	c.lost += pageSpan(t, page);
+}
+
+/** Marks the first segment that is out as lost. */
+export function markHeadLost(t: Tcp, c: Connection): void {
+	const page = c.sndHead;
+	if (t.pool.length(page) > c.mss) splitPage(t, c, page, c.mss);
+	markLost(t, c, page);
 }
 
 /** Marks everything sent and not SACKed as lost (RFC 8985 6.3, RFC 6675 5.1). */
@@ -214,6 +251,8 @@ export function acknowledge(t: Tcp, c: Connection, ack: number, visit: (t: Tcp, 
 		}
 		if (seqLt(seq, ack)) {
 			const bytes = (ack - seq) | 0;
+			// Of a slice some segments are acknowledged, as their pages would be.
+			if (pool.isSlice(page) && splitPage(t, c, page, bytes)) continue;
 			if ((flags & P_SACKED) !== 0) c.sacked -= bytes;
 			else if ((flags & P_LOST) !== 0) c.lost -= bytes;
 			pool.setStart(page, pool.start(page) + bytes);

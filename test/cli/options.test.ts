@@ -60,6 +60,7 @@ describe("the command line of millrace run", () => {
 			steering: null,
 			ioUring: null,
 			landing: null,
+			slabs: null,
 			offload: null,
 			ring: null,
 			qdiscBypass: null,

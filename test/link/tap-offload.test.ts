@@ -215,7 +215,7 @@ describe("TAP link with offload", { skip: lack, concurrency: false }, () => {
 		await s.frame(isEcho(3));
 		s.link.close();
 		const open = station({ offload: true });
-		assert.deepEqual(open.link.offload, { checksum: true, segmentation: 65455 });
+		assert.deepEqual(open.link.offload, { checksum: true, segmentation: 65455, longPieces: true });
 		open.link.close();
 		assert.equal(open.link.offload, undefined);
 		assert.equal(station().link.offload, undefined);
