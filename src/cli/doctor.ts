@@ -15,6 +15,7 @@ import { named } from "../node/quantities.ts";
 import { linkEnds } from "../node/run-checks.ts";
 import { NetworkInterface } from "../sys/interface.ts";
 import { interfaceWith } from "../sys/interface-facts.ts";
+import { adviseLargePages, largePagePolicy } from "../sys/large-pages.ts";
 import { type XdpFacts, xdpFacts } from "../sys/xdp-facts.ts";
 import { versionText } from "./help.ts";
 
@@ -38,6 +39,7 @@ export async function doctor(print: (line: string) => void): Promise<number> {
 	print(`millrace ${versionText()}, ${process.platform} ${process.arch}`);
 	const node = report("node", nodeVersion());
 	const memory = report("memory", arenaMemory());
+	report("large pages", largePagesFinding());
 	row("privileges", privileges());
 	const tap = report("link tap", tapLinkFinding());
 	report("link tap io_uring", tapUringFinding());
@@ -66,6 +68,18 @@ function arenaMemory(): Finding {
 	} catch (error) {
 		return { ok: false, reason: `${(error as Error).message}: raise the limit on address space (ulimit -v)` };
 	}
+}
+
+/** Asked for in small; whether the kernel then has any in one piece is seen only as they are touched. */
+function largePagesFinding(): Finding {
+	if (process.platform !== "linux") return { ok: false, reason: `transparent huge pages are Linux's, this is ${process.platform}` };
+	const policy = largePagePolicy();
+	if (policy === "never") {
+		const remedy = "set /sys/kernel/mm/transparent_hugepage/enabled to madvise; pages must be of 2 MB";
+		return { ok: false, reason: `this kernel gives this process none: ${remedy}. Nothing else differs` };
+	}
+	if (adviseLargePages(new Arena(8 << 20).u8) === 0) return { ok: false, reason: "madvise(MADV_HUGEPAGE) cannot be called, or is refused" };
+	return { ok: true, reason: policy === "always" ? "wherever they fit, asked for or not" : "with --large-pages on" };
 }
 
 /** For links that need nothing but the stack's own memory. */

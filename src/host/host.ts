@@ -43,6 +43,11 @@ export interface HostOptions {
 	/** Checksums by WebAssembly SIMD, where the engine has it and the link leaves them to the stack; default true. */
 	simd?: boolean;
 	/**
+	 * Large pages under the host's memory, where the runtime and the machine have them (Linux: transparent huge pages); default false. Some
+	 * percent of the processor time for some MB, for each table is touched 2 MB at a time; `stats().memory.largePages` says whether it was heard.
+	 */
+	largePages?: boolean;
+	/**
 	 * Microseconds for which the event loop goes on turning after the last frame instead of sleeping, while traffic is dense, so that
 	 * the next frame need not wake it; 0 to 1000, default 0. It takes processor time for latency, see `stats().shard`.
 	 */
@@ -61,6 +66,8 @@ export interface HostStats {
 		arena: number;
 		reserved: number;
 		touched: number;
+		/** Bytes of it under which large pages may come: 0 unless the option `largePages` was given, and where there are none. */
+		largePages: number;
 		/** Pages held at the moment, there, and how often none could be had. */
 		pagesInUse: number;
 		pages: number;
@@ -132,7 +139,19 @@ export class TcpListener {
 	}
 }
 
-const KNOWN_OPTIONS = new Set(["link", "runtime", "addresses", "routes", "memory", "congestion", "acceptAny", "simd", "spin", "tcp"]);
+const KNOWN_OPTIONS = new Set([
+	"link",
+	"runtime",
+	"addresses",
+	"routes",
+	"memory",
+	"congestion",
+	"acceptAny",
+	"simd",
+	"largePages",
+	"spin",
+	"tcp",
+]);
 
 /**
  * Opens the link and starts a host on it.
@@ -184,6 +203,7 @@ export class Host {
 			congestion,
 			acceptAny = false,
 			simd = true,
+			largePages = false,
 			spin = 0,
 		} = options;
 		if (link === undefined || runtime === undefined)
@@ -201,6 +221,7 @@ export class Host {
 			acceptAny,
 			memory,
 			simd,
+			largePages,
 			spin,
 			tcp: { ...options.tcp, ...(congestion === undefined ? {} : { congestion }) },
 			upper: this.#sockets,
@@ -338,13 +359,14 @@ export class Host {
 
 	/** Counters of every layer. */
 	stats(): HostStats {
-		const { tcp, ip, icmp, pool, arena, link, counters } = this.#shard;
+		const { tcp, ip, icmp, pool, arena, link, largePages, counters } = this.#shard;
 		return {
 			connections: { total: tcp.table.count, halfOpen: tcp.halfOpen, timeWait: tcp.table.timeWaitCount, highWater: tcp.table.highWater },
 			memory: {
 				arena: arena.size,
 				reserved: arena.used,
 				touched: pool.touched * 2080 + tcp.table.touchedBytes,
+				largePages,
 				pagesInUse: pool.inUse,
 				pages: pool.capacity,
 				pagesExhausted: pool.exhausted,

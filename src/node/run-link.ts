@@ -257,6 +257,7 @@ function openHost(
 			routes,
 			tcp,
 			...(options.memory === null ? {} : { memory: options.memory }),
+			...given(options, "largePages"),
 			...(options.congestion === null ? {} : { congestion: options.congestion }),
 			...(options.spin === null ? {} : { spin: options.spin }),
 		});

@@ -121,6 +121,8 @@ export interface RunOptions {
 	/** Bytes of the arena; null: the stack's default. */
 	memory: number | null;
 	congestion: "cubic" | "newreno" | "bbr" | null;
+	/** Whether large pages are asked for under the stack's memory; null: they are not. */
+	largePages: boolean | null;
 	/** Microseconds for which the event loop stays awake after a frame while traffic is dense; null: it does not. */
 	spin: number | null;
 	/** Nothing is written but errors and what was asked for. */
@@ -196,6 +198,7 @@ export function parseRunOptions(input: unknown, label: OptionLabel = jsonLabel):
 		mtu: fields.take("mtu", readMtu),
 		memory: fields.take("memory", readMemory),
 		congestion: fields.take("congestion", readCongestion),
+		largePages: fields.take("largePages", readSwitch),
 		spin: fields.take("spin", readSpin),
 		quiet: fields.take("quiet", readFlag) ?? false,
 	};

@@ -14,6 +14,7 @@
  */
 import { AsyncResource } from "node:async_hooks";
 import { getRandomValues } from "node:crypto";
+import { adviseLargePages } from "../sys/large-pages.ts";
 import type { Alarm, Clock, Random, Runtime } from "../time/clock.ts";
 
 const clock: Clock = {
@@ -115,6 +116,7 @@ export function nodeRuntime(): Runtime {
 		random: new SystemRandom(),
 		defer: laterInRoot,
 		settle: runTicks,
+		largePages: adviseLargePages,
 		alarm: (callback) => new TimerAlarm(callback),
 	};
 }

@@ -38,6 +38,8 @@ export interface ShardOptions {
 	memory: number;
 	/** Sum checksums by vectors, where the engine has them. */
 	simd: boolean;
+	/** Ask the runtime for large pages under records and pages. */
+	largePages: boolean;
 	/** Longest time to go on turning after the last frame, in microseconds; 0: sleep at once. */
 	spin: number;
 	tcp: Partial<TcpOptions>;
@@ -89,6 +91,8 @@ export class Shard implements Outbox {
 	readonly ip: IpLayer;
 	readonly icmp: Icmp;
 	readonly link: Link;
+	/** Bytes of the arena under which large pages may come. */
+	readonly largePages: number;
 	readonly counters: ShardCounters = new ShardCounters();
 	/** Called when a turn came later than any before, by more than 200 ms. @param gap Microseconds. */
 	onLate: ((gap: number) => void) | null = null;
@@ -160,6 +164,8 @@ export class Shard implements Outbox {
 				this.#wokenAt = Math.min(this.#wokenAt, due);
 			}
 		});
+		// Everything that is touched from its front on as it is used: tables, descriptors, pages. What the link reserves from here on may be the kernel's.
+		this.largePages = options.largePages ? (runtime.largePages?.(this.arena.u8.subarray(0, this.arena.used)) ?? 0) : 0;
 		link.open({
 			pool: this.pool,
 			runtime,

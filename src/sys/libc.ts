@@ -39,6 +39,7 @@ export interface Libc {
 	getsockopt(fd: number, level: number, option: number, value: Memory, length: Memory): number;
 	/** The address, or -1. An address where to map is a BigInt. */
 	mmap(address: bigint, length: number, protection: number, flags: number, fd: number, offset: number): number;
+	madvise(address: bigint, length: number, advice: number): number;
 	/** The address, or 0. */
 	malloc(length: number): number | bigint;
 	free(address: number | bigint): void;
@@ -120,6 +121,7 @@ function load(): Libc {
 		setsockopt: library.func("setsockopt", "int", ["int", "int", "int", "void *", "int"]),
 		getsockopt: library.func("getsockopt", "int", ["int", "int", "int", "void *", "void *"]),
 		mmap: library.func("mmap", "int64_t", ["void *", "ulong", "int", "int", "int", "int64_t"]),
+		madvise: library.func("madvise", "int", ["void *", "ulong", "int"]),
 		malloc: library.func("malloc", "int64_t", ["ulong"]),
 		free: library.func("free", "void", ["int64_t"]),
 		syscall3: library.func("syscall", "int", ["long", "int", "void *", "uint"]),

@@ -39,6 +39,11 @@ export interface Runtime {
 	 * comes after the turn.
 	 */
 	settle?(): void;
+	/**
+	 * Asks the platform for large pages under `memory`, before it is touched; says for how many bytes they may come. Where it is missing,
+	 * or there are none, nothing differs but the time that memory takes.
+	 */
+	largePages?(memory: Uint8Array): number;
 	/** An alarm that does not keep the process alive. */
 	alarm(callback: () => void): Alarm;
 }

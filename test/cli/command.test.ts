@@ -53,7 +53,7 @@ describe("millrace", () => {
 			"loopback",
 			"memory",
 		];
-		for (const what of ["node", "memory", ...links.map((link) => `link ${link}`)])
+		for (const what of ["node", "memory", "large pages", ...links.map((link) => `link ${link}`)])
 			assert.match(stdout, new RegExp(`^${what} +(yes|no |may)  \\S`, "m"));
 		assert.match(stdout, /^default link +(tap|user)$/m);
 		assert.deepEqual([code, stderr], [0, ""]);

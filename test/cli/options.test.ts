@@ -73,6 +73,7 @@ describe("the command line of millrace run", () => {
 			mtu: 1400,
 			memory: 64 * 1024 * 1024,
 			congestion: "newreno",
+			largePages: null,
 			spin: 50,
 			quiet: true,
 		} satisfies RunOptions);
@@ -152,6 +153,14 @@ describe("the command line of millrace run", () => {
 	test("an optional time, too", () => {
 		assert.deepEqual([parseRun(["--spin", "40us", "app.js"]).options.spin, parseRun(["--spin", "app.js"]).options.spin], [40, 100]);
 		assert.equal(parseRun(["app.js"]).options.spin, null);
+	});
+
+	test("large pages go with any link, and are on, off, or as by default", () => {
+		const given = ["--link user --large-pages on", "--link tap --large-pages off", "--link loopback"];
+		assert.deepEqual(
+			given.map((words) => options(words).largePages),
+			[true, false, null],
+		);
 	});
 
 	test("addresses, routes and device names", () => {
