@@ -124,7 +124,12 @@ describe("fanout of a packet link", { skip }, () => {
 	for (const mode of ["cpu", "queue"] as const) {
 		test(`${mode}: nothing is lost nor doubled`, async () => {
 			const one = station({ fanout: { mode, queues: 2 } });
-			assert.deepEqual((await flows([one])).came, all);
+			const { came } = await flows([one]);
+			// In any order: a sender that moves to another processor between two frames has them come by two sockets, which are read in turn.
+			assert.deepEqual(
+				came.sort((a, b) => a.number - b.number),
+				all,
+			);
 			one.link.close();
 		});
 	}
