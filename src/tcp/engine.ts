@@ -135,6 +135,12 @@ const WORST_ACK_DELAY = 200;
 /** Starved connections that are told of free pages in one turn at most; and how often pages are looked for meanwhile, ms. */
 const FEED_LIMIT = 16;
 const STARVED_DELAY = 10;
+/**
+ * Segments that one connection may send in one turn; the rest goes on in the next, so that none holds up the others: those that send share the
+ * first number, but have no less than the second each. The first is what may wait in a connection, by frames of 45 about 0.2 ms.
+ */
+const TURN_SEGMENTS = 1024;
+const TURN_SEGMENTS_MIN = 128;
 /** Ready records handed over in one turn at most. */
 const DELIVER_LIMIT = 1024;
 
@@ -180,6 +186,8 @@ export class Tcp implements Transport {
 	finArrived = false;
 	/** Bytes that the connection in hand may still send now, as far as pacing goes. */
 	paceLeft = 0;
+	/** Segments that a connection may send now. */
+	turnSegments = TURN_SEGMENTS_MIN;
 	/** The shift that we offer: enough for the largest receive buffer. */
 	readonly windowScale: number;
 	/** Payload of a full segment on our own link, for window updates. */
@@ -633,7 +641,9 @@ export class Tcp implements Transport {
 	}
 
 	#flush(queue: IndexQueue): void {
-		for (let n = queue.length; n > 0; n--) {
+		let n = queue.length;
+		this.turnSegments = Math.max(TURN_SEGMENTS_MIN, Math.floor(TURN_SEGMENTS / n));
+		for (; n > 0; n--) {
 			const index = queue.shift();
 			const c = this.#c.at(index);
 			c.lists &= ~L_OUTPUT;

@@ -32,7 +32,7 @@ export interface TcpOptions {
 	receiveBuffer: number;
 	/** Receive segment: the limit of its tuning. */
 	maxReceiveBuffer: number;
-	/** Send segment in bytes: what `write` takes at once, and the most that waits to be sent. */
+	/** Send segment in bytes: what `write` takes at once, and the most that waits to be sent; four times as much once the congestion window is. */
 	sendBuffer: number;
 	/** Send segment with what is in flight: the limit to which it follows twice the congestion window. */
 	maxSendBuffer: number;

@@ -49,9 +49,6 @@ const { ACK, FIN, PROTOCOL_TCP, PSH, RST, SYN, TCP_HEADER, TIMESTAMPS_LENGTH } =
 const { FRAME_CHECKED, FRAME_PARTIAL_CHECKSUM } = frame;
 const { HEADROOM } = pages;
 
-/** Segments that one connection may send in one turn; the rest goes on in the next, so that no connection holds up the others. */
-const TURN_SEGMENTS = 128;
-
 /** Pages of a run at most: 64 KB, and well within a batch. */
 const RUN_PAGES = 44;
 
@@ -68,7 +65,7 @@ export function output(t: Tcp, c: Connection): boolean {
 	if ((c.flags & C_FIN_PENDING) !== 0) enqueueFin(t, c);
 	if ((c.flags & (C_PURE_ACK | C_ACK_NOW)) === (C_PURE_ACK | C_ACK_NOW)) sendAck(t, c);
 	c.flags &= ~C_CWND_LIMITED;
-	let budget = TURN_SEGMENTS;
+	let budget = t.turnSegments;
 	if (c.lost > 0 || c.sndNext !== 0) {
 		const paceable = c.paceRate === 0 ? UNPACED : paceBudget(t, c);
 		t.paceLeft = paceable;

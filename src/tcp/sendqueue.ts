@@ -22,6 +22,8 @@ import * as state from "./state.ts";
 const { C_FIN_PENDING, C_LOSS, C_MODEL, C_RECOVERY, P_FIN, P_LOST, P_SACKED, P_SENT } = state;
 const { HEADROOM, PAGE_SIZE, SLAB_SIZE } = pages;
 
+/** What may wait at most, in send buffers: with the default, a mebibyte, as much as the second cache of a core. */
+const WAITING_BUFFERS = 4;
 /** Bytes of a write from which on a slab is worth it, for it is taken from all other connections. */
 const LONG_WRITE = 8192;
 /** Smallest MSS for which a slab is used: for a smaller one there would not be a slice for each segment. */
@@ -42,11 +44,12 @@ export function sendRoom(t: Tcp, c: Connection): number {
 	const options = t.options;
 	// What is SACKed has left the network but not the buffer: it must not keep new data out of the window.
 	const { sendBuffer } = options;
-	const { sndEnd } = c;
-	const limit = Math.min(Math.max(sendBuffer, 2 * c.cwnd + c.sacked), options.maxSendBuffer);
-	// What is in flight may be as much as the network takes; what waits is only to bridge the application's next turn. More would be
-	// bytes that have left the cache when their turn comes, and that are old when they arrive.
-	return Math.min(limit - ((sndEnd - c.sndUna) | 0), sendBuffer - ((sndEnd - c.sndNxt) | 0));
+	const { sndEnd, cwnd } = c;
+	const limit = Math.min(Math.max(sendBuffer, 2 * cwnd + c.sacked), options.maxSendBuffer);
+	// What is in flight may be as much as the network takes; what waits is only to bridge the application's next turn, which is longer where
+	// the window is large. More would be bytes that have left the cache when their turn comes, and that are old when they arrive.
+	const waiting = Math.max(sendBuffer, Math.min(cwnd, WAITING_BUFFERS * sendBuffer));
+	return Math.min(limit - ((sndEnd - c.sndUna) | 0), waiting - ((sndEnd - c.sndNxt) | 0));
 }
 
 /** Copies bytes into the send segment, as many as there is room for; returns how many. */
