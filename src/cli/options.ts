@@ -97,6 +97,7 @@ export const OPTIONS: readonly OptionSpec[] = [
 		help: "move many frames by one system call (tap); default on, where it can be had",
 	},
 	{ name: "offload", path: "offload", value: "on|off", help: "leave checksums and segmentation to the kernel (tap, packet); default on" },
+	{ name: "page-order", path: "pageOrder", value: "on|off", help: "put pages of long frames into the order of memory (tap); default on" },
 	{ name: "slabs", path: "slabs", value: "on|off", help: "send long writes of programs in pieces of 64 KiB (tap); default on" },
 	{ name: "landing", path: "landing", value: "on|off", help: "read bulk data to where programs have them (tap); default on" },
 	{

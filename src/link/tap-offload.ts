@@ -68,6 +68,7 @@ export class OffloadTapQueue extends TapQueue {
 	#landed = 0;
 	/** Where the payload of long frames may be read to; null: to pages alone. */
 	readonly #landing: TapLanding | null;
+	readonly #ordered: boolean;
 	readonly #slots = new Int32Array(SLOTS);
 	readonly #slotParts = new Iovecs(SLOTS, this.addresses.base);
 	#partCount = 0;
@@ -83,13 +84,15 @@ export class OffloadTapQueue extends TapQueue {
 	 * @param limit Bytes of the longest frame of one segment.
 	 * @param plain Frames come whole and complete; the only reason for this queue is then that they are longer than a page.
 	 * @param landings The payload of long frames may come as a landing.
+	 * @param ordered The pages of long frames are put into the order of memory.
 	 */
-	constructor(tap: Tap, limit: number, plain: boolean, landings: boolean, pool: PagePool, counters: TapCounters) {
+	constructor(tap: Tap, limit: number, plain: boolean, landings: boolean, ordered: boolean, pool: PagePool, counters: TapCounters) {
 		super(tap.fds, limit, VNET_HEADER, pool, counters);
 		this.#tap = tap;
 		this.#most = limit + TAG;
 		this.#nearlyFull = (limit * 3) >> 2;
 		this.#long = this.#most >= FRAME_ROOM;
+		this.#ordered = ordered;
 		this.#fixed = this.#long || plain;
 		this.#headersAddress = this.libc.address(this.#headers);
 		this.#landing = landings && !this.#fixed ? new TapLanding(pool, this.libc, this.addresses.base) : null;
@@ -192,7 +195,7 @@ export class OffloadTapQueue extends TapQueue {
 			if (page === 0) return false;
 			this.#slots[--this.#empty] = page;
 		}
-		this.#sort();
+		if (this.#ordered) this.#sort();
 		this.#describe();
 		return true;
 	}

@@ -30,6 +30,7 @@ const KNOWN = [
 	"qdiscBypass",
 	"landing",
 	"slabs",
+	"pageOrder",
 ];
 
 /** Options of `tapLink`. */
@@ -92,6 +93,11 @@ export interface TapOptions {
 	 * segment each. Default true. Only with `offload`.
 	 */
 	slabs?: boolean;
+	/**
+	 * Pages for long frames are put into the order of memory, so that neighbours are one piece to read and one copy. Default true; only with
+	 * `offload`. What lands (`landing`) needs no pages.
+	 */
+	pageOrder?: boolean;
 }
 
 /** The options, complete. */
@@ -111,13 +117,23 @@ export interface TapSettings {
 	readonly qdiscBypass: boolean;
 	readonly landing: boolean;
 	readonly slabs: boolean;
+	readonly pageOrder: boolean;
 }
 
 /** Reads options; throws MILLRACE_OPTION. */
 export function tapSettings(options: TapOptions): TapSettings {
 	refuseUnknown("a TAP link", options, KNOWN);
 	const { name = "mr%d", kernelAddress = "10.77.0.1/24", mtu = 1500, mac, queueLength = 4096 } = options;
-	const { offload = true, queues = 1, steering = "kernel", ioUring = true, qdiscBypass = true, landing = true, slabs = true } = options;
+	const {
+		offload = true,
+		queues = 1,
+		steering = "kernel",
+		ioUring = true,
+		qdiscBypass = true,
+		landing = true,
+		slabs = true,
+		pageOrder = true,
+	} = options;
 	const mtuMax = offload ? 65535 - ETHERNET : FRAME_ROOM - ETHERNET_TAGGED;
 	if (!validInterfaceName(name)) throw bad(`bad name of a TAP device: "${name}". Give 1 to 15 letters, digits or dashes, such as mr0`);
 	wholeNumber("mtu", mtu, 68, mtuMax);
@@ -143,6 +159,7 @@ export function tapSettings(options: TapOptions): TapSettings {
 		qdiscBypass,
 		landing,
 		slabs,
+		pageOrder,
 	};
 }
 

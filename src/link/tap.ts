@@ -144,7 +144,7 @@ export class TapLink implements Link {
 	open(context: LinkContext): void {
 		if (this.#context !== null)
 			throw new MillraceError("MILLRACE_LINK", `link ${this.name} was opened before; make a new one for each host`);
-		const { landing, offload, queues } = this.#settings;
+		const { landing, offload, pageOrder, queues } = this.#settings;
 		const tap = openTap(this.#name, offload ? IFF_VNET_HDR : 0, queues);
 		const plain = context.plain === true;
 		this.#context = context;
@@ -155,7 +155,7 @@ export class TapLink implements Link {
 			this.#configure(tap);
 			const limit = frameLimit(this);
 			const queue = offload
-				? new OffloadTapQueue(tap, limit, plain, landing && context.landings === true, context.pool, this.#counters)
+				? new OffloadTapQueue(tap, limit, plain, landing && context.landings === true, pageOrder, context.pool, this.#counters)
 				: new PlainTapQueue(tap.fds, limit, context.pool, this.#counters);
 			if (this.#settings.ioUring) useUring(queue);
 			this.#retry = context.runtime.alarm(() => this.#again());

@@ -100,6 +100,8 @@ export interface RunOptions {
 	landing: boolean | null;
 	/** `tap`: whether long writes go to slabs; null: they do. */
 	slabs: boolean | null;
+	/** `tap`: whether the pages of long frames are put into the order of memory; null: they are. */
+	pageOrder: boolean | null;
 	/** `packet`: how frames lie in the ring; null: "v2". */
 	ring: "v2" | "v3" | null;
 	/** `packet`: whether frames bypass the interface's queueing disciplines; null: where nothing is lost by it. */
@@ -188,6 +190,7 @@ export function parseRunOptions(input: unknown, label: OptionLabel = jsonLabel):
 		offload: fields.take("offload", readSwitch),
 		landing: fields.take("landing", readSwitch),
 		slabs: fields.take("slabs", readSwitch),
+		pageOrder: fields.take("pageOrder", readSwitch),
 		ring: fields.take("ring", oneOf("v2", "v3")),
 		qdiscBypass: fields.take("qdiscBypass", readSwitch),
 		txRing: fields.take("txRing", readSwitch),

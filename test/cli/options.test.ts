@@ -61,6 +61,7 @@ describe("the command line of millrace run", () => {
 			ioUring: null,
 			landing: null,
 			slabs: null,
+			pageOrder: null,
 			offload: null,
 			ring: null,
 			qdiscBypass: null,

@@ -24,6 +24,8 @@ export interface Arrived {
 	flags: number;
 	segment: number;
 	entries: number;
+	/** The pages that it lay in. */
+	pages: number[];
 }
 
 const opened: TapLink[] = [];
@@ -79,6 +81,7 @@ export function station(options: TapOptions = {}, runtime: Runtime = realRuntime
 						flags: batch.flags[first]!,
 						segment: batch.segment[first]!,
 						entries: parts.length,
+						pages: Array.from(batch.page.subarray(first, i + 1)),
 					});
 					first = i + 1;
 				}

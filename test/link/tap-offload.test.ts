@@ -13,7 +13,7 @@ import { set16 } from "../../src/wire/bytes.ts";
 import { checksum, fold, pseudoHeader4 } from "../../src/wire/checksum.ts";
 import { isolate } from "../helpers/namespace.ts";
 import { encode, type Segment } from "../helpers/segment.ts";
-import { closeAll, isEcho, isIpv4, kernelSends, ping, STACK, station } from "../helpers/tap-station.ts";
+import { closeAll, isEcho, isIpv4, kernelSends, PAGES, ping, STACK, station } from "../helpers/tap-station.ts";
 
 const lack = isolate();
 
@@ -163,6 +163,29 @@ describe("TAP link with offload", { skip: lack, concurrency: false }, () => {
 		assert.equal(s.pool.inUse, HELD);
 		s.link.close();
 		assert.equal(s.pool.inUse, 0);
+	});
+
+	test("the pages of a long frame lie in the order of memory, in whatever order they were free; without pageOrder in the pool's order", async (t) => {
+		for (const pageOrder of [true, false]) {
+			const s = station({ offload: true, pageOrder });
+			// Freed with the odd ones first, so that the next ones to be had are the even ones, from the top down.
+			const pages = Array.from({ length: PAGES }, () => s.pool.alloc());
+			for (const odd of [1, 0]) for (const page of pages) if ((page & 1) === odd) s.pool.release(page);
+			const c = await established(t, s);
+			const runs: number[][] = [];
+			const arrival = s.arrival;
+			s.arrival = async (fits) => {
+				const arrived = await arrival(fits);
+				if (arrived.entries > 2) runs.push(arrived.pages);
+				return arrived;
+			};
+			await bulk(s, c, BULK);
+			assert.ok(runs.length > 0, "there were long frames");
+			const ordered = runs.filter((run) => run.every((page, i) => i === 0 || page > run[i - 1]!)).length;
+			if (pageOrder) assert.equal(ordered, runs.length);
+			else assert.ok(ordered < runs.length, `${ordered} of ${runs.length}`);
+			s.link.close();
+		}
 	});
 
 	test("long frames are turned off when they do not come any more, none is cut, and they come back with the next bulk", async (t) => {
