@@ -52,6 +52,11 @@ export interface HostOptions {
 	 * the next frame need not wake it; 0 to 1000, default 0. It takes processor time for latency, see `stats().shard`.
 	 */
 	spin?: number;
+	/**
+	 * Streams of `tcp` that are told one after another have their promises run together; default true. False: promises run between any two
+	 * connections, as they do for sockets and the event face.
+	 */
+	quietStreams?: boolean;
 	/** Limits and timers of TCP, see TcpOptions. */
 	tcp?: Partial<TcpOptions>;
 }
@@ -150,6 +155,7 @@ const KNOWN_OPTIONS = new Set([
 	"simd",
 	"largePages",
 	"spin",
+	"quietStreams",
 	"tcp",
 ]);
 
@@ -205,6 +211,7 @@ export class Host {
 			simd = true,
 			largePages = false,
 			spin = 0,
+			quietStreams = true,
 		} = options;
 		if (link === undefined || runtime === undefined)
 			throw new MillraceError("MILLRACE_BAD_OPTION", "createHost needs a link and a runtime");
@@ -228,6 +235,7 @@ export class Host {
 			failed: (error) => this.onLinkFailed?.(error),
 		});
 		this.#sockets.tcp = this.#shard.tcp;
+		this.#sockets.quietStreams = quietStreams;
 		this.#shard.onLate = (gap) => this.onLate?.(gap);
 		this.tcp = new TcpFace(this);
 	}

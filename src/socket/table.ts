@@ -60,6 +60,8 @@ export class SocketTable implements Upper {
 	tcp!: Tcp;
 	/** Sockets held by applications. */
 	count = 0;
+	/** False: no connection is quiet. */
+	quietStreams = true;
 	readonly #sockets: (TcpSocket | undefined)[] = [];
 	readonly #leave = (index: number): void => this.#forget(index);
 
@@ -91,6 +93,7 @@ export class SocketTable implements Upper {
 
 	/** Whether the events of a connection, its coming included, only settle promises. */
 	quiet(index: number): boolean {
+		if (!this.quietStreams) return false;
 		const socket = this.#sockets[index];
 		if (socket !== undefined) return socket.quiet;
 		return this.tcp.listeners.byId(this.tcp.at(index).listener)?.quiet === true;

@@ -1,7 +1,7 @@
 /** The order in which two connections of one turn are told, on Node's loop: events, promises, and what closes meanwhile. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
-import { createHost, type Host } from "../../src/host/host.ts";
+import { createHost, type Host, type HostOptions } from "../../src/host/host.ts";
 import type { TcpStream } from "../../src/host/streams.ts";
 import { memoryLinkPair } from "../../src/link/memory.ts";
 import { nodeRuntime } from "../../src/node/runtime.ts";
@@ -10,9 +10,9 @@ import { coded } from "../helpers/two-hosts.ts";
 const SERVER = "10.0.0.1";
 const hello = new TextEncoder().encode("hello");
 
-async function hosts(scenario: (server: Host, client: Host) => Promise<void>): Promise<void> {
+async function hosts(scenario: (server: Host, client: Host) => Promise<void>, options: Partial<HostOptions> = {}): Promise<void> {
 	const [a, b] = memoryLinkPair();
-	const server = createHost({ link: a, runtime: nodeRuntime(), addresses: [`${SERVER}/24`], memory: 4 << 20 });
+	const server = createHost({ link: a, runtime: nodeRuntime(), addresses: [`${SERVER}/24`], memory: 4 << 20, ...options });
 	const client = createHost({ link: b, runtime: nodeRuntime(), addresses: ["10.0.0.2/24"], memory: 4 << 20 });
 	try {
 		await scenario(server, client);
@@ -72,6 +72,32 @@ test("what a read sets off comes before the events of another connection, and th
 			assert.deepEqual([first, second].sort(), ["event,tick of the event", "read,after the read"]);
 		}
 	}));
+
+for (const quietStreams of [true, false]) {
+	const name = quietStreams
+		? "what the reads of several streams set off comes after the last of them"
+		: "without quietStreams, what the read of a stream sets off comes before the next stream is told";
+	test(name, () =>
+		hosts(
+			async (server, client) => {
+				const pairs = [await streams(server, client, 80), await streams(server, client, 81)];
+				const heard: string[] = [];
+				const reading = pairs.map(async ([, there], i) => {
+					await there.read();
+					heard.push(`read ${i}`);
+					await null;
+					heard.push(`after ${i}`);
+				});
+				// The last ACK of each handshake is on its way.
+				await turns();
+				await Promise.all(pairs.map(([here]) => here.write(hello)));
+				await Promise.all(reading);
+				const expected = quietStreams ? "read 0,read 1,after 0,after 1" : "read 0,after 0,read 1,after 1";
+				assert.equal(heard.join(), expected);
+			},
+			{ quietStreams },
+		));
+}
 
 test("reads of several streams settle in the order in which their bytes came; one may close another meanwhile", () =>
 	hosts(async (server, client) => {
