@@ -4,7 +4,7 @@ import net from "node:net";
 import { describe, it } from "node:test";
 import { createNet } from "../../src/node/net.ts";
 import { loopbackHost } from "./loopback-host.ts";
-import { later, scenarios, Watch } from "./scenarios.ts";
+import { agree, later, scenarios, Watch } from "./scenarios.ts";
 import { unusual } from "./unusual.ts";
 
 for (const plainHandles of [true, false])
@@ -18,6 +18,7 @@ for (const plainHandles of [true, false])
 				const actual = new Watch();
 				await scenario(createNet(host, { plainHandles }), actual);
 				await later(10);
+				await agree(actual, expected);
 				assert.deepEqual(actual.log, expected.log);
 				assert.equal(host.holders(), 0, "nothing keeps the process alive");
 			});

@@ -5,7 +5,7 @@ import { installPatch } from "../../src/node/patch.ts";
 import { Shared } from "../../src/node/policy.ts";
 import { httpScenarios } from "./http-scenarios.ts";
 import { loopbackHost } from "./loopback-host.ts";
-import { later, Watch } from "./scenarios.ts";
+import { agree, later, Watch } from "./scenarios.ts";
 
 for (const plainHandles of [true, false])
 	describe(`http on the stack behaves as http on the kernel, with ${plainHandles ? "plain handles" : "JSStreams"}`, () => {
@@ -23,6 +23,7 @@ for (const plainHandles of [true, false])
 					restore();
 				}
 				await later(10);
+				await agree(actual, expected);
 				assert.deepEqual(actual.log, expected.log);
 				assert.equal(host.holders(), 0, "nothing keeps the process alive");
 			});

@@ -6,6 +6,7 @@
  */
 import { AsyncLocalStorage } from "node:async_hooks";
 import type net from "node:net";
+import { isDeepStrictEqual } from "node:util";
 
 export type NetModule = typeof net;
 export type Log = Record<string, string[]>;
@@ -76,7 +77,26 @@ function blur(text: string): string {
 
 export const once = (target: NodeJS.EventEmitter, event: string) =>
 	new Promise<unknown[]>((resolve) => target.once(event, (...args) => resolve(args)));
-export const later = (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms));
+/** Some time, and turns of the event loop after it: in a process that got no time, a timer comes before what was there to be read long ago. */
+export async function later(ms: number): Promise<void> {
+	await new Promise((resolve) => setTimeout(resolve, ms));
+	for (let turns = 0; turns < 10; turns++) await new Promise((resolve) => setImmediate(resolve));
+}
+/** Waits until a socket has read so many bytes in all, and for what follows from it. */
+export async function hasRead(socket: net.Socket, bytes: number): Promise<void> {
+	while (socket.bytesRead < bytes) await later(1);
+	await later(5);
+}
+/** Writes by one end of a connection and waits until the other has read it: what is written next comes as a chunk of its own. */
+export function send(from: net.Socket, to: net.Socket, chunk: string | Uint8Array): Promise<void> {
+	const all = to.bytesRead + Buffer.byteLength(chunk);
+	from.write(chunk);
+	return hasRead(to, all);
+}
+/** Waits until two logs are the same, for what comes last may still be on its way; gives up after seconds. */
+export async function agree(one: Watch, other: Watch): Promise<void> {
+	for (let tries = 0; tries < 1000 && !isDeepStrictEqual(one.log, other.log); tries++) await later(1);
+}
 const shut = async (server: net.Server) => {
 	server.close();
 	await once(server, "close");

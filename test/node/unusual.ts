@@ -7,7 +7,19 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { once as promised } from "node:events";
 import type net from "node:net";
 import { finished, PassThrough, pipeline, Transform, Writable } from "node:stream";
-import { closed, quietPair as delayingPair, describe, later, listen, type NetModule, once, pair, type Watch } from "./scenarios.ts";
+import {
+	closed,
+	quietPair as delayingPair,
+	describe,
+	hasRead,
+	later,
+	listen,
+	type NetModule,
+	once,
+	pair,
+	send,
+	type Watch,
+} from "./scenarios.ts";
 
 type Scenario = (net: NetModule, w: Watch) => Promise<void>;
 
@@ -110,11 +122,9 @@ export const unusual: Record<string, Scenario> = {
 			parts.push("|");
 		});
 		peer.on("end", () => w.note("peer", parts.join("")));
-		client.write("abcdefgh");
-		await later(20);
+		await send(client, peer, "abcdefgh");
 		w.note("peer", `${parts.join("")} ${peer.readableLength} ${peer.bytesRead} ${peer.readableFlowing}`);
-		client.write("ij");
-		await later(20);
+		await send(client, peer, "ij");
 		client.end();
 		await closed(client, peer);
 	},
@@ -122,26 +132,22 @@ export const unusual: Record<string, Scenario> = {
 		const { client, peer } = await quietPair(net);
 		const data = (chunk: Buffer) => w.note("peer", `data ${chunk} ${peer.readableFlowing}`);
 		peer.on("data", data);
-		const send = async (text: string) => {
-			client.write(text);
-			await later(15);
-		};
-		await send("one");
+		await send(client, peer, "one");
 		peer.removeListener("data", data);
 		w.note("peer", `removed ${peer.readableFlowing} ${peer.isPaused()}`);
 		const readable = () => w.note("peer", `readable ${peer.read()}`);
 		peer.on("readable", readable);
 		await later(5);
 		w.note("peer", `${peer.readableFlowing}`);
-		await send("two");
+		await send(client, peer, "two");
 		peer.removeListener("readable", readable);
 		await later(5);
 		w.note("peer", `${peer.readableFlowing} ${peer.isPaused()}`);
 		peer.on("data", data);
 		await later(5);
-		await send("three");
+		await send(client, peer, "three");
 		peer.resume();
-		await send("four");
+		await send(client, peer, "four");
 		w.note("peer", `${peer.readableFlowing} ${peer.bytesRead}`);
 		client.end();
 		await closed(client, peer);
@@ -150,20 +156,14 @@ export const unusual: Record<string, Scenario> = {
 		const { client, peer } = await quietPair(net);
 		peer.on("data", (chunk: Buffer) => w.note("peer", `data ${chunk}`));
 		peer.on("readable", () => w.note("peer", `readable ${peer.read()}`));
-		for (const text of ["one", "two"]) {
-			client.write(text);
-			await later(15);
-		}
+		for (const text of ["one", "two"]) await send(client, peer, text);
 		client.end();
 		await closed(client, peer);
 	},
 	"once(data), then nobody, then a listener again": async (net, w) => {
 		const { client, peer } = await quietPair(net);
 		peer.once("data", (chunk: Buffer) => w.note("peer", `first ${chunk}`));
-		for (const text of ["a", "b"]) {
-			client.write(text);
-			await later(15);
-		}
+		for (const text of ["a", "b"]) await send(client, peer, text);
 		w.note("peer", `${peer.readableFlowing} ${peer.bytesRead} ${peer.readableLength}`);
 		peer.on("data", (chunk: Buffer) => w.note("peer", `then ${chunk}`));
 		client.end("c");
@@ -178,10 +178,8 @@ export const unusual: Record<string, Scenario> = {
 			if (chunk.length > 4) peer.unshift(chunk.subarray(4));
 		};
 		peer.on("data", header);
-		client.write("HEADbody");
-		await later(15);
-		client.write("tail");
-		await later(15);
+		await send(client, peer, "HEADbody");
+		await send(client, peer, "tail");
 		client.end();
 		await closed(client, peer);
 		w.note("peer", `${peer.bytesRead}`);
@@ -191,10 +189,7 @@ export const unusual: Record<string, Scenario> = {
 		peer.on("data", () => w.note("peer", "second"));
 		peer.prependListener("data", () => w.note("peer", "first"));
 		peer.prependOnceListener("data", () => w.note("peer", "once"));
-		for (const text of ["a", "b"]) {
-			client.write(text);
-			await later(15);
-		}
+		for (const text of ["a", "b"]) await send(client, peer, text);
 		client.end();
 		await closed(client, peer);
 	},
@@ -209,8 +204,7 @@ export const unusual: Record<string, Scenario> = {
 			[5, 8],
 			[8, bytes.length],
 		]) {
-			client.write(bytes.subarray(from, to));
-			await later(15);
+			await send(client, peer, bytes.subarray(from, to));
 		}
 		client.end(Buffer.from("€").subarray(0, 2));
 		await closed(client, peer);
@@ -218,11 +212,9 @@ export const unusual: Record<string, Scenario> = {
 	"setEncoding after data has come": async (net, w) => {
 		const { client, peer } = await quietPair(net);
 		peer.on("data", (chunk: Buffer | string) => w.note("peer", `${typeof chunk} ${chunk}`));
-		client.write("raw");
-		await later(15);
+		await send(client, peer, "raw");
 		peer.setEncoding("hex");
-		client.write("hex");
-		await later(15);
+		await send(client, peer, "hex");
 		client.end();
 		await closed(client, peer);
 	},
@@ -240,23 +232,19 @@ export const unusual: Record<string, Scenario> = {
 				},
 			});
 		const [one, two] = [sink("one"), sink("two")];
-		const send = async (text: string) => {
-			client.write(text);
-			await later(15);
-		};
 		peer.pipe(one);
-		await send("a");
+		await send(client, peer, "a");
 		peer.pipe(two);
-		await send("b");
+		await send(client, peer, "b");
 		peer.unpipe(one);
 		w.note("peer", `${peer.readableFlowing}`);
-		await send("c");
+		await send(client, peer, "c");
 		peer.unpipe();
 		w.note("peer", `${peer.readableFlowing} ${peer.isPaused()}`);
-		await send("d");
+		await send(client, peer, "d");
 		w.note("peer", `${peer.readableLength} waiting`);
 		peer.pipe(one, { end: false });
-		await send("e");
+		await send(client, peer, "e");
 		client.end();
 		await closed(client, peer);
 		w.note("peer", `${one.writableEnded} ${two.writableEnded}`);
@@ -337,8 +325,7 @@ export const unusual: Record<string, Scenario> = {
 		const broken = new PassThrough();
 		broken.on("error", (error) => w.note("broken", error.message));
 		pipeline(peer, broken, (error) => w.note("peer", `pipeline ${error?.message}`));
-		client.write("x");
-		await later(15);
+		await send(client, peer, "x");
 		broken.destroy(new Error("broke"));
 		await closed(peer);
 		client.resume();
@@ -593,7 +580,7 @@ export const unusual: Record<string, Scenario> = {
 		const { client, peer } = await pair(w, net, { allowHalfOpen: true }, { allowHalfOpen: true }, { client: false, server: false });
 		client.end("a");
 		peer.end("b");
-		await later(20);
+		await Promise.all([hasRead(client, 1), hasRead(peer, 1)]);
 		w.note("client", `${client.readyState} ${client.readableLength} ${client.destroyed}`);
 		client.resume();
 		peer.resume();
@@ -608,8 +595,7 @@ export const unusual: Record<string, Scenario> = {
 		server.close();
 		w.note("server", `${peer.readableHighWaterMark} ${peer.writableHighWaterMark}`);
 		w.note("client", `${client.readableHighWaterMark} ${client.writableHighWaterMark}`);
-		peer.write("abc");
-		await later(5);
+		await send(peer, client, "abc");
 		peer.write("defg");
 		await later(20);
 		w.note("client", `${client.readableLength}`);
@@ -644,7 +630,7 @@ export const unusual: Record<string, Scenario> = {
 		peer.on("data", (chunk) => peer.write(chunk));
 		client.on("data", () => {});
 		client.write("a");
-		await later(20);
+		await hasRead(client, 1);
 		client.end("b");
 		await closed(client, peer);
 	},
@@ -653,7 +639,7 @@ export const unusual: Record<string, Scenario> = {
 		peer.on("data", (chunk) => peer.write(chunk));
 		client.on("data", () => {});
 		client.write("a");
-		await later(20);
+		await hasRead(client, 1);
 		const inner = peer as unknown as Record<"_write" | "_writeGeneric", (...args: unknown[]) => unknown>;
 		for (const name of ["_write", "_writeGeneric"] as const) {
 			const original = inner[name];
@@ -663,7 +649,7 @@ export const unusual: Record<string, Scenario> = {
 			};
 		}
 		client.write("b");
-		await later(20);
+		await hasRead(client, 2);
 		client.end();
 		await closed(client, peer);
 	},
@@ -700,48 +686,53 @@ export const unusual: Record<string, Scenario> = {
 	},
 	"timeout of a connection that is in use": async (net, w) => {
 		const { client, peer } = await quietPair(net);
-		client.setTimeout(500, () => w.note("client", "timeout"));
-		peer.setTimeout(500, () => w.note("peer", "timeout"));
-		peer.on("data", () => {});
+		// As long as the sockets', and begun anew just before each byte: theirs run out after it, however late the process is.
+		let over = false;
+		const reference = setTimeout(() => {
+			over = true;
+		}, 500);
+		client.setTimeout(500);
+		peer.setTimeout(500);
+		client.once("timeout", () => w.note("client", `timeout ${over ? "of an idle connection" : "in use"}`));
+		peer.once("timeout", () => w.note("peer", `timeout ${over ? "of an idle connection" : "in use"}`));
+		const timeouts = Promise.all([once(client, "timeout"), once(peer, "timeout")]);
+		peer.resume();
 		client.resume();
-		for (let i = 0; i < 5; i++) {
-			client.write("x");
-			await later(120);
+		for (const writer of [client, peer]) {
+			for (let i = 0; i < 5; i++) {
+				reference.refresh();
+				writer.write("x");
+				await later(120);
+			}
 		}
-		for (let i = 0; i < 5; i++) {
-			peer.write("x");
-			await later(120);
-		}
-		w.note("client", "in use all the time");
-		await Promise.all([once(client, "timeout"), once(peer, "timeout")]);
+		await timeouts;
 		client.destroy();
 		peer.destroy();
 		await closed(client, peer);
 	},
 	"timeout of a write that goes on slowly": async (net, w) => {
-		const { client, peer } = await quietPair(net);
-		peer.pause();
-		client.setTimeout(1500, () => {
-			w.note("client", "timeout");
-			client.destroy();
-		});
-		// More than both buffers and the peer together take.
-		client.write(Buffer.alloc(60_000_000), (error) =>
-			w.note("client", `written ${error === undefined || error === null ? "" : code(error)}`),
-		);
-		// The peer takes a part every now and then; the writer sees its queue shrink.
-		for (let i = 0; i < 12; i++) {
-			await later(200);
-			peer.resume();
-			await once(peer, "data");
-			let left = 1_500_000;
-			while (left > 0) left -= ((await promised(peer, "data")) as [Buffer])[0].length;
-			peer.pause();
+		for (const end of ["client", "peer"] as const) {
+			const both = await quietPair(net);
+			const reader = end === "client" ? both.peer : both.client;
+			const writer = both[end] as net.Socket & { _handle: { writeQueueSize: number }; _onTimeout(): void };
+			reader.pause();
+			writer.on("timeout", () => w.note(end, "timeout"));
+			// More than both buffers and the reader together take.
+			writer.write(Buffer.alloc(60_000_000), (error) => w.note(end, `written ${error === undefined || error === null ? "" : code(error)}`));
+			// What the socket's timer does is done here: no part need be taken by a certain time.
+			for (let i = 0; i < 4; i++) {
+				const before = writer._handle.writeQueueSize;
+				reader.resume();
+				while (writer._handle.writeQueueSize === before) await promised(reader, "data");
+				reader.pause();
+				writer._onTimeout();
+				w.note(end, "goes on");
+			}
+			writer._onTimeout();
+			writer.destroy();
+			reader.destroy();
+			await closed(writer, reader);
 		}
-		w.note("client", `${client.destroyed}`);
-		client.destroy();
-		peer.destroy();
-		await closed(client, peer);
 	},
 	"servers: connections one by one by promises": async (net, w) => {
 		const server = net.createServer();
@@ -819,7 +810,7 @@ export const unusual: Record<string, Scenario> = {
 		storage.run("big write", () => {
 			client.write("x");
 		});
-		await later(60);
+		await hasRead(client, 1);
 		storage.run("end", () => client.end(() => w.note("client", `ended ${storage.getStore()}`)));
 		await closed(client);
 		await later(20);
@@ -897,8 +888,7 @@ export const unusual: Record<string, Scenario> = {
 			w.note("peer", `${error.message} ${event}`);
 		};
 		peer.on("data", () => {});
-		client.write("x");
-		await later(20);
+		await send(client, peer, "x");
 		client.end();
 		await closed(client, peer);
 	},
