@@ -96,7 +96,8 @@ for (const quietStreams of [true, false]) {
 				assert.equal(heard.join(), expected);
 			},
 			{ quietStreams },
-		));
+		),
+	);
 }
 
 test("reads of several streams settle in the order in which their bytes came; one may close another meanwhile", () =>

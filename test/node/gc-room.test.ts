@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { it, mock } from "node:test";
 import { handedOut, heapGrowingPercent, makeGcRoom } from "../../src/node/gc-room.ts";
 
@@ -28,4 +29,56 @@ it("the heap gets room while bulk data are handed out, and loses it a second lat
 		mock.timers.tick(2000);
 		mock.timers.reset();
 	}
+});
+
+/**
+ * Collections of the whole heap in a process of its own that lets 2 GiB of chunks come and, when they are old, go, where a small heap may grow twentyfold: "percent", by V8's
+ * switch for that alone; "room", by gc-room.ts; "over", likewise, after seconds without bulk data. Each at once when it is due: how many end of those
+ * that are spread over time depends on what else the machine does.
+ */
+function fullCollections(how: "percent" | "room" | "over"): number {
+	const module = JSON.stringify(new URL("../../src/node/gc-room.js", import.meta.url).href);
+	const program = `
+		import { mock } from "node:test";
+		import v8 from "node:v8";
+		import { handedOut, makeGcRoom } from ${module};
+		const how = "${how}";
+		mock.timers.enable({ apis: ["setInterval"] });
+		if (how !== "percent") makeGcRoom();
+		for (let i = 0; i < 1024; i++) handedOut(65536);
+		if (how === "over") for (let second = 0; second < 3; second++) mock.timers.tick(1000);
+		if (how !== "room") v8.setFlagsFromString("--heap-growing-percent=2000");
+		console.log("from here on");
+		const kept = [];
+		for (let i = 0; i < 32768; i++) {
+			kept[i % 2048] = new Uint8Array(65536);
+			if (how === "room") handedOut(65536);
+			if (i % 32 === 0) await new Promise(setImmediate);
+		}
+		console.log("to here");
+	`;
+	const { status, stdout, stderr } = spawnSync(
+		process.execPath,
+		["--trace-gc", "--no-incremental-marking", "--input-type=module", "--eval", program],
+		{
+			encoding: "utf8",
+			timeout: 120_000,
+		},
+	);
+	assert.equal(status, 0, stderr);
+	const [, counted] = /from here on([\s\S]*)to here/.exec(stdout) ?? [];
+	assert.match(counted!, /Scavenge/, "the young ones are collected anyway");
+	return counted!.match(/Mark-Compact/g)?.length ?? 0;
+}
+
+const { v8 } = process.versions;
+const skip = Number.parseInt(v8, 10) >= 14 ? false : `V8 ${v8} has no limit of its own for memory outside of the heap (from 14 on)`;
+
+it("chunks outside of the heap count against the heap's limit while bulk data are handed out, on a V8 that has another for them", {
+	skip,
+}, () => {
+	const [percent, room, over] = [fullCollections("percent"), fullCollections("room"), fullCollections("over")];
+	assert.ok(percent >= 4, `${percent} collections of the whole heap without`);
+	assert.ok(room <= percent / 2, `${room} collections with, ${percent} without`);
+	assert.ok(over > percent / 2, `${over} afterwards, ${percent} without`);
 });
