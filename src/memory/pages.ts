@@ -31,7 +31,7 @@ export const LANDING_SLACK = 64;
 
 /** Bytes of a slab: the payload of the longest frame. */
 export const SLAB_SIZE = 65536;
-/** Slices of all slabs, for each of them: one for each segment of 512 bytes, so that whatever is lost can be cut out. */
+/** Most slices of a slab: one for each segment of 512 bytes, so that whatever is lost can be cut out, and nobody takes those of another slab. */
 const SLICES_PER_SLAB = 128;
 
 /** Words of a descriptor; the accessors say `<< 3`, for with few enough bytecodes V8 inlines them whatever else is in their caller. */
@@ -240,12 +240,13 @@ export class PagePool {
 		return this.#slice(slab, this.#slabBase + slab * SLAB_SIZE);
 	}
 
-	/** The bytes of a slice from `bytes` on as a slice of their own, with one reference, all but START and LENGTH 0; or 0 when there are too many. */
+	/** The bytes of a slice from `bytes` on as a slice of their own, with one reference, all but START and LENGTH 0; or 0 when its slab has too many. */
 	cutSlice(slice: number, bytes: number): number {
 		const d = this.#d;
 		const at = slice << 3;
-		const rest = this.#slice(d[at + AUX]!, d[at + START]! + bytes);
-		if (rest === 0) return 0;
+		const slab = d[at + AUX]!;
+		if (this.#slabRefs[slab] === SLICES_PER_SLAB) return 0;
+		const rest = this.#slice(slab, d[at + START]! + bytes);
 		d[(rest << 3) + LENGTH] = d[at + LENGTH]! - bytes;
 		d[at + LENGTH] = bytes;
 		return rest;
@@ -262,10 +263,7 @@ export class PagePool {
 		const d = this.#d;
 		let slice = this.#freeSlice;
 		if (slice !== 0) this.#freeSlice = d[(slice << 3) + NEXT]!;
-		else {
-			if (this.#freshSlice === this.#firstSlice + this.slabs * SLICES_PER_SLAB) return 0;
-			slice = this.#freshSlice++;
-		}
+		else slice = this.#freshSlice++;
 		const at = slice << 3;
 		d.fill(0, at, at + DESCRIPTOR_WORDS);
 		d[at + START] = start;

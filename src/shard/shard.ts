@@ -13,7 +13,7 @@
 import { Icmp } from "../icmp/icmp.ts";
 import { IpLayer, type Outbox } from "../ip/ip.ts";
 import type { RouteOption } from "../ip/routes.ts";
-import type { Link } from "../link/link.ts";
+import { type Link, SEGMENTATION_MAX } from "../link/link.ts";
 import { ARENA_MAX, Arena } from "../memory/arena.ts";
 import { BATCH_CAPACITY, Batch } from "../memory/batch.ts";
 import { PAGE_SIZE, PagePool, SLAB_SIZE } from "../memory/pages.ts";
@@ -175,8 +175,9 @@ export class Shard implements Outbox {
 		});
 		this.#open = true;
 		this.tcp.checksumOffload = link.offload?.checksum === true;
-		this.tcp.segmentation = this.tcp.checksumOffload ? (link.offload?.segmentation ?? 0) : 0;
-		this.tcp.longPieces = this.tcp.segmentation > 0 && link.offload?.longPieces === true;
+		this.tcp.segmentation = this.tcp.checksumOffload ? Math.min(link.offload?.segmentation ?? 0, SEGMENTATION_MAX) : 0;
+		// A frame should hold most of a slab.
+		this.tcp.longPieces = this.tcp.segmentation >= SLAB_SIZE >> 1 && link.offload?.longPieces === true;
 		this.wake();
 	}
 

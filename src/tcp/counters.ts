@@ -67,6 +67,8 @@ export class TcpCounters {
 	timeWaitOverflow = 0;
 	/** No page for a control segment or for the application's bytes. */
 	noPage = 0;
+	/** Slabs that were taken for long writes (memory/pages.ts). */
+	slabsOpened = 0;
 	/** No slab for a long write, which went to pages instead. */
 	noSlab = 0;
 	/** ICMP errors that matched no connection or an impossible sequence number. */

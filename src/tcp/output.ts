@@ -99,7 +99,8 @@ function repeatLost(t: Tcp, c: Connection, budget: number): number {
 	for (let page = c.sndHead; page !== 0 && page !== c.sndNext && c.lost > 0 && left > 0; before = page, page = pool.next(page)) {
 		if ((pool.flags(page) & P_LOST) === 0) continue;
 		if (t.paceLeft <= 0) break;
-		const span = pageSpan(t, page);
+		// Of several segments the first goes alone.
+		const span = Math.min(pageSpan(t, page), c.mss);
 		const flight = inFlight(c);
 		// RFC 5681 3.2, step 3, and RFC 6582 3.2: without SACK, the first hole is repaired whatever the window.
 		const firstHole = page === c.sndHead && (c.flags & (C_SACK | C_RECOVERY)) === C_RECOVERY;
@@ -194,6 +195,11 @@ function sendNew(t: Tcp, c: Connection, budget: number): number {
 			break;
 		}
 		if (t.paceLeft <= 0) break;
+		const slice = pool.isSlice(page);
+		if (slice && pool.free === 0) {
+			t.counters.noPage++;
+			break;
+		}
 		t.paceLeft -= span;
 		pool.setFlags(page, flags | P_SENT);
 		c.sndNext = next;
@@ -202,7 +208,6 @@ function sendNew(t: Tcp, c: Connection, budget: number): number {
 		if ((c.flags & C_RECOVERY) !== 0) c.prrOut += span;
 		sent = true;
 		left--;
-		const slice = pool.isSlice(page);
 		if (runCount > 0 && (slice || length === 0 || runCount === RUN_PAGES || runBytes + length > runMax)) {
 			transmitRun(t, c, runFirst, runCount, runBytes);
 			runCount = 0;
@@ -249,10 +254,21 @@ function frameShare(t: Tcp, c: Connection, slice: number, allowed: number, fligh
 	const most = Math.min(allowed, room, runMax, c.paceRate === 0 ? runMax : Math.max(t.paceLeft, mss));
 	let share = length;
 	if (length + ((flags & P_FIN) >> 4) > most) {
-		share = most - (most % mss);
+		// Less than all of it, even if it is only the FIN that does not fit.
+		const part = Math.min(most, length - 1);
+		share = part - (part % mss);
+		if (share <= 0) {
+			// Not a segment: what would hold one back, as in `sendNew`, before it is cut off.
+			if (room < mss && (room <= 0 || room < c.sndWndMax >> 1)) return 0;
+			if (flight > 0 && allowed < Math.min(mss, room)) {
+				c.flags |= C_CWND_LIMITED;
+				return 0;
+			}
+			return mss;
+		}
 		// A part makes this frame and the next one short, so it waits while enough is out to bring an ACK soon, and little of the window is unused:
-		// a third, as in Linux (tcp_tso_should_defer).
-		if (share < length && flight >= share && 3 * share < Math.min(sndWnd, c.cwnd) && c.paceRate === 0) {
+		// a third, as in Linux (tcp_tso_should_defer). Not what duplicate ACKs let out (RFC 3042): they may be all that comes.
+		if (flight >= share && 3 * share < Math.min(sndWnd, c.cwnd) && c.paceRate === 0 && (c.retries & 0xff00) === 0) {
 			if (allowed <= room) c.flags |= C_CWND_LIMITED;
 			return 0;
 		}
