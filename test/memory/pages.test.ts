@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { Arena } from "../../src/memory/arena.ts";
-import { LANDING_SLACK, PAGE_SIZE, PagePool } from "../../src/memory/pages.ts";
+import { LANDING_SLACK, PAGE_SIZE, PagePool, SLAB_SIZE } from "../../src/memory/pages.ts";
 
 const CAPACITY = 8;
 const makePool = () => new PagePool(new Arena(1 << 16), CAPACITY);
@@ -167,4 +167,122 @@ test("a landing is a numbered buffer with references; it is given away once, or 
 	assert.deepEqual([pool.length(again), pool.refs(again), pool.seq(again)], [7, 1, 0]);
 	assert.equal(pool.free, 0, "landings are not pages");
 	assert.equal(new PagePool(new Arena(1 << 16), CAPACITY).land(first, 1), 0, "only where there may be some");
+});
+
+/** Slices as a test sees them: what they cover of their slab, and who holds them. */
+interface Slice {
+	slab: number;
+	start: number;
+	length: number;
+	refs: number;
+}
+
+test("slices cover their slab without overlap, have numbers of their own, and a slab is free when its last slice is", () => {
+	const SLABS = 3;
+	const step = fc.tuple(
+		fc.constantFrom("open", "fill", "fill", "cut", "cut", "cut", "retain", "release", "release", "page"),
+		fc.nat(70_000),
+	);
+	fc.assert(
+		fc.property(fc.array(step, { maxLength: 120, size: "max" }), (steps) => {
+			const pool = new PagePool(new Arena(PagePool.bytes(CAPACITY, 2, SLABS)), CAPACITY, 2, SLABS);
+			const landing = pool.land(new Uint8Array(9), 9);
+			const slices = new Map<number, Slice>();
+			const taken = new Set([landing]);
+			const inUse = () => new Set([...slices.values()].map((slice) => slice.slab));
+			// What was given out must be new, and clean whatever the owner before has left in it.
+			const fresh = (number: number) => {
+				assert.ok(!slices.has(number) && !taken.has(number), `${number} has an owner`);
+				assert.ok(pool.isSlice(number) && !pool.isSlice(landing) && !pool.isSlice(CAPACITY));
+				assert.deepEqual([pool.next(number), pool.seq(number), pool.time(number), pool.flags(number), pool.refs(number)], [0, 0, 0, 0, 1]);
+				pool.setNext(number, number);
+				pool.setSeq(number, -1);
+				pool.setTime(number, 7);
+				pool.setFlags(number, 255);
+			};
+			for (const [kind, n] of steps) {
+				const number = [...slices.keys()][n % Math.max(slices.size, 1)] ?? 0;
+				const slice = slices.get(number);
+				if (kind === "page") {
+					const page = pool.alloc();
+					assert.ok(page <= CAPACITY);
+					if (page !== 0) taken.add(page);
+				} else if (kind === "open") {
+					const before = inUse();
+					const first = pool.openSlab();
+					assert.equal(first === 0, before.size === SLABS);
+					if (first === 0) continue;
+					fresh(first);
+					assert.ok(!before.has(pool.aux(first)), "the slab is somebody's");
+					assert.deepEqual([pool.length(first), pool.behind(first)], [0, SLAB_SIZE]);
+					slices.set(first, { slab: pool.aux(first), start: pool.start(first), length: 0, refs: 1 });
+				} else if (slice === undefined) continue;
+				else if (kind === "fill") {
+					const last = [...slices.values()].every((other) => other.slab !== slice.slab || other.start <= slice.start);
+					if (!last) continue;
+					slice.length += n % (pool.behind(number) + 1);
+					pool.setLength(number, slice.length);
+				} else if (kind === "cut") {
+					if (slice.length < 2) continue;
+					const bytes = 1 + (n % (slice.length - 1));
+					const rest = pool.cutSlice(number, bytes);
+					const siblings = [...slices.values()].filter((other) => other.slab === slice.slab).length;
+					assert.equal(rest === 0, siblings === 128);
+					if (rest === 0) continue;
+					fresh(rest);
+					slices.set(rest, { slab: slice.slab, start: slice.start + bytes, length: slice.length - bytes, refs: 1 });
+					slice.length = bytes;
+				} else if (kind === "retain") {
+					pool.retain(number);
+					slice.refs++;
+				} else {
+					pool.release(number);
+					if (--slice.refs === 0) slices.delete(number);
+				}
+				assert.equal(pool.slabsFree, SLABS - inUse().size);
+				const sorted = [...slices].sort(([, a], [, b]) => a.start - b.start);
+				let end = 0;
+				for (const [each, { slab, start, length, refs }] of sorted) {
+					assert.deepEqual([pool.aux(each), pool.start(each), pool.length(each), pool.refs(each)], [slab, start, length, refs]);
+					assert.ok(start >= end, "two slices have the same bytes");
+					end = start + length;
+					const rest = pool.behind(each);
+					assert.ok(rest >= 0 && rest + length <= SLAB_SIZE, `${rest} bytes behind ${length}`);
+					assert.ok(start > pool.address(CAPACITY) + PAGE_SIZE - 1, "it lies in a page");
+				}
+			}
+			for (const [number, { refs }] of slices) for (let i = 0; i < refs; i++) pool.release(number);
+			assert.equal(pool.slabsFree, SLABS);
+			for (const number of slices.keys()) assert.throws(() => pool.release(number), /released more often than held/);
+		}),
+		{ numRuns: 300 },
+	);
+});
+
+test("a slab is cut into 128 slices at most, which takes none from another slab; freed, they can be had again", () => {
+	const pool = new PagePool(new Arena(PagePool.bytes(CAPACITY, 0, 2)), CAPACITY, 0, 2);
+	for (let round = 0; round < 3; round++) {
+		const slices: number[] = [];
+		for (let slab = 0; slab < 2; slab++) {
+			let slice = pool.openSlab();
+			pool.setLength(slice, SLAB_SIZE);
+			for (; slice !== 0; slice = pool.cutSlice(slice, 7)) slices.push(slice);
+			assert.equal(slices.length, 128 * (slab + 1));
+			assert.equal(pool.length(slices.at(-1)!), SLAB_SIZE - 127 * 7, "what could not be cut is whole");
+		}
+		assert.equal(new Set(slices).size, 256);
+		assert.deepEqual([pool.openSlab(), pool.slabsFree, pool.inUse], [0, 0, 0]);
+		// Room for one more in the slab that gave one back, and only there.
+		pool.release(slices.shift()!);
+		assert.equal(pool.cutSlice(slices.at(-1)!, 1), 0);
+		const again = pool.cutSlice(slices[0]!, 1);
+		assert.deepEqual([pool.length(again), pool.length(slices[0]!)], [6, 1]);
+		for (const slice of [...slices, again]) pool.release(slice);
+		assert.equal(pool.slabsFree, 2);
+	}
+});
+
+test("without slabs there are none", () => {
+	const pool = makePool();
+	assert.deepEqual([pool.openSlab(), pool.slabsFree, pool.slabs], [0, 0, 0]);
 });
