@@ -19,7 +19,7 @@ import { seqLeq, seqLt } from "./seq.ts";
 import * as state from "./state.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
-const { C_FIN_PENDING, C_LOSS, C_MODEL, C_RECOVERY, P_FIN, P_LOST, P_SACKED, P_SENT } = state;
+const { C_FIN_PENDING, C_LOSS, C_MODEL, C_RECOVERY, ESTABLISHED, P_FIN, P_LOST, P_SACKED, P_SENT } = state;
 const { HEADROOM, PAGE_SIZE, SLAB_SIZE } = pages;
 
 /** What may wait at most, in send buffers: with the default, a mebibyte, as much as the second cache of a core. */
@@ -61,8 +61,9 @@ export function enqueue(t: Tcp, c: Connection, bytes: Uint8Array, offset: number
 	const most = Math.min(mss, PAGE_SIZE - HEADROOM);
 	// What a frame can hold, so that frames and slabs end together; the rest of a slab stays empty.
 	const unused = t.longPieces ? SLAB_SIZE - (t.segmentation - (t.segmentation % mss)) : 0;
-	// A model of the path keeps notes in the page. While losses are repaired, what comes next may have to be cut small.
-	let long = left >= LONG_WRITE && t.longPieces && mss >= SLICE_MSS_MIN && (c.flags & (C_MODEL | C_RECOVERY | C_LOSS)) === 0;
+	// A model of the path keeps notes in the page, and before the handshake is complete neither that nor the MSS is known. While losses are
+	// repaired, what comes next may have to be cut small.
+	let long = left >= LONG_WRITE && t.longPieces && c.state >= ESTABLISHED && mss >= SLICE_MSS_MIN && (c.flags & (C_MODEL | C_RECOVERY | C_LOSS)) === 0;
 	let from = offset;
 	while (left > 0) {
 		let page = c.sndTail;
@@ -77,6 +78,7 @@ export function enqueue(t: Tcp, c: Connection, bytes: Uint8Array, offset: number
 				t.counters.noSlab++;
 				long = false;
 			} else {
+				t.counters.slabsOpened++;
 				append(t, c, page);
 				room = SLAB_SIZE - unused;
 			}
@@ -164,12 +166,13 @@ export function splitPage(t: Tcp, c: Connection, page: number, bytes: number): b
 
 /**
  * A page that somebody else still reads (a link that has not sent it yet) is replaced by a copy, so that its header can be rewritten. A slice
- * has none.
+ * has none, but leaves in a page. 0: there is no page for either.
  */
 export function ownPage(t: Tcp, c: Connection, page: number, before: number): number {
 	const pool = t.pool;
-	if (pool.refs(page) === 1 || pool.isSlice(page)) return page;
-	const copy = pool.alloc();
+	const slice = pool.isSlice(page);
+	if (slice ? pool.free > 0 : pool.refs(page) === 1) return page;
+	const copy = slice ? 0 : pool.alloc();
 	if (copy === 0) {
 		t.counters.noPage++;
 		return 0;

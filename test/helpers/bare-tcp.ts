@@ -1,4 +1,6 @@
 /** An engine without anything below or above it, for tests of its parts. */
+
+import { SEGMENTATION_MAX } from "../../src/link/link.ts";
 import { Arena } from "../../src/memory/arena.ts";
 import { PagePool } from "../../src/memory/pages.ts";
 import type { Connection } from "../../src/tcp/connection.gen.ts";
@@ -7,10 +9,11 @@ import { TCP_DEFAULTS, type TcpOptions } from "../../src/tcp/options.ts";
 import { ESTABLISHED } from "../../src/tcp/state.ts";
 import { VirtualClock } from "./runtime.ts";
 
-export function bareTcp(options: Partial<TcpOptions> = {}, pages = 256, landings = 0) {
+/** @param slabs With any, as over a link that takes slices. */
+export function bareTcp(options: Partial<TcpOptions> = {}, pages = 256, landings = 0, slabs = 0) {
 	const all = { ...TCP_DEFAULTS, maxConnections: 4, maxTimeWait: 4, ...options };
-	const arena = new Arena(pages * 2080 + congestionBytes(all) + 65536 * 2);
-	const pool = new PagePool(arena, pages, landings);
+	const arena = new Arena(PagePool.bytes(pages, landings, slabs) + congestionBytes(all) + 65536 * 2);
+	const pool = new PagePool(arena, pages, landings, slabs);
 	const { runtime } = new VirtualClock();
 	const lower = {
 		output(page: number) {
@@ -23,6 +26,8 @@ export function bareTcp(options: Partial<TcpOptions> = {}, pages = 256, landings
 		append() {},
 	};
 	const t = new Tcp(arena, pool, runtime, lower, { events() {}, quiet: () => false, accept() {} }, 1500, all);
+	t.segmentation = slabs > 0 ? SEGMENTATION_MAX : 0;
+	t.longPieces = slabs > 0;
 	const connection = (): Connection => {
 		const c = t.at(t.table.alloc());
 		c.state = ESTABLISHED;

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import type { Connection } from "../../src/tcp/connection.gen.ts";
 import { output } from "../../src/tcp/output.ts";
 import {
 	acknowledge,
@@ -18,7 +19,20 @@ import {
 	splitPage,
 	unmarkLost,
 } from "../../src/tcp/sendqueue.ts";
-import { C_FIN_PENDING, E_WRITABLE, L_STARVED, P_FIN, P_LOST, P_SACKED, P_SENT } from "../../src/tcp/state.ts";
+import {
+	C_FIN_PENDING,
+	C_LOSS,
+	C_MODEL,
+	C_RECOVERY,
+	E_WRITABLE,
+	ESTABLISHED,
+	L_STARVED,
+	P_FIN,
+	P_LOST,
+	P_SACKED,
+	P_SENT,
+	SYN_SENT,
+} from "../../src/tcp/state.ts";
 import { bareTcp } from "../helpers/bare-tcp.ts";
 
 const UNSENT = 0;
@@ -27,6 +41,9 @@ const LOST = 2;
 const SACKED = 3;
 
 const patternByte = (i: number) => ((i * 31) ^ (i >> 8)) & 255;
+const PERIOD = 65536;
+/** The stream from any byte of a period on, as long as a page or slice can be. */
+const pattern = Uint8Array.from({ length: 2 * PERIOD }, (_, i) => patternByte(i));
 
 const kinds = [
 	"write",
@@ -47,12 +64,24 @@ const kinds = [
 	"fin",
 ] as const;
 
-for (const iss of [0, -3000, 0x7fffff00]) {
-	test(`pages hold what the model holds, and the sums are right (first number ${iss})`, () => {
-		const step = fc.tuple(fc.constantFrom(...kinds), fc.oneof(fc.nat(30), fc.nat(5000)));
+for (const [iss, slabs] of [
+	[0, 0],
+	[-3000, 0],
+	[0x7fffff00, 0],
+	[0, 1],
+	[-3000, 1],
+	[0x7fffff00, 3],
+] as const) {
+	test(`${slabs === 0 ? "pages" : `pages and slices of ${slabs} slabs`} hold what the model holds, and the sums are right (first number ${iss})`, () => {
+		const step = fc.tuple(fc.constantFrom(...kinds), fc.oneof(fc.nat(30), fc.nat(5000), fc.nat(slabs === 0 ? 5000 : 100_000)));
+		const sizes = slabs === 0 ? [1448, 100] : [1448, 512];
+		// More than one slab holds.
+		const room = slabs === 0 ? 20_000 : 90_000;
+		let opened = 0;
+		let refused = 0;
 		fc.assert(
-			fc.property(fc.array(step, { maxLength: 80, size: "max" }), fc.constantFrom(1448, 100), (steps, mss) => {
-				const { t, pool, connection } = bareTcp({ sendBuffer: 20_000, maxSendBuffer: 20_000 }, 80);
+			fc.property(fc.array(step, { maxLength: 80, size: "max" }), fc.constantFrom(...sizes), (steps, mss) => {
+				const { t, pool, connection } = bareTcp({ sendBuffer: room, maxSendBuffer: room }, slabs === 0 ? 80 : 120, 0, slabs);
 				const c = connection();
 				c.mss = mss;
 				c.sndUna = c.sndNxt = c.sndEnd = iss;
@@ -76,7 +105,9 @@ for (const iss of [0, -3000, 0x7fffff00]) {
 					switch (kind) {
 						case "write": {
 							if (fin) break;
-							const bytes = Uint8Array.from({ length: n }, (_, i) => patternByte(una + model.length + i));
+							const from = (una + model.length) % PERIOD;
+							const bytes =
+								n <= PERIOD ? pattern.subarray(from, from + n) : Uint8Array.from({ length: n }, (_, i) => patternByte(from + i));
 							const room = sendRoom(t, c);
 							const taken = enqueue(t, c, bytes, 0, n);
 							assert.ok(taken <= Math.min(n, Math.max(room, 0)));
@@ -106,8 +137,9 @@ for (const iss of [0, -3000, 0x7fffff00]) {
 							if (most === 0) break;
 							const bytes = 1 + (n % most);
 							const seen: number[] = [];
-							// A page that was SACKED was seen then.
-							const expected = pages.filter((p) => offset(p) + pageSpan(t, p) <= bytes && (pool.flags(p) & P_SACKED) === 0);
+							// A page that was SACKED was seen then. Of a slice what is acknowledged is cut off, and keeps the number.
+							const covered = (p: number) => offset(p) + (pool.isSlice(p) ? 1 : pageSpan(t, p)) <= bytes;
+							const expected = pages.filter((p) => covered(p) && (pool.flags(p) & P_SACKED) === 0);
 							acknowledge(t, c, (c.sndUna + bytes) | 0, (_t, _c, p) => seen.push(p));
 							assert.deepEqual(seen, expected);
 							model = model.slice(bytes);
@@ -152,7 +184,8 @@ for (const iss of [0, -3000, 0x7fffff00]) {
 							if (page === 0) break;
 							const shared = pool.refs(page) > 1;
 							const own = ownPage(t, c, page, pages[pages.indexOf(page) - 1] ?? 0);
-							if (own === 0) assert.ok(shared && pool.free === 0);
+							if (pool.isSlice(page)) assert.equal(own, pool.free > 0 ? page : 0);
+							else if (own === 0) assert.ok(shared && pool.free === 0);
 							else assert.ok(pool.refs(own) === 1 && (own !== page) === shared);
 							break;
 						}
@@ -167,8 +200,13 @@ for (const iss of [0, -3000, 0x7fffff00]) {
 						assert.equal(actual, expected);
 						if (actual === UNSENT && unsent === 0) unsent = p;
 						const start = pool.start(p);
-						for (let i = 0; i < pool.length(p); i++) {
-							if (pool.u8[start + i] !== patternByte(una + at + i)) assert.fail(`byte ${una + at + i} is wrong`);
+						const length = pool.length(p);
+						const from = (una + at) % PERIOD;
+						if (Buffer.compare(pool.u8.subarray(start, start + length), pattern.subarray(from, from + length)) !== 0)
+							assert.fail(`bytes ${una + at} to ${una + at + length} are wrong`);
+						if (pool.isSlice(p)) {
+							const rest = pool.behind(p);
+							assert.ok(rest >= 0, "a slice runs over the end of its slab");
 						}
 						at += pageSpan(t, p);
 						assert.equal((state & P_FIN) !== 0, fin && at === model.length);
@@ -178,17 +216,21 @@ for (const iss of [0, -3000, 0x7fffff00]) {
 					assert.equal(c.sndTail, list().at(-1) ?? 0);
 					assert.equal((c.sndEnd - c.sndUna) | 0, model.length);
 					assert.equal((c.sndUna - iss) | 0, una);
-					const count = (state: number) => model.filter((each) => each === state).length;
-					assert.equal(c.lost, count(LOST));
-					assert.equal(c.sacked, count(SACKED));
-					assert.equal(inFlight(c), count(SENT));
+					const counts = [0, 0, 0, 0];
+					for (const state of model) counts[state]!++;
+					assert.deepEqual([inFlight(c), c.lost, c.sacked], [counts[SENT], counts[LOST], counts[SACKED]]);
 				}
 				dropSendQueue(t, c);
 				for (const p of held) pool.release(p);
 				assert.equal(pool.inUse, 0);
+				assert.equal(pool.slabsFree, slabs);
+				opened += t.counters.slabsOpened;
+				refused += t.counters.noSlab;
 			}),
-			{ numRuns: 200 },
+			{ numRuns: slabs === 0 ? 200 : 60 },
 		);
+		// The steps did meet what this is about.
+		assert.deepEqual([opened > 0, refused > 0], [slabs > 0, slabs === 1]);
 	});
 }
 
@@ -227,4 +269,96 @@ test("what waits is bounded by sendBuffer, what is in flight by the window; who 
 		inFlight(c) + 30_000,
 	);
 	assert.equal(t.write(c.index, bytes, 0, bytes.length), 0);
+});
+
+/** An engine with slabs whose link keeps nothing, and a connection with windows as wide as they need be. */
+function wide(slabs: number, options = {}) {
+	const bare = bareTcp({ sendBuffer: 400_000, maxSendBuffer: 400_000, ...options }, 600, 0, slabs);
+	const c = bare.connection();
+	c.cwnd = 1 << 20;
+	c.sndWnd = c.sndWndMax = 1 << 20;
+	const list = () => {
+		const found: number[] = [];
+		for (let page = c.sndHead; page !== 0; page = bare.pool.next(page)) found.push(page);
+		return found;
+	};
+	return { ...bare, c, list };
+}
+
+const frame = 45 * 1448;
+
+test("long writes fill slabs to the last whole segment of a frame, one behind the other; short ones take pages", () => {
+	const { t, pool, c, list } = wide(4);
+	t.write(c.index, new Uint8Array(100_000), 0, 100_000);
+	assert.deepEqual(list().map(pool.length.bind(pool)), [frame, 100_000 - frame]);
+	// The slab that is open takes what comes next, however short, as long as nothing of it has left.
+	t.write(c.index, new Uint8Array(100), 0, 100);
+	assert.deepEqual(list().map(pool.length.bind(pool)), [frame, 100_100 - frame]);
+	t.write(c.index, new Uint8Array(70_000), 0, 70_000);
+	assert.deepEqual(list().map(pool.length.bind(pool)), [frame, frame, 170_100 - 2 * frame]);
+	assert.deepEqual([t.counters.slabsOpened, t.counters.noSlab, pool.inUse], [3, 0, 0]);
+	const short = t.at(t.table.alloc());
+	short.state = ESTABLISHED;
+	t.begin(short);
+	t.write(short.index, new Uint8Array(8191), 0, 8191);
+	assert.deepEqual([t.counters.slabsOpened, pool.inUse], [3, Math.ceil(8191 / short.mss)]);
+});
+
+test("without a free slab a long write goes to pages, and that is counted", () => {
+	const { t, pool, c, list } = wide(1);
+	assert.equal(t.write(c.index, new Uint8Array(100_000), 0, 100_000), 100_000);
+	const pages = Math.ceil((100_000 - frame) / 1448);
+	assert.deepEqual([t.counters.slabsOpened, t.counters.noSlab, pool.inUse, list().length], [1, 1, pages, pages + 1]);
+});
+
+test("no slabs while the handshake goes on, for a model of the path, for a small MSS, or while losses are repaired", () => {
+	const cases: Record<string, (c: Connection) => void> = {
+		handshake: (c) => (c.state = SYN_SENT),
+		model: (c) => (c.flags |= C_MODEL),
+		mss: (c) => (c.mss = 511),
+		recovery: (c) => (c.flags |= C_RECOVERY),
+		loss: (c) => (c.flags |= C_LOSS),
+	};
+	for (const [name, change] of Object.entries(cases)) {
+		const { t, c } = wide(4);
+		change(c);
+		assert.equal(t.write(c.index, new Uint8Array(30_000), 0, 30_000), 30_000, name);
+		assert.deepEqual([t.counters.slabsOpened, t.counters.noSlab], [0, 0], name);
+	}
+});
+
+test("what a link still holds of a slab is not written over, though all of it is acknowledged", () => {
+	const { t, pool, c, list } = wide(1);
+	t.write(c.index, new Uint8Array(20_000).fill(1), 0, 20_000);
+	const [slice] = list() as [number];
+	const start = pool.start(slice);
+	pool.retain(slice);
+	pool.setFlags(slice, P_SENT);
+	c.sndNext = 0;
+	c.sndNxt = c.sndEnd;
+	acknowledge(t, c, (c.sndUna + 5000) | 0, () => {});
+	acknowledge(t, c, c.sndEnd, () => {});
+	assert.deepEqual([c.sndHead, pool.slabsFree], [0, 0]);
+	t.write(c.index, new Uint8Array(30_000).fill(2), 0, 30_000);
+	assert.equal(t.counters.noSlab, 1);
+	assert.deepEqual(pool.u8.subarray(start, start + 20_000), new Uint8Array(20_000).fill(1));
+	pool.release(slice);
+	assert.equal(pool.slabsFree, 1);
+});
+
+test("a slab that is cut too often still takes acknowledgments", () => {
+	const { t, pool, c, list } = wide(1);
+	t.write(c.index, new Uint8Array(60_000), 0, 60_000);
+	pool.setFlags(c.sndHead, P_SENT);
+	c.sndNext = 0;
+	c.sndNxt = c.sndEnd;
+	for (let page = c.sndHead; splitPage(t, c, page, 100); ) page = pool.next(page);
+	assert.equal(list().length, 128);
+	const seen: number[] = [];
+	acknowledge(t, c, (c.sndUna + 50) | 0, (_t, _c, page) => seen.push(page));
+	assert.deepEqual([seen.length, list().length, pool.length(c.sndHead), (c.sndEnd - c.sndUna) | 0], [0, 128, 50, 59_950]);
+	acknowledge(t, c, (c.sndUna + 150) | 0, (_t, _c, page) => seen.push(page));
+	assert.deepEqual([seen.length, list().length], [2, 126]);
+	acknowledge(t, c, (c.sndEnd - 1000) | 0, () => {});
+	assert.deepEqual([list().length, pool.length(c.sndHead)], [1, 1000]);
 });
