@@ -789,9 +789,14 @@ export const unusual: Record<string, Scenario> = {
 		const storage = new AsyncLocalStorage<string>();
 		const server = net.createServer();
 		const port = await listen(server);
+		let idle = false;
 		server.on("connection", (socket) => {
 			storage.run("handler", () => {
-				socket.setTimeout(30, () => w.note("server", `timeout ${storage.getStore()}`));
+				// On a line of its own: a process that is late may have it before the data.
+				socket.setTimeout(30, () => {
+					idle = true;
+					w.note("timer", `timeout ${storage.getStore()}`);
+				});
 				socket.on("data", (chunk) => {
 					w.note("server", `data ${storage.getStore()}`);
 					socket.write(chunk, () => w.note("server", `written ${storage.getStore()}`));
@@ -811,6 +816,7 @@ export const unusual: Record<string, Scenario> = {
 			client.write("x");
 		});
 		await hasRead(client, 1);
+		while (!idle) await later(5);
 		storage.run("end", () => client.end(() => w.note("client", `ended ${storage.getStore()}`)));
 		await closed(client);
 		await later(20);
