@@ -36,7 +36,7 @@ export interface MemoryLinkOptions {
 const CAPACITY = 1024;
 const CAPACITY_MAX = 2 ** 20;
 
-const OFFLOAD: LinkOffload = { checksum: true, segmentation: SEGMENTATION_MAX };
+const OFFLOAD: LinkOffload = { checksum: true, segmentation: SEGMENTATION_MAX, longPieces: true };
 
 /** One end of a cable; the loop-back link is an end whose other end is itself. Made by `memoryLinkPair` and `loopbackLink`. */
 export class MemoryLink implements Link {

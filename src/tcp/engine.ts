@@ -136,8 +136,8 @@ const WORST_ACK_DELAY = 200;
 const FEED_LIMIT = 16;
 const STARVED_DELAY = 10;
 /**
- * Segments that one connection may send in one turn; the rest goes on in the next, so that none holds up the others: those that send share the
- * first number, but have no less than the second each. The first is what may wait in a connection, by frames of 45 about 0.2 ms.
+ * Segments that one connection may send in one turn; the rest goes on in the next, so that none holds up the others. Where they leave 45 in a
+ * frame, those that send share the first number (as many as may wait in a connection, about 0.2 ms), but have no less than the second each.
  */
 const TURN_SEGMENTS = 1024;
 const TURN_SEGMENTS_MIN = 128;
@@ -642,7 +642,7 @@ export class Tcp implements Transport {
 
 	#flush(queue: IndexQueue): void {
 		let n = queue.length;
-		this.turnSegments = Math.max(TURN_SEGMENTS_MIN, Math.floor(TURN_SEGMENTS / n));
+		this.turnSegments = this.longPieces ? Math.max(TURN_SEGMENTS_MIN, Math.floor(TURN_SEGMENTS / n)) : TURN_SEGMENTS_MIN;
 		for (; n > 0; n--) {
 			const index = queue.shift();
 			const c = this.#c.at(index);

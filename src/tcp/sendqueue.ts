@@ -22,7 +22,7 @@ import * as state from "./state.ts";
 const { C_FIN_PENDING, C_LOSS, C_MODEL, C_RECOVERY, ESTABLISHED, P_FIN, P_LOST, P_SACKED, P_SENT } = state;
 const { HEADROOM, PAGE_SIZE, SLAB_SIZE } = pages;
 
-/** What may wait at most, in send buffers: with the default, a mebibyte, as much as the second cache of a core. */
+/** What may wait in slabs at most, in send buffers: with the default, a mebibyte, as much as the second cache of a core. */
 const WAITING_BUFFERS = 4;
 /** Bytes of a write from which on a slab is worth it, for it is taken from all other connections. */
 const LONG_WRITE = 8192;
@@ -39,6 +39,14 @@ export function inFlight(c: Connection): number {
 	return ((c.sndNxt - c.sndUna) | 0) - c.sacked - c.lost;
 }
 
+/**
+ * Whether long writes go to slabs. A model of the path keeps notes in each segment's page; a small MSS would have more segments than slices.
+ * Before the handshake is complete, neither is known.
+ */
+function usesSlabs(t: Tcp, c: Connection): boolean {
+	return t.longPieces && c.state >= ESTABLISHED && (c.flags & C_MODEL) === 0 && c.mss >= SLICE_MSS_MIN;
+}
+
 /** Bytes that the application may still write now. */
 export function sendRoom(t: Tcp, c: Connection): number {
 	const options = t.options;
@@ -46,9 +54,9 @@ export function sendRoom(t: Tcp, c: Connection): number {
 	const { sendBuffer } = options;
 	const { sndEnd, cwnd } = c;
 	const limit = Math.min(Math.max(sendBuffer, 2 * cwnd + c.sacked), options.maxSendBuffer);
-	// What is in flight may be as much as the network takes; what waits is only to bridge the application's next turn, which is longer where
-	// the window is large. More would be bytes that have left the cache when their turn comes, and that are old when they arrive.
-	const waiting = Math.max(sendBuffer, Math.min(cwnd, WAITING_BUFFERS * sendBuffer));
+	// What is in flight may be as much as the network takes; what waits is only to bridge the application's next turn. More would be
+	// bytes that have left the cache when their turn comes, and that are old when they arrive. Slabs are cheap to send, so there the turns are few.
+	const waiting = usesSlabs(t, c) ? Math.max(sendBuffer, Math.min(cwnd, WAITING_BUFFERS * sendBuffer)) : sendBuffer;
 	return Math.min(limit - ((sndEnd - c.sndUna) | 0), waiting - ((sndEnd - c.sndNxt) | 0));
 }
 
@@ -61,9 +69,8 @@ export function enqueue(t: Tcp, c: Connection, bytes: Uint8Array, offset: number
 	const most = Math.min(mss, PAGE_SIZE - HEADROOM);
 	// What a frame can hold, so that frames and slabs end together; the rest of a slab stays empty.
 	const unused = t.longPieces ? SLAB_SIZE - (t.segmentation - (t.segmentation % mss)) : 0;
-	// A model of the path keeps notes in the page, and before the handshake is complete neither that nor the MSS is known. While losses are
-	// repaired, what comes next may have to be cut small.
-	let long = left >= LONG_WRITE && t.longPieces && c.state >= ESTABLISHED && mss >= SLICE_MSS_MIN && (c.flags & (C_MODEL | C_RECOVERY | C_LOSS)) === 0;
+	// While losses are repaired, what comes next may have to be cut small.
+	let long = left >= LONG_WRITE && usesSlabs(t, c) && (c.flags & (C_RECOVERY | C_LOSS)) === 0;
 	let from = offset;
 	while (left > 0) {
 		let page = c.sndTail;
