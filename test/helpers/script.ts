@@ -16,7 +16,9 @@
  *   > SEGMENT         was sent by the stack, exactly so, within two ticks of the time
  *   > burst a:b(n)    n bytes in full-sized segments, one after the other, at one time, PSH at most on the last
  *   no segment for T  silence
- *   icmp port|host|net  the last segment sent was unreachable
+ *   icmp port|host|net|too-big MTU  the last segment sent was unreachable, or too big
+ *   slow | release    the link keeps what it is given; it has sent all that, unchanged
+ *   counter NAME=N    so many are counted by the stack's TCP
  *   incarnation N     what comes now on these ports is another connection; the peer's ISN is N beyond what the last one reached
  *
  * Sequence numbers are relative: both sides begin at 0, the first byte is 1. The true ISNs are just before 2^32 or 2^31. Timestamps
@@ -51,6 +53,8 @@ export interface ScriptOptions {
 	/** The peer's initial sequence number. */
 	isn?: number;
 	mtu?: number;
+	/** The link takes frames of several segments, and slices; the script sees each frame as a segment. */
+	long?: boolean;
 	/** After the script: do not check that nothing is left (the script ends the host by itself). */
 	keep?: boolean;
 }
@@ -74,7 +78,7 @@ class Player {
 
 	constructor(name: string, options: ScriptOptions) {
 		this.#options = options;
-		this.link = new ScriptLink(options.mtu ?? 1500);
+		this.link = new ScriptLink(options.mtu ?? 1500, options.long);
 		const random = new SeededRandom(1).fork(name);
 		// Sequence numbers wrap at 2^32, and their signs at 2^31: both within the first bytes.
 		this.#isn = random.chance(0.5) ? 0xfffffffc : 0x7ffffffc;
@@ -118,6 +122,10 @@ class Player {
 		info: (flow, rest) => this.#info(flow, rest),
 		event: (flow, rest) => assert.equal(flow.events.shift(), rest, `event of flow ${flow.name}`),
 		readable: (flow, rest) => assert.equal(flow.socket!.available, Number(rest), "bytes that can be read"),
+		counter: (_, rest) => {
+			const [name, value] = rest.split("=") as [string, string];
+			assert.equal(this.host.stats().tcp[name], Number(value), `counter ${name}`);
+		},
 		gone: () => assert.deepEqual(this.host.connections(), [], "connections that still exist"),
 	};
 
@@ -141,6 +149,13 @@ class Player {
 			else flow.socket!.setKeepAlive(on === "on", Number(idle));
 		},
 		icmp: (_, rest) => this.#icmp(rest),
+		slow: () => {
+			this.link.slow = true;
+		},
+		release: () => {
+			this.link.slow = false;
+			this.link.release();
+		},
 		incarnation: (flow, rest) => flow.reincarnate(Number(rest)),
 	};
 
@@ -160,7 +175,9 @@ class Player {
 		this.time.advance(this.time.now() + 3600 * SECOND, STEPS);
 		assert.deepEqual(this.host.connections(), [], "connections left after all were aborted and an hour went by");
 		assert.equal(this.host.stats().connections.timeWait, 0, "connections left in TIME-WAIT");
+		this.link.release();
 		assert.equal(this.host.shard.pool.inUse, 0, "pages left after all connections were aborted");
+		assert.equal(this.host.shard.pool.slabsFree, this.host.shard.pool.slabs, "slabs left after all connections were aborted");
 		assert.equal(this.runtime.pending, 0, "timers left after all connections were aborted");
 	}
 
@@ -486,9 +503,10 @@ class Player {
 	}
 
 	#icmp(rest: string): void {
-		const code = { net: 0, host: 1, protocol: 2, port: 3 }[rest];
+		const [reason, mtu] = rest.split(/\s+/) as [string, string | undefined];
+		const code = { net: 0, host: 1, protocol: 2, port: 3, "too-big": 4 }[reason];
 		if (code === undefined || this.#lastSent === undefined) throw new Error(`cannot make ICMP ${rest}`);
-		this.link.inject(encodeIcmp(PEER, 3, code, this.#lastSent));
+		this.link.inject(encodeIcmp(PEER, 3, code, this.#lastSent, Number(mtu ?? 0)));
 	}
 }
 

@@ -100,6 +100,15 @@ export function encode(segment: Segment): Uint8Array {
 	return bytes;
 }
 
+/** Completes the TCP checksum of a packet whose field holds the sum of the pseudo-header; throws if it holds anything else. */
+export function completeSum(bytes: Uint8Array): void {
+	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
+	const length = bytes.length - 20;
+	const pseudo = sum(bytes, 12, 20, 6 + length);
+	if (view.getUint16(36) !== pseudo) throw new Error(`checksum field ${view.getUint16(36)}, the pseudo-header's sum is ${pseudo}`);
+	view.setUint16(36, ~sum(bytes, 20, bytes.length, 0) & 0xffff);
+}
+
 /** Takes a packet apart; throws an Error that says what is wrong with it. */
 export function decode(bytes: Uint8Array): Segment {
 	const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.length);
