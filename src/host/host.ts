@@ -43,8 +43,9 @@ export interface HostOptions {
 	/** Checksums by WebAssembly SIMD, where the engine has it and the link leaves them to the stack; default true. */
 	simd?: boolean;
 	/**
-	 * Large pages under the host's memory, where the runtime and the machine have them (Linux: transparent huge pages); default false. Some
-	 * percent of the processor time for some MB, for each table is touched 2 MB at a time; `stats().memory.largePages` says whether it was heard.
+	 * Large pages under the host's memory, where the runtime and the machine have them (Linux: transparent huge pages); default false. Fewer
+	 * misses of the address cache for 8 MB and more, as each table is touched 2 MB at a time: to be measured where it is to pay (docs/performance.md).
+	 * `stats().memory.largePages` says whether it was heard.
 	 */
 	largePages?: boolean;
 	/**
