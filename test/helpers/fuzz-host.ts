@@ -20,7 +20,9 @@ import {
 	type TcpSocket,
 } from "../../src/host/host.ts";
 import type { IpCounters } from "../../src/ip/counters.ts";
-import type { Link, LinkContext } from "../../src/link/link.ts";
+import { FrameCompleter } from "../../src/link/complete.ts";
+import { frameEntries } from "../../src/link/frames.ts";
+import type { Link, LinkContext, LinkOffload } from "../../src/link/link.ts";
 import { type Batch, FRAME_CHECKED, FRAME_MORE, FRAME_PARTIAL_CHECKSUM } from "../../src/memory/batch.ts";
 import { SECOND, type VirtualRuntime, VirtualTime } from "../../src/sim/runtime.ts";
 import { Trace } from "../../src/sim/trace.ts";
@@ -81,18 +83,23 @@ class FuzzLink implements Link {
 	readonly name = "fuzz";
 	readonly medium = "ip";
 	readonly mtu = 1500;
-	readonly offload: { checksum: boolean; segmentation: number } | undefined;
+	readonly offload: LinkOffload | undefined;
+	/** Sees each segment that is sent. */
+	segment: (segment: Segment) => void = () => {};
+	readonly #completer = new FrameCompleter("ip");
 	readonly incoming: Entry[] = [];
 	/** The packet sent last, for ICMP errors about it. */
 	last: Uint8Array | undefined;
 	sent = 0;
 	/** Pages that a slow link keeps. */
 	readonly kept: number[] = [];
+	/** Where the slices among them lie, and what they held. */
+	readonly #slices: [number, Uint8Array][] = [];
 	slow = false;
 	#context: LinkContext | undefined;
 
-	constructor(segmentation: boolean) {
-		this.offload = segmentation ? { checksum: true, segmentation: 65000 } : undefined;
+	constructor(segmentation: boolean, longPieces: boolean) {
+		this.offload = segmentation ? { checksum: true, segmentation: 65000, longPieces } : undefined;
 	}
 
 	open(context: LinkContext): void {
@@ -127,22 +134,39 @@ class FuzzLink implements Link {
 
 	transmit(batch: Batch): number {
 		const count = batch.count;
-		for (let i = 0; i < count; i++) {
+		for (let i = 0, entries = 0; i < count; i += entries) {
+			entries = frameEntries(batch, i);
 			this.sent++;
-			const flags = batch.flags[i]!;
-			const whole = (flags & (FRAME_MORE | FRAME_PARTIAL_CHECKSUM)) === 0 && (i === 0 || (batch.flags[i - 1]! & FRAME_MORE) === 0);
-			if (whole) this.last = batch.frame(i).slice();
-			if (whole && this.last![9] === 6) decode(this.last!);
+			if ((batch.flags[i]! & FRAME_PARTIAL_CHECKSUM) === 0) {
+				assert.equal(entries, 1, "a frame of several entries that is complete");
+				this.#look(batch.frame(i));
+			} else {
+				const done = this.#completer.complete(batch, i, entries, (bytes) => this.#look(bytes));
+				assert.ok(done, "a frame that cannot be completed");
+			}
 		}
 		if (this.slow) {
-			for (let i = 0; i < count; i++) this.kept.push(batch.page[i]!);
+			for (let i = 0; i < count; i++) {
+				this.kept.push(batch.page[i]!);
+				if (batch.pool.isSlice(batch.page[i]!)) this.#slices.push([batch.start[i]!, batch.frame(i).slice()]);
+			}
 			batch.shift(count);
 		} else batch.drop(count);
 		return count;
 	}
 
+	#look(bytes: Uint8Array): void {
+		assert.ok(bytes.length <= this.mtu, `a packet of ${bytes.length} bytes`);
+		this.last = bytes.slice();
+		if (this.last[9] === 6) this.segment(decode(this.last));
+	}
+
 	/** A slow link has sent what it kept. */
 	release(): void {
+		for (const [start, bytes] of this.#slices.splice(0)) {
+			if (Buffer.compare(this.#context!.pool.u8.subarray(start, start + bytes.length), bytes) !== 0)
+				assert.fail("a slice was changed that the link still had to send");
+		}
 		for (const page of this.kept.splice(0)) this.#context!.pool.release(page);
 	}
 
@@ -194,6 +218,9 @@ class Program implements SocketEvents {
 	readonly #host: FuzzHost;
 	readonly #active: boolean;
 	#position = 0;
+	/** What the stack took of it. */
+	readonly #sent: Uint8Array[] = [];
+	#written = 0;
 	#over = false;
 	#connected = false;
 	#ended = false;
@@ -251,11 +278,27 @@ class Program implements SocketEvents {
 			}
 		}
 		this.#position += bytes.length;
-		if (this.#host.manners.echo) this.socket.write(bytes);
+		if (this.#host.manners.echo) this.#write(bytes);
 	}
 
 	write(length: number): void {
-		this.socket.write(new Uint8Array(length));
+		const bytes = new Uint8Array(length);
+		for (let i = 0; i < length; i++) bytes[i] = patternByte(this.#written + i);
+		this.#write(bytes);
+	}
+
+	#write(bytes: Uint8Array): void {
+		const taken = this.socket.write(bytes);
+		this.#sent.push(bytes.slice(0, taken));
+		this.#written += taken;
+	}
+
+	/** Whether these bytes leave as they were written, `at` bytes behind the first one. */
+	left(at: number, bytes: Uint8Array): void {
+		if (this.#sent.length > 1) this.#sent.splice(0, this.#sent.length, Buffer.concat(this.#sent));
+		const all = this.#sent[0] ?? new Uint8Array(0);
+		if (at < 0 || Buffer.compare(bytes, all.subarray(at, at + bytes.length)) !== 0)
+			assert.fail(`bytes ${at} to ${at + bytes.length} that were sent are not those that were written`);
 	}
 
 	/** Ends it from this side. */
@@ -269,6 +312,8 @@ class Program implements SocketEvents {
 
 export interface FuzzOptions extends Partial<HostOptions> {
 	segmentation?: boolean;
+	/** The link takes slices. */
+	longPieces?: boolean;
 	/** First microsecond. */
 	start?: number;
 }
@@ -289,12 +334,15 @@ export class FuzzHost {
 	readonly #runtime: VirtualRuntime;
 	readonly #programs: (Program | undefined)[] = new Array(SLOTS).fill(undefined);
 	readonly #all: Program[] = [];
+	/** The program of the latest connection with each port of the peer. */
+	readonly #byPort = new Map<number, Program>();
 	readonly #requests: TcpRequest[] = [];
 	#listener: TcpListener | undefined;
 	#any: { close(): void } | undefined;
 
-	constructor({ segmentation = false, start = SECOND, ...options }: FuzzOptions = {}) {
-		this.link = new FuzzLink(segmentation);
+	constructor({ segmentation = false, longPieces = false, start = SECOND, ...options }: FuzzOptions = {}) {
+		this.link = new FuzzLink(segmentation, longPieces);
+		this.link.segment = (segment) => this.#left(segment);
 		this.#time = new VirtualTime(new Trace(), start);
 		this.#runtime = this.#time.runtime(new SeededRandom(1));
 		this.host = createHost({
@@ -331,6 +379,7 @@ export class FuzzHost {
 		this.#listener.onconnection = (socket) => {
 			const program = this.#program((socket.remotePort - 5000) & 7, false);
 			program.socket = socket;
+			this.#byPort.set(socket.remotePort, program);
 			socket.events = program;
 			if (this.manners.cutOnConnect) program.cut(true);
 		};
@@ -340,6 +389,17 @@ export class FuzzHost {
 		this.#any ??= this.host.tcpListenAny((request) => {
 			this.#requests.push(request);
 		});
+	}
+
+	/** A segment leaves: with the bytes that its connection was given. */
+	#left({ dstPort, seq, flags, payload }: Segment): void {
+		if (payload.length === 0) return;
+		const slot = dstPort >= 9000 ? dstPort - 9000 : dstPort - 5000;
+		const c = this.record(slot);
+		const program = this.#byPort.get(dstPort);
+		if (c === undefined || program === undefined) return;
+		assert.ok(!flags.includes("S"));
+		program.left((seq - c.iss - 1) | 0, payload);
 	}
 
 	/** Lets everything happen that is due now. */
@@ -359,6 +419,10 @@ export class FuzzHost {
 		if (this.tcp.nextDeadline() < this.#time.next) assert.fail("a deadline, and no alarm that wakes the host for it");
 		const { inUse } = this.host.shard.pool;
 		// Pages that the slow link keeps are partly the connections' own.
+		const { slabs, slabsFree } = this.host.shard.pool;
+		const slabsHeld = this.invariants.slabs;
+		if (slabs - slabsFree < slabsHeld || slabs - slabsFree > slabsHeld + this.link.kept.length)
+			assert.fail(`${slabs - slabsFree} slabs in use, ${slabsHeld} of them with connections`);
 		if (inUse < held || inUse > held + this.link.kept.length) assert.fail(`${inUse} pages in use, ${held} of them with connections`);
 	}
 
@@ -436,6 +500,13 @@ export class FuzzHost {
 				return { ...usual, sack: [sack(2896, 4344), sack(-1448, 0), sack(1448, 1 << 30)] };
 			case 6:
 				return { raw: aimed.raw };
+			case 8: {
+				// Anywhere in what is out, three blocks.
+				const out = c === undefined ? 3000 : Math.max((c.sndNxt - c.sndUna) | 0, 1);
+				const at = (n: number) => Math.abs(Math.imul(aimed.seqOffset + 7 * n, 0x9e3779b1)) % out;
+				const block = (n: number) => sack(Math.min(at(n), at(n + 1)), Math.max(at(n), at(n + 1)) + 1);
+				return { ...usual, sack: [block(1), block(3), block(5)] };
+			}
 			case 7:
 				return { ...usual, sack: [sack(-100, 0), sack(100, 101)] };
 			default:
@@ -542,6 +613,7 @@ export class FuzzHost {
 				const events = new Program(this, true);
 				events.socket = this.host.tcpConnect({ address: "10.0.0.2", port: remote, localPort: local }, events);
 				this.#programs[slot] = events;
+				this.#byPort.set(remote, events);
 				this.#all.push(events);
 				return;
 			}
@@ -553,6 +625,7 @@ export class FuzzHost {
 				if (socket === null) return;
 				events.socket = socket;
 				this.#programs[6] = events;
+				this.#byPort.set(socket.remotePort, events);
 				this.#all.push(events);
 				return;
 			}

@@ -4,7 +4,7 @@
  * Walks every record and every list of pages. Knows the layout of records (white box), but nothing of how they came to be so.
  * Throws with the number, the state and the words of the connection that is wrong.
  */
-import type { PagePool } from "../../src/memory/pages.ts";
+import { type PagePool, SLAB_SIZE } from "../../src/memory/pages.ts";
 import type { Connection } from "../../src/tcp/connection.gen.ts";
 import type { Tcp } from "../../src/tcp/engine.ts";
 import {
@@ -36,6 +36,12 @@ import {
 export class Invariants {
 	/** Pages that records held at the last check. */
 	pages = 0;
+	/** Slabs of which records held slices. */
+	get slabs(): number {
+		return this.#slabs.size;
+	}
+	/** Slices of each slab at the last check: where they begin and end. */
+	readonly #slabs = new Map<number, [number, number][]>();
 	readonly #tcp: Tcp;
 	readonly #pool: PagePool;
 	/** Right edge of the window at the last check, by record, with the generation that it belongs to. */
@@ -50,6 +56,7 @@ export class Invariants {
 	check(settled = true): void {
 		const tcp = this.#tcp;
 		this.pages = 0;
+		this.#slabs.clear();
 		let halfOpen = 0;
 		let live = 0;
 		const halfOpenOf = new Map<number, number>();
@@ -73,6 +80,7 @@ export class Invariants {
 			)
 				fail(tcp.at(index), "the table does not find it");
 		}
+		this.#slices();
 		if (live > tcp.table.count) throw new Error(`${live} connections live, ${tcp.table.count} records in use`);
 		if (halfOpen !== tcp.halfOpen) throw new Error(`${halfOpen} connections half-open, counted ${tcp.halfOpen}`);
 		for (const listener of tcp.listeners.all()) {
@@ -88,6 +96,7 @@ export class Invariants {
 		const tcp = this.#tcp;
 		this.check();
 		if (this.#pool.inUse !== 0) throw new Error(`${this.#pool.inUse} pages left, ${this.pages} of them with connections`);
+		if (this.#pool.slabsFree !== this.#pool.slabs) throw new Error(`${this.#pool.slabs - this.#pool.slabsFree} slabs left`);
 		if (tcp.table.count !== 0) throw new Error(`${tcp.table.count} records left`);
 		if (tcp.table.timeWaitCount !== 0) throw new Error(`${tcp.table.timeWaitCount} TIME-WAIT records left`);
 		if (tcp.nextDeadline() !== Number.POSITIVE_INFINITY) throw new Error("a timer is left");
@@ -101,15 +110,17 @@ export class Invariants {
 		let lost = 0;
 		let sacked = 0;
 		let unsent = false;
+		let count = 0;
 		let seq = c.sndUna;
 		let last = 0;
 		// Before the handshake is complete the SYN is outstanding too.
 		if (c.state === SYN_SENT || c.state === SYN_RECEIVED) seq = (c.iss + 1) | 0;
 		const sendStart = seq;
 		for (let page = c.sndHead; page !== 0; last = page, page = pool.next(page)) {
-			this.pages++;
+			if (pool.isSlice(page)) this.#slice(c, page);
+			else this.pages++;
 			if (pool.refs(page) < 1) fail(c, `page ${page} of the send segment is free`);
-			if (this.pages > pool.capacity) fail(c, "the send segment is a ring");
+			if (++count > pool.capacity + 128 * pool.slabs) fail(c, "the send segment is a ring");
 			const flags = pool.flags(page);
 			if (pool.seq(page) !== seq) fail(c, `page ${page} begins at ${pool.seq(page)}, expected ${seq}`);
 			const fin = (flags & P_FIN) !== 0;
@@ -168,6 +179,30 @@ export class Invariants {
 			if (((end - c.rcvAdv) | 0) > 0) fail(c, "the early list runs beyond the window");
 		}
 		if (c.oooTail !== last) fail(c, `the last early page is ${last}`);
+	}
+
+	/** Notes a slice, which lies within its slab. */
+	#slice(c: Connection, slice: number): void {
+		const pool = this.#pool;
+		const slab = pool.aux(slice);
+		if (slab < 0 || slab >= pool.slabs) fail(c, `slice ${slice} of slab ${slab}, which there is not`);
+		const start = pool.start(slice);
+		const end = start + pool.length(slice);
+		const last = end + pool.behind(slice);
+		if (start < last - SLAB_SIZE || end > last) fail(c, `slice ${slice} is not within its slab`);
+		const of = this.#slabs.get(slab);
+		if (of === undefined) this.#slabs.set(slab, [[start, end]]);
+		else of.push([start, end]);
+	}
+
+	/** No two slices share bytes, and none has more than its part of the numbers. */
+	#slices(): void {
+		for (const [slab, slices] of this.#slabs) {
+			if (slices.length > 128) throw new Error(`${slices.length} slices of slab ${slab}`);
+			slices.sort(([a], [b]) => a - b);
+			for (let i = 1; i < slices.length; i++)
+				if (slices[i]![0] < slices[i - 1]![1]) throw new Error(`two slices of slab ${slab} share bytes`);
+		}
 	}
 
 	#flags(c: Connection): void {

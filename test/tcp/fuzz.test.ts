@@ -16,6 +16,14 @@ const LIFE = 300;
 const hosts: [string, FuzzOptions][] = [
 	["a host", {}],
 	["a host on a link that merges and cuts segments", { segmentation: true, start: 2 ** 32 - 3e6 }],
+	["a host on a link that takes slices", { segmentation: true, longPieces: true, memory: 1 << 21, start: 2 ** 32 - 3e6 }],
+	[
+		"a host without options, NewReno, on a link that takes slices",
+		{
+			...{ segmentation: true, longPieces: true, memory: 1 << 20, congestion: "newreno", start: (2 ** 31 - 5000) * 1000 },
+			tcp: { timestamps: false, sack: false, windowScaling: false, initialWindow: 50 },
+		},
+	],
 	[
 		"a host without options, NewReno",
 		{ congestion: "newreno", tcp: { timestamps: false, sack: false, windowScaling: false }, start: (2 ** 31 - 5000) * 1000 },
@@ -50,7 +58,7 @@ const segment: fc.Arbitrary<Aimed> = fc.record({
 	ackOffset: small,
 	window: fc.oneof(fc.constant(65535), fc.constantFrom(0, 0, 1, 100, 1460), fc.nat(65535)),
 	length: fc.oneof(fc.constant(0), fc.constantFrom(1, 2, 1448, 1460), fc.nat(1440)),
-	options: fc.nat(7),
+	options: fc.nat(8),
 	pieces: fc.constantFrom(1, 1, 1, 1, 2, 3),
 	edits: fc.oneof(
 		{ weight: 6, arbitrary: fc.constant([]) },
@@ -160,7 +168,7 @@ const byTheBook = fc
 		length: fc.constantFrom(0, 100, 1448),
 		window: fc.constantFrom(65535, 65535, 0),
 		ackBase: fc.constantFrom(0, 0, 0, 2, 4),
-		options: fc.constantFrom(0, 0, 4),
+		options: fc.constantFrom(0, 0, 4, 8),
 	})
 	.map((fields): Step => ["segment", { ...BOOK, ...fields }, false]);
 
