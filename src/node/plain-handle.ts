@@ -9,24 +9,24 @@
  * - Node 20 to 24: `writeX(request, data)` returns 0 or an error; the request hears of a write that takes longer.
  * - Node 26: `writeX(null, data)` returns 0, an error, or a request of ours for a write that takes longer.
  *
- * So before the first use, `plainHandlesWork` tries a socket over a connection that is made up: a byte each way, a write that waits, a full
- * buffer, an end, a reset. Where anything differs, and where the array cannot be had, connections get JSStreams.
+ * So before the first use, `plainHandlesWork` tries a socket over a connection that is made up (handle-trial.ts): a byte each way, a write
+ * that waits, a full buffer, an end, a reset. Where anything differs, and where the array cannot be had, connections get JSStreams.
  *
  * TLS needs a stream in C++. Servers of TLS and HTTP/2 get JSStreams from the start, and when somebody wraps a plain connection
  * later (STARTTLS), it is given one then; see `tls-upgrade.ts`.
  */
 import { AsyncResource } from "node:async_hooks";
-import net from "node:net";
 import tls from "node:tls";
 import { debuglog } from "node:util";
 import { type AddressOut, Conduit, type Sink, WRITTEN } from "./conduit.ts";
-import { ECONNRESET, errnoOf } from "./errno.ts";
+import { errnoOf } from "./errno.ts";
 import { deliverNow, type ExpressHandle, type ExpressSocket, express, flows } from "./express.ts";
 import { handedOut } from "./gc-room.ts";
-import { type Feeder, type FeedProbe, feed, parserOf, takeForParser, tryFeed } from "./http-feed.ts";
+import { feedProbe, keepsContract, NOWHERE, outcomeOf, Probe } from "./handle-trial.ts";
+import { type Feeder, feed, parserOf, takeForParser, tryFeed } from "./http-feed.ts";
 import type { Request, SocketInternals } from "./internals.ts";
 import { ownable } from "./ownership.ts";
-import type { StackEvents, StackHost, StackSocket } from "./stack.ts";
+import type { StackHost, StackSocket } from "./stack.ts";
 import { upgradeForTls } from "./tls-upgrade.ts";
 
 interface StreamBase {
@@ -305,7 +305,7 @@ export function wantsPlainHandles(server: object): boolean {
 	// HTTP/2 drives the stream from C++; its plain server is a net.Server of a class that is not exported.
 	const stream = server instanceof tls.Server || server.constructor.name === "Http2Server";
 	if (!plainHandlesWork() || stream) return false;
-	if (onStreamRead !== null) tryFeed(server, feedProbe);
+	if (onStreamRead !== null) tryFeed(server, () => feedProbe(probeHandle));
 	return true;
 }
 
@@ -316,7 +316,7 @@ export function plainHandlesWork(): boolean {
 		try {
 			base = (process as unknown as { binding(name: string): StreamBase }).binding("stream_wrap");
 			state = base.streamBaseState;
-			checked = state instanceof Int32Array && keepsContract();
+			checked = state instanceof Int32Array && keepsContract(probeHandle);
 		} catch {
 			// No such binding, not permitted (--permission), or net.js stumbled: then JSStreams it is.
 		}
@@ -333,55 +333,6 @@ export function plainHandlesWork(): boolean {
 	return checked;
 }
 
-/** A connection that is made up: it has what `bytes` holds, and room for `room` bytes. */
-class Probe implements StackSocket {
-	declare events: StackEvents;
-	readonly localAddress = "127.0.0.1";
-	readonly localPort = 1;
-	readonly remoteAddress = "127.0.0.1";
-	readonly remotePort = 2;
-	incoming = 0;
-	/** What `incoming` counts, where it matters. */
-	source: Buffer | null = null;
-	room = 0;
-	written = "";
-	finished = false;
-	closed = false;
-	get available(): number {
-		return this.incoming;
-	}
-	read(): Uint8Array | null {
-		const bytes = new Uint8Array(this.incoming);
-		return this.readInto(bytes, 0, bytes.length) === 0 ? null : bytes;
-	}
-	readInto(target: Uint8Array, offset: number, length: number): number {
-		const taken = Math.min(length, this.incoming);
-		if (this.source === null) target.fill(120, offset, offset + taken);
-		else this.source.copy(target, offset, 0, taken);
-		this.incoming -= taken;
-		return taken;
-	}
-	write(bytes: Uint8Array, offset = 0): number {
-		const part = bytes.subarray(offset, offset + this.room);
-		this.written += Buffer.from(part).toString("latin1");
-		this.room -= part.length;
-		return part.length;
-	}
-	finish(): void {
-		this.finished = true;
-	}
-	close(): void {
-		this.closed = true;
-	}
-	abort(): void {
-		this.closed = true;
-	}
-	setNoDelay(): void {}
-	setKeepAlive(): void {}
-}
-
-const NOWHERE = { ref() {}, unref() {} } as unknown as StackHost;
-
 /** A handle over a connection that is made up, to try Node on. */
 export function probeHandle(probe = new Probe()): PlainHandle {
 	const handle = new PlainHandle(NOWHERE);
@@ -389,127 +340,15 @@ export function probeHandle(probe = new Probe()): PlainHandle {
 	return handle;
 }
 
-function keepsContract(): boolean {
-	const make = () => {
-		const probe = new Probe();
-		const handle = probeHandle(probe);
-		const socket = new net.Socket({ handle, allowHalfOpen: true } as unknown as net.SocketConstructorOpts) as SocketInternals;
-		socket.on("error", () => {});
-		return { probe, handle, socket };
-	};
-	let kept = true;
-	const expect = (what: string, holds: boolean) => {
-		if (!holds) debug("this Node's contract for handles differs (%s): connections get JSStreams", what);
-		kept &&= holds;
-	};
-
-	const { probe, handle, socket } = make();
-	// Reading: a byte in, then more than the stream wants, upon which it stops reading.
-	expect("reads", handle.reading);
-	probe.incoming = 1;
-	probe.events.readable();
-	expect("byte in", socket.bytesRead === 1 && socket.read()?.toString() === "x");
-	probe.incoming = socket.readableHighWaterMark + 1;
-	probe.events.readable();
-	expect("stops", !handle.reading && socket.readableLength >= socket.readableHighWaterMark);
-	socket.read();
-	socket.read(0);
-	expect("starts again", handle.reading);
-	// What was one chunk too many.
-	handle.conduit.pumpNow();
-	socket.read();
-	// Writing: at once, then with room for a part only.
-	probe.room = 3;
-	socket.write("ab");
-	expect("byte out", probe.written === "ab" && socket.writableLength === 0 && socket.bytesWritten === 2);
-	socket.cork();
-	socket.write("c");
-	socket.write(Buffer.from("d"));
-	socket.write("e\u00e9", "latin1");
-	socket.uncork();
-	expect("waits", probe.written === "abc" && socket.writableLength === 4);
-	probe.room = 9;
-	probe.events.writable();
-	handle.conduit.settle();
-	expect("goes on", probe.written === "abcde\u00e9" && socket.writableLength === 0);
-	// The end of the other side.
-	probe.events.ended();
-	expect("end", (socket as unknown as { _readableState: { ended: boolean } })._readableState.ended);
-	socket.destroy();
-	expect("close", probe.closed && socket.destroyed);
-
-	const second = make();
-	second.probe.room = 1;
-	second.socket.write(Buffer.from("pq"));
-	expect("part", second.probe.written === "p" && second.socket.writableLength === 2);
-	second.probe.room = 5;
-	second.probe.events.writable();
-	second.handle.conduit.settle();
-	expect("rest", second.probe.written === "pq" && second.socket.writableLength === 0);
-	second.socket.end();
-	second.probe.events.closed("ECONNRESET");
-	second.handle.conduit.pumpNow();
-	expect("reset", second.socket.destroyed && (second.socket.errored as NodeJS.ErrnoException | null)?.errno === ECONNRESET);
-	return kept;
-}
-
 /** Takes the express way from now on, if the same reads and writes leave a socket as net.js's way leaves it. */
 function tryExpress(): void {
-	const outcomes: string[] = [];
-	let onread: unknown = null;
-	for (let way = 0; way < 2; way++) {
-		const probe = new Probe();
-		const handle = probeHandle(probe);
-		const socket = new net.Socket({ handle, allowHalfOpen: true } as unknown as net.SocketConstructorOpts) as ExpressSocket;
-		const heard: string[] = [];
-		socket.on("error", () => {});
-		socket.on("data", (chunk) => heard.push(chunk.toString()));
-		onread = handle.onread;
-		if (way === 1) {
-			express(socket);
-			onStreamRead = onread;
-		}
-		probe.room = 100;
-		for (const length of [1, ON_HEAP + 1]) {
-			probe.incoming = length;
-			probe.events.readable();
-			heard.push(`${handle.reading} ${socket.bytesRead}`, stateOf(socket));
-		}
-		for (const chunk of ["ab", Buffer.from("cd")]) {
-			const accepted = socket.write(chunk, () => {});
-			heard.push(`${accepted} ${probe.written} ${socket.bytesWritten} ${socket.writableLength}`, stateOf(socket));
-		}
-		socket._final((...args) => heard.push(`over ${args.length}`));
-		heard.push(String(probe.finished));
-		handle.conduit.pumpNow();
-		socket.destroy();
-		outcomes.push(heard.join("; "));
-	}
-	if (outcomes[0] === outcomes[1]) return;
+	const lengths = [1, ON_HEAP + 1];
+	const usual = outcomeOf(probeHandle, lengths, () => {});
+	const ours = outcomeOf(probeHandle, lengths, (socket, onread) => {
+		express(socket);
+		onStreamRead = onread;
+	});
+	if (usual === ours) return;
 	onStreamRead = null;
-	debug("this Node's streams do more than hand on what comes (%s / %s): no express way", outcomes[0], outcomes[1]);
-}
-
-/** A socket whose bytes may be fed to http's parser. */
-function feedProbe(): FeedProbe {
-	const probe = new Probe();
-	probe.room = 65536;
-	const socket = new net.Socket({ handle: probeHandle(probe), allowHalfOpen: true } as unknown as net.SocketConstructorOpts);
-	const say = (text: string): void => {
-		probe.source = Buffer.from(text, "latin1");
-		probe.incoming = probe.source.length;
-		probe.events.readable();
-	};
-	return { socket: socket.on("error", () => {}) as ExpressSocket, say, heard: () => probe.written };
-}
-
-/** What a socket's streams think. Not `reading` and `readingMore`, which net.js's way sets right on the next tick. */
-function stateOf(socket: ExpressSocket): string {
-	const { flowing, length, ended, endEmitted, dataEmitted, needReadable, readableListening, resumeScheduled, destroyed } =
-		socket._readableState as unknown as Record<string, unknown>;
-	const writable = (socket as unknown as { _writableState: Record<string, unknown> })._writableState;
-	return [
-		...[flowing, length, ended, endEmitted, dataEmitted, needReadable, readableListening, resumeScheduled, destroyed],
-		...[writable.length, writable.writing, writable.needDrain, writable.corked, writable.ended, writable.pendingcb],
-	].join();
+	debug("this Node's streams do more than hand on what comes (%s / %s): no express way", usual, ours);
 }
