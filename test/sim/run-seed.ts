@@ -1,5 +1,5 @@
 /**
- * Replays seeds: `node build/test/sim/run-seed.js --seed 7 [--count 100] [--frames]`.
+ * Replays seeds: `node build/test/sim/run-seed.js --seed 7 [--count 100] [--bulk] [--frames]`.
  *
  * Prints a line for each seed that fails, with the command that replays it, and a summary; exit code 1 if any failed.
  */
@@ -11,6 +11,7 @@ const { values } = parseArgs({
 	options: {
 		seed: { type: "string" },
 		count: { type: "string", default: "1" },
+		bulk: { type: "boolean", default: false },
 		frames: { type: "boolean", default: false },
 		quiet: { type: "boolean", default: false },
 	},
@@ -18,7 +19,7 @@ const { values } = parseArgs({
 const first = Number(values.seed);
 const count = Number(values.count);
 if (values.seed === undefined || !Number.isInteger(first) || !(count >= 1)) {
-	console.error("usage: node build/test/sim/run-seed.js --seed N [--count N] [--frames] [--quiet]");
+	console.error("usage: node build/test/sim/run-seed.js --seed N [--count N] [--bulk] [--frames] [--quiet]");
 	process.exit(2);
 }
 
@@ -51,7 +52,7 @@ function add(values: Record<string, unknown>): void {
 
 for (let seed = first; seed < first + count; seed++) {
 	try {
-		const result = await runSeed(seed, values.frames ? printFrame : undefined);
+		const result = await runSeed(seed, values.frames ? printFrame : undefined, values.bulk);
 		frames += result.frames;
 		steps += result.steps;
 		add({ ...result.value });
@@ -62,7 +63,7 @@ for (let seed = first; seed < first + count; seed++) {
 	} catch (error) {
 		failed.push(seed);
 		console.log(`seed ${seed} failed: ${error instanceof Error ? (error.stack ?? error.message) : error}`);
-		console.log(`replay: node build/test/sim/run-seed.js --seed ${seed}`);
+		console.log(`replay: node build/test/sim/run-seed.js --seed ${seed}${values.bulk ? " --bulk" : ""}`);
 	}
 }
 if (!values.quiet) console.log(JSON.stringify({ first, count, failed, frames, steps, ...sum }));

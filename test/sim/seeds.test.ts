@@ -24,22 +24,27 @@ test("a run is a function of its seed", async () => {
 	}
 });
 
-test(`${count} seeds: every byte arrives once and in order or both sides see an error, and nothing is left behind`, async () => {
-	const program = fileURLToPath(new URL("./run-seed.js", import.meta.url));
-	const failures: string[] = [];
-	let next = first;
-	const work = async () => {
-		while (next < first + count) {
-			const from = next;
-			const share = Math.min(SHARE, first + count - from);
-			next += share;
-			const output = await run(program, ["--seed", String(from), "--count", String(share), "--quiet"]);
-			if (output !== "") failures.push(output);
-		}
-	};
-	await Promise.all(Array.from({ length: CHILDREN }, work));
-	assert.equal(failures.length, 0, `\n${failures.join("\n")}`);
-});
+for (const [what, seeds, words] of [
+	["seeds", count, []],
+	["seeds of long writes over links that take them in one piece", Math.ceil(count / 10), ["--bulk"]],
+] as const) {
+	test(`${seeds} ${what}: every byte arrives once and in order or both sides see an error, and nothing is left behind`, async () => {
+		const program = fileURLToPath(new URL("./run-seed.js", import.meta.url));
+		const failures: string[] = [];
+		let next = first;
+		const work = async () => {
+			while (next < first + seeds) {
+				const from = next;
+				const share = Math.min(SHARE, first + seeds - from);
+				next += share;
+				const output = await run(program, ["--seed", String(from), "--count", String(share), ...words, "--quiet"]);
+				if (output !== "") failures.push(output);
+			}
+		};
+		await Promise.all(Array.from({ length: CHILDREN }, work));
+		assert.equal(failures.length, 0, `\n${failures.join("\n")}`);
+	});
+}
 
 /** What a program printed; "" when it printed nothing and ended well. */
 function run(program: string, args: string[]): Promise<string> {

@@ -13,6 +13,7 @@ import type { Host, HostOptions } from "../../src/host/host.ts";
 import { type SegmentOptions, type SimulateResult, type Simulation, simulate } from "../../src/sim/index.ts";
 import type { SocketEvents, TcpSocket } from "../../src/socket/socket.ts";
 import type { SeededRandom } from "../../src/time/random.ts";
+import { longLinks } from "../helpers/long-link.ts";
 
 /** What one side of a connection does. */
 interface Plan {
@@ -56,6 +57,12 @@ function makePlan(random: SeededRandom, abrupt: boolean): Plan {
 		cut: random.pick(["abort", "close"]),
 		noDelay: random.chance(0.3),
 	};
+}
+
+/** A side that sends much, in long writes. */
+function bulkPlan(random: SeededRandom, plan: Plan): Plan {
+	const chunk = random.pick([1 << 20, 1 << 20, 8192 + random.below(100_000)]);
+	return { ...plan, send: random.pick([0, 100_000, 1_000_000]) + random.below(300_000), chunk, pace: 0 };
 }
 
 /** Byte `n` of a stream. */
@@ -278,10 +285,22 @@ export interface Totals {
 	cut: number;
 	retransmits: number;
 	windowProbes: number;
+	slabsOpened: number;
+	noSlab: number;
 }
 
 function totals(pairs: readonly Pair[], hosts: Iterable<Host>): Totals {
-	const sum: Totals = { connections: pairs.length, bytes: 0, good: 0, errors: {}, cut: 0, retransmits: 0, windowProbes: 0 };
+	const sum: Totals = {
+		connections: pairs.length,
+		bytes: 0,
+		good: 0,
+		errors: {},
+		cut: 0,
+		retransmits: 0,
+		windowProbes: 0,
+		slabsOpened: 0,
+		noSlab: 0,
+	};
 	for (const { client, server } of pairs) {
 		for (const side of server === undefined ? [client] : [client, server]) {
 			sum.bytes += side.received;
@@ -294,12 +313,22 @@ function totals(pairs: readonly Pair[], hosts: Iterable<Host>): Totals {
 		const { tcp } = host.stats();
 		sum.retransmits += tcp.retransmits!;
 		sum.windowProbes += tcp.windowProbes!;
+		sum.slabsOpened += tcp.slabsOpened!;
+		sum.noSlab += tcp.noSlab!;
 	}
 	return sum;
 }
 
-/** Runs a seed; throws with the state of the connection that broke a rule. */
-export async function runSeed(seed: number, onFrame?: Parameters<typeof simulate>[0]["onFrame"]): Promise<SimulateResult<Totals>> {
+/**
+ * Runs a seed; throws with the state of the connection that broke a rule.
+ *
+ * @param bulk Few connections that send much, all hosts on links that take long frames.
+ */
+export async function runSeed(
+	seed: number,
+	onFrame?: Parameters<typeof simulate>[0]["onFrame"],
+	bulk = false,
+): Promise<SimulateResult<Totals>> {
 	const wrap = Math.abs(seed) % 8;
 	const start = wrap < WRAPS.length ? WRAPS[wrap]! - 2 : 1;
 	const pairs: Pair[] = [];
@@ -308,13 +337,14 @@ export async function runSeed(seed: number, onFrame?: Parameters<typeof simulate
 	let interrupted = false;
 	const result = await simulate({ seed, start, seconds: 20_000, steps: 3_000_000, ...(onFrame ? { onFrame } : {}) }, (sim) => {
 		world = sim;
-		interrupted = scenario(sim, pairs, hosts);
+		interrupted = scenario(sim, pairs, hosts, bulk);
 	});
 	for (const pair of pairs) checkPair(pair, interrupted);
 	for (const [name, host] of world!.hosts) {
 		assert.deepEqual(host.connections(), [], `${name}: connections left`);
 		assert.equal(host.stats().connections.timeWait, 0, `${name}: connections left in TIME-WAIT`);
 		assert.equal(host.shard.pool.inUse, 0, `${name}: pages left`);
+		assert.equal(host.shard.pool.slabsFree, host.shard.pool.slabs, `${name}: slabs left`);
 		assert.equal(world!.pending(name), 0, `${name}: timers left`);
 	}
 	return { ...result, value: totals(pairs, hosts) };
@@ -329,14 +359,18 @@ function wrapSoon(host: Host, random: SeededRandom): void {
 	};
 }
 
-function scenario(sim: Simulation, pairs: Pair[], hosts: Host[]): boolean {
+function scenario(sim: Simulation, pairs: Pair[], hosts: Host[], bulk: boolean): boolean {
 	const { random } = sim;
 	const options = network(random);
 	const wire = sim.segment(options);
 	const count = random.chance(0.7) ? 2 : 3;
 	const memory = random.chance(0.1) ? 600_000 : 6 << 20;
-	for (let i = 0; i < count; i++)
-		hosts.push(sim.host(`h${i}`, { on: wire, addresses: [`10.0.0.${i + 1}/24`], memory, ...hostOptions(random) }));
+	const links = random.fork("links");
+	for (let i = 0; i < count; i++) {
+		// Half of the hosts are on a link that takes long frames, and may hold them for a while.
+		const on = bulk || links.chance(0.5) ? longLinks(wire, links.pick([0, 0, links.below(20_000)])) : wire;
+		hosts.push(sim.host(`h${i}`, { on, addresses: [`10.0.0.${i + 1}/24`], memory, ...hostOptions(random) }));
+	}
 	if (random.chance(0.5)) for (const host of hosts) wrapSoon(host, random);
 	const abrupt = random.chance(0.5);
 	const expected = new Map<string, (socket: TcpSocket) => void>();
@@ -349,11 +383,12 @@ function scenario(sim: Simulation, pairs: Pair[], hosts: Host[]): boolean {
 		};
 		sim.after(600, () => listener.close());
 	});
-	const connections = 1 + random.below(10);
+	const connections = 1 + random.below(bulk ? 3 : 10);
 	for (let n = 0; n < connections; n++) {
 		const from = random.below(count);
 		const to = (from + 1 + random.below(count - 1)) % count;
-		const plans = [makePlan(random, abrupt), makePlan(random, abrupt)] as const;
+		const usual = [makePlan(random, abrupt), makePlan(random, abrupt)] as const;
+		const plans = bulk ? ([bulkPlan(random, usual[0]), bulkPlan(random, usual[1])] as const) : usual;
 		const simultaneous = random.chance(0.05);
 		sim.at(random.float() * (random.chance(0.2) ? 60 : 3), () => {
 			const client = new Side(sim, `connection ${n} client h${from}`, plans[0], 2 * n, 2 * n + 1);
