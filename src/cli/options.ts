@@ -9,7 +9,7 @@
  * script's; an option given twice is refused unless it makes a list; an unknown one is refused by name.
  */
 import { MillraceError } from "../errors.ts";
-import { parseRunOptions, type RunOptions } from "../node/run-options.ts";
+import { parseRunOptions, type RunOptions, SPIN_DEFAULT } from "../node/run-options.ts";
 
 /** One option of `millrace run`. */
 export interface OptionSpec {
@@ -27,7 +27,7 @@ export interface OptionSpec {
 }
 
 /** What an optional value of a switch-like option must look like, so that it cannot be the script's name. */
-const FIGURE = /^[0-9.]+(%|us|ms)$/;
+const FIGURE = /^([0-9.]+(%|us|ms)|off)$/;
 /** How often an impairment strikes when it is asked for without a figure. */
 const SOME = "1%";
 /** How long a spin lasts at most, likewise. */
@@ -130,9 +130,9 @@ export const OPTIONS: readonly OptionSpec[] = [
 	{
 		name: "spin",
 		path: "spin",
-		value: "TIME",
+		value: "TIME|off",
 		otherwise: SPIN,
-		help: `stay awake so long for the next frame while traffic is dense; ${SPIN} without a figure`,
+		help: `stay awake while traffic is dense; default ${SPIN_DEFAULT}us, ${SPIN} without a figure`,
 	},
 	{ name: "stats", path: "stats", help: "a line of figures every second, on stderr" },
 	{ name: "quiet", path: "quiet", help: "do not say which link was taken" },

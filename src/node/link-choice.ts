@@ -52,6 +52,7 @@ const ONLY: Readonly<Record<string, readonly LinkChoice["kind"][]>> = {
 	ioUring: ["tap"],
 	offload: ["tap", "packet"],
 	landing: ["tap"],
+	slabs: ["tap"],
 	pageOrder: ["tap"],
 	ring: ["packet"],
 	qdiscBypass: ["tap", "packet"],

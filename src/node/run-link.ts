@@ -23,7 +23,7 @@ import { isSameFile, prepareCaptureFile } from "./capture-file.ts";
 import { foreignOption } from "./link-choice.ts";
 import { openReplay } from "./replay-file.ts";
 import { linkEnds } from "./run-checks.ts";
-import type { LinkChoice, RouteOption, RunOptions } from "./run-options.ts";
+import { type LinkChoice, type RouteOption, type RunOptions, SPIN_DEFAULT } from "./run-options.ts";
 import { nodeRuntime } from "./runtime.ts";
 import { readStreamEnd, type StreamEnd } from "./stream-end.ts";
 import { openStreamEnd, type Say } from "./stream-pipe.ts";
@@ -259,7 +259,7 @@ function openHost(
 			...(options.memory === null ? {} : { memory: options.memory }),
 			...given(options, "largePages"),
 			...(options.congestion === null ? {} : { congestion: options.congestion }),
-			...(options.spin === null ? {} : { spin: options.spin }),
+			spin: options.spin ?? SPIN_DEFAULT,
 		});
 		return { host, beginCapture: () => sink?.begin(), flushCapture: () => writer?.flush() };
 	} catch (error) {

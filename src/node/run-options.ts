@@ -16,6 +16,12 @@ import { bad, type Complain, Fields, list, type OptionLabel, oneOf, type Read, r
 import { isUsableAddress, readBitRate, readBytes, readFraction, readIpv4, readIpv4Prefix, readMicroseconds } from "./quantities.ts";
 import { checkTogether } from "./run-checks.ts";
 
+/**
+ * Microseconds for which a program's loop stays awake at most, unless told: about what a wake-up costs the two cores that take part in it, so that
+ * staying awake in vain costs no more than sleeping would have.
+ */
+export const SPIN_DEFAULT = 50;
+
 export type { LinkChoice } from "./link-choice.ts";
 export type { OptionLabel } from "./option-fields.ts";
 
@@ -125,7 +131,7 @@ export interface RunOptions {
 	congestion: "cubic" | "newreno" | "bbr" | null;
 	/** Whether large pages are asked for under the stack's memory; null: they are not. */
 	largePages: boolean | null;
-	/** Microseconds for which the event loop stays awake after a frame while traffic is dense; null: it does not. */
+	/** Microseconds for which the event loop stays awake after a frame while traffic is dense, 0: none; null: SPIN_DEFAULT. */
 	spin: number | null;
 	/** Nothing is written but errors and what was asked for. */
 	quiet: boolean;
@@ -217,7 +223,9 @@ const readTime: Read<number> = (value, complain) =>
 	readQuantity(value, complain, readMicroseconds, 0, 60_000_000, "a time such as 20ms, 150us or 1.5s (at most 60s)");
 
 const readSpin: Read<number> = (value, complain) =>
-	Math.round(readQuantity(value, complain, readMicroseconds, 1, SPIN_MAX, "a time from 1us to 1ms, such as 100us"));
+	value === "off" || value === false || value === 0
+		? 0
+		: Math.round(readQuantity(value, complain, readMicroseconds, 1, SPIN_MAX, "a time from 1us to 1ms, such as 100us, or off"));
 
 const readRate: Read<number> = (value, complain) =>
 	readQuantity(value, complain, readBitRate, 8000, 1e12, "a rate such as 100mbit, 56kbit or 1gbit (at least 8kbit)");

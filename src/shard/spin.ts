@@ -8,8 +8,9 @@
  * - A spin lasts as long as near gaps do, their mean and four mean deviations (the estimator of RFC 6298), never longer than `most`.
  * What is rare or irregular is thus never spun for, and a lull after dense traffic costs a few spins and then nothing.
  *
- * A gap that was slept through seems longer than it was, by the wake-up: so `most` must exceed the gap and the wake-up together, or
- * spinning is never tried.
+ * A gap that was slept through seems longer than it was, by the wake-up. So what was slept through for a little more than `most` is taken for
+ * near as well, and a spin tells: a miss means that such gaps are as long as they look, and the next ones are not tried, twice as
+ * many after each miss, until a spin hits.
  *
  * Units: microseconds. Time is given, never taken; so this is a function of what it was told.
  */
@@ -28,6 +29,12 @@ const ENOUGH = (WHOLE * 3) / 4;
 /** Turns in a row in which no time passes, after which the clock is deemed to stand still (virtual time): looking on would never end. */
 const STALLED = 64;
 
+/** What a wake-up may take, in microseconds: 20 to 50 on the machines where it was measured, virtual ones. */
+const WAKE = 60;
+/** Doubtful gaps that are not tried after a miss, at first and at most. */
+const PATIENCE = 4;
+const PATIENCE_MAX = 4096;
+
 const NEVER = -1;
 
 export class Spin {
@@ -43,6 +50,11 @@ export class Spin {
 	#until = NEVER;
 	#last = 0;
 	#stalled = 0;
+	/** A spin has gone by in this gap, in vain. */
+	#missed = false;
+	/** Doubtful gaps that are still to be taken for far, and how many they will be after the next miss. */
+	#doubted = 0;
+	#patience = PATIENCE;
 
 	/** @param most Longest spin, in microseconds. */
 	constructor(most: number, counters: SpinCounters) {
@@ -66,13 +78,21 @@ export class Spin {
 			this.#counters.spinHits++;
 			this.#counters.spinTime += gap;
 			this.#until = NEVER;
+			this.#doubted = 0;
+			this.#patience = PATIENCE;
 		}
-		const near = gap <= this.#most;
+		const near = gap <= this.#most || (!this.#missed && gap <= this.#most + WAKE && this.#tryDoubtful());
 		this.#share += ((near ? WHOLE : 0) - this.#share) >> 3;
 		if (!near) return;
 		const error = gap - (this.#mean >> 3);
 		this.#mean += error;
 		this.#deviation += Math.abs(error) - (this.#deviation >> 2);
+	}
+
+	#tryDoubtful(): boolean {
+		if (this.#doubted === 0) return true;
+		this.#doubted--;
+		return false;
 	}
 
 	/**
@@ -85,6 +105,7 @@ export class Spin {
 			this.#since = now;
 			this.#last = now;
 			this.#stalled = 0;
+			this.#missed = false;
 			const limit = this.limit;
 			if (limit > 0 && allowed) this.#until = now + limit;
 		}
@@ -92,6 +113,9 @@ export class Spin {
 		this.#stalled = now === this.#last ? this.#stalled + 1 : 0;
 		this.#last = now;
 		if (allowed && now < this.#until && this.#stalled < STALLED) return true;
+		this.#missed = true;
+		this.#doubted = this.#patience;
+		this.#patience = Math.min(2 * this.#patience, PATIENCE_MAX);
 		this.#counters.spinMisses++;
 		this.#counters.spinTime += now - this.#since;
 		this.#until = NEVER;

@@ -154,6 +154,8 @@ describe("the command line of millrace run", () => {
 	test("an optional time, too", () => {
 		assert.deepEqual([parseRun(["--spin", "40us", "app.js"]).options.spin, parseRun(["--spin", "app.js"]).options.spin], [40, 100]);
 		assert.equal(parseRun(["app.js"]).options.spin, null);
+		assert.equal(parseRun(["--spin", "off", "app.js"]).options.spin, 0);
+		assert.equal(parseRun(["--spin=off", "app.js"]).options.spin, 0);
 	});
 
 	test("large pages go with any link, and are on, off, or as by default", () => {
@@ -187,7 +189,7 @@ describe("a command line that is refused names what is wrong with it", () => {
 		["--loss", /^--loss needs a value: /],
 		["--loss --delay 2ms a.js", /^--loss needs a value: /],
 		["--loss 2% --loss 3% a.js", /^--loss is given twice$/],
-		["--spin 2ms a.js", /^--spin: "2ms" is not a time from 1us to 1ms, such as 100us$/],
+		["--spin 2ms a.js", /^--spin: "2ms" is not a time from 1us to 1ms, such as 100us, or off$/],
 		["--spin=0us a.js", /^--spin: "0us" is not a time/],
 		["--loss 2 a.js", /^--loss: "2" is not a percentage between 0% and 100%, such as 2%$/],
 		["--loss 101% a.js", /^--loss: "101%" is not a percentage/],
@@ -287,6 +289,7 @@ describe("a command line that is refused names what is wrong with it", () => {
 		["--link packet:eth0 --address 10.0.0.2 --ring v1 a.js", /^--ring: "v1" is not v2 or v3$/],
 		["--link xdp:eth0 --address 10.0.0.2 --ring v3 a.js", /^--ring does not go with link xdp, only with packet$/],
 		["--link packet:eth0 --address 10.0.0.2 --offload a.js", /^--offload: "a.js" is not on or off$/],
+		["--link user --slabs off a.js", /^--slabs does not go with link user, only with tap$/],
 		["--link user --landing off a.js", /^--landing does not go with link user, only with tap$/],
 		["--link user --io-uring on a.js", /^--io-uring does not go with link user, only with tap$/],
 		["--link user --offload on a.js", /^--offload does not go with link user, only with tap or packet$/],

@@ -10,6 +10,8 @@ import { ScriptLink } from "../helpers/script-link.ts";
 
 const TURN = 2;
 const MOST = 100;
+/** What a wake-up may take, by spin.ts. */
+const WAKE = 60;
 
 /** The judgement on a clock that moves by a turn whenever it is asked whether to look on. */
 class Watched {
@@ -53,8 +55,31 @@ test("spin: dense traffic is learned from gaps that were slept through, and then
 test("spin: rare frames are never spun for", () => {
 	const watched = new Watched();
 	assert.equal(watched.gaps(1000, 5000), 0);
-	assert.equal(watched.gaps(1000, MOST + 1), 0);
+	assert.equal(watched.gaps(1000, MOST + WAKE + 1), 0);
 	assert.deepEqual(watched.counters, { spinHits: 0, spinMisses: 0, spinTime: 0 });
+});
+
+test("spin: gaps that were slept through are tried when a wake-up may have made them long", () => {
+	const watched = new Watched();
+	// Each takes a wake-up longer when slept through.
+	for (let i = 0; i < 100; i++) {
+		const spun = watched.spin.limit >= 50;
+		watched.gap(spun ? 70 : 70 + 55);
+	}
+	assert.ok(watched.counters.spinHits > 80, JSON.stringify(watched.counters));
+	assert.equal(watched.counters.spinMisses, 0);
+});
+
+test("spin: gaps that are as long as they look are tried ever more rarely", () => {
+	const watched = new Watched();
+	watched.gaps(1000, MOST + 10);
+	const { spinMisses } = watched.counters;
+	assert.ok(spinMisses >= 1 && spinMisses <= 20, String(spinMisses));
+	watched.gaps(10_000, MOST + 10);
+	assert.ok(watched.counters.spinMisses - spinMisses <= 10, String(watched.counters.spinMisses));
+	// A gap that is near beyond doubt makes all well again.
+	watched.gaps(50, 20);
+	assert.ok(watched.counters.spinHits > 20);
 });
 
 test("spin: it gives up after a few misses when traffic is dense no more, and begins anew when it is again", () => {
