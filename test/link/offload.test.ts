@@ -18,7 +18,7 @@ import { makePool } from "../helpers/memory-bench.ts";
 import { VirtualClock } from "../helpers/runtime.ts";
 import { pushFrame } from "./compliance.ts";
 
-const OFFLOAD = { checksum: true, segmentation: SEGMENTATION_MAX };
+const OFFLOAD = { checksum: true, segmentation: SEGMENTATION_MAX, longPieces: true };
 const FIN = 1;
 const PSH = 8;
 const ACK = 16;
