@@ -10,7 +10,6 @@
  */
 import { BATCH_CAPACITY, type Batch, FRAME_MORE } from "../memory/batch.ts";
 import type { PagePool } from "../memory/pages.ts";
-import { PageAddresses } from "../sys/address.ts";
 import { EAGAIN, ENETDOWN, ENOBUFS, ENXIO } from "../sys/errno.ts";
 import { libc } from "../sys/libc.ts";
 import { Messages } from "../sys/messages.ts";
@@ -51,8 +50,7 @@ export class PacketSender implements PacketOut {
 	readonly #fd: number;
 	readonly #limit: number;
 	readonly #counters: PacketCounters;
-	readonly #addresses: PageAddresses;
-	readonly #messages = new Messages(2 * BATCH_CAPACITY);
+	readonly #messages: Messages;
 	/** Entries of the batch up to and with each message. */
 	readonly #entries = new Int32Array(BATCH_CAPACITY);
 	readonly #bytes = new Int32Array(BATCH_CAPACITY);
@@ -66,7 +64,7 @@ export class PacketSender implements PacketOut {
 		this.#limit = limit;
 		this.#counters = counters;
 		this.#bypassing = bypassing;
-		this.#addresses = new PageAddresses(pool);
+		this.#messages = new Messages(2 * BATCH_CAPACITY, libc().address(pool.u8));
 		this.#headers = headers ? new Uint8Array(BATCH_CAPACITY * VNET_HEADER) : null;
 		const base = this.#headers === null ? 0n : libc().address(this.#headers);
 		this.#headerAddresses = Array.from({ length: headers ? BATCH_CAPACITY : 0 }, (_, i) => base + BigInt(i * VNET_HEADER));
@@ -94,7 +92,7 @@ export class PacketSender implements PacketOut {
 				}
 				continue;
 			}
-			for (let k = i - parts; k < i; k++) messages.add(this.#addresses.of(batch.page[k]!, batch.start[k]!), batch.length[k]!);
+			for (let k = i - parts; k < i; k++) messages.addAt(batch.start[k]!, batch.length[k]!);
 			entries[at] = i;
 			this.#bytes[at] = length;
 		}

@@ -267,7 +267,7 @@ export class PacketLink implements Link {
 		const cuts = offload && cutsSegments(this.#interface);
 		const bypass = this.#bypass ?? (cuts || !offload);
 		// What must bypass the disciplines must be cut by the device.
-		if (offload) this.#offload = { checksum: true, segmentation: cuts || !bypass ? SEGMENTATION_MAX : 0 };
+		if (offload) this.#offload = { checksum: true, segmentation: cuts || !bypass ? SEGMENTATION_MAX : 0, longPieces: true };
 		const [fd] = fds as [number];
 		const senders = this.#txRing ? [fd, this.#openSender(index)] : [fd];
 		for (const sender of senders) {

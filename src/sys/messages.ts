@@ -24,12 +24,15 @@ export class Messages {
 	/** The pieces' addresses do not change: each is made once. */
 	readonly #address: bigint[];
 
-	/** @param pieces Most pieces of all messages together, and so most messages. */
-	constructor(pieces: number) {
+	/**
+	 * @param pieces Most pieces of all messages together, and so most messages.
+	 * @param base Address of the memory whose offsets `addAt` takes.
+	 */
+	constructor(pieces: number, base: bigint) {
 		this.#headers = new BigUint64Array((pieces * WORDS) / 2);
 		this.#words = new Int32Array(this.#headers.buffer);
 		this.#bytes = new Uint8Array(this.#headers.buffer);
-		this.#pieces = new Iovecs(pieces);
+		this.#pieces = new Iovecs(pieces, base);
 		this.#piecesAddress = libc().address(this.#pieces.bytes);
 		this.#address = Array.from({ length: pieces }, (_, i) => this.#piecesAddress + BigInt(i * IOVEC));
 	}
@@ -45,6 +48,12 @@ export class Messages {
 	/** Adds a piece to the message begun last. */
 	add(address: bigint, length: number): void {
 		this.#pieces.set(this.#used++, address, length);
+		this.#words[(this.count - 1) * WORDS + PIECES_COUNT]!++;
+	}
+
+	/** Adds a piece that lies at `offset` from the base. */
+	addAt(offset: number, length: number): void {
+		this.#pieces.at(this.#used++, offset, length);
 		this.#words[(this.count - 1) * WORDS + PIECES_COUNT]!++;
 	}
 
