@@ -98,7 +98,6 @@ export const OPTIONS: readonly OptionSpec[] = [
 	},
 	{ name: "offload", path: "offload", value: "on|off", help: "leave checksums and segmentation to the kernel (tap, packet); default on" },
 	{ name: "page-order", path: "pageOrder", value: "on|off", help: "put pages of long frames into the order of memory (tap); default on" },
-	{ name: "slabs", path: "slabs", value: "on|off", help: "send long writes of programs in pieces of 64 KiB (tap); default on" },
 	{ name: "landing", path: "landing", value: "on|off", help: "read bulk data to where programs have them (tap); default on" },
 	{
 		name: "qdisc-bypass",
@@ -126,6 +125,7 @@ export const OPTIONS: readonly OptionSpec[] = [
 	{ name: "capture", path: "capture", value: "FILE", help: "write what crosses the link, pcapng" },
 	{ name: "congestion", path: "congestion", value: "NAME", help: "cubic (default), newreno or bbr" },
 	{ name: "memory", path: "memory", value: "SIZE", help: "memory for frames and connections, such as 256mb" },
+	{ name: "slabs", path: "slabs", value: "on|off", help: "send long writes in pieces of 64 KiB (tap, packet, user); default on" },
 	{ name: "large-pages", path: "largePages", value: "on|off", help: "large pages under the stack's memory, 8 MB and more; default off" },
 	{
 		name: "spin",

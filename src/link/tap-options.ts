@@ -29,7 +29,6 @@ const KNOWN = [
 	"ioUring",
 	"qdiscBypass",
 	"landing",
-	"slabs",
 	"pageOrder",
 ];
 
@@ -89,11 +88,6 @@ export interface TapOptions {
 	 */
 	landing?: boolean;
 	/**
-	 * Long writes of applications go to slabs of 64 KiB, up to 64 of them, and leave from there in one piece (memory/pages.ts), not from pages of a
-	 * segment each. Default true. Only with `offload`.
-	 */
-	slabs?: boolean;
-	/**
 	 * Pages for long frames are put into the order of memory, so that neighbours are one piece to read and one copy. Default true; only with
 	 * `offload`. What lands (`landing`) needs no pages.
 	 */
@@ -116,7 +110,6 @@ export interface TapSettings {
 	readonly ioUring: boolean;
 	readonly qdiscBypass: boolean;
 	readonly landing: boolean;
-	readonly slabs: boolean;
 	readonly pageOrder: boolean;
 }
 
@@ -124,16 +117,7 @@ export interface TapSettings {
 export function tapSettings(options: TapOptions): TapSettings {
 	refuseUnknown("a TAP link", options, KNOWN);
 	const { name = "mr%d", kernelAddress = "10.77.0.1/24", mtu = 1500, mac, queueLength = 4096 } = options;
-	const {
-		offload = true,
-		queues = 1,
-		steering = "kernel",
-		ioUring = true,
-		qdiscBypass = true,
-		landing = true,
-		slabs = true,
-		pageOrder = true,
-	} = options;
+	const { offload = true, queues = 1, steering = "kernel", ioUring = true, qdiscBypass = true, landing = true, pageOrder = true } = options;
 	const mtuMax = offload ? 65535 - ETHERNET : FRAME_ROOM - ETHERNET_TAGGED;
 	if (!validInterfaceName(name)) throw bad(`bad name of a TAP device: "${name}". Give 1 to 15 letters, digits or dashes, such as mr0`);
 	wholeNumber("mtu", mtu, 68, mtuMax);
@@ -158,7 +142,6 @@ export function tapSettings(options: TapOptions): TapSettings {
 		ioUring,
 		qdiscBypass,
 		landing,
-		slabs,
 		pageOrder,
 	};
 }

@@ -44,8 +44,7 @@ export type { TapQueueFigures } from "./tap-round.ts";
 /** How long to wait before trying again when no page was free or the device took no frame, in microseconds. */
 const RETRY = 1000;
 
-const OFFLOAD: LinkOffload = { checksum: true, segmentation: SEGMENTATION_MAX };
-const OFFLOAD_LONG: LinkOffload = { ...OFFLOAD, longPieces: true };
+const OFFLOAD: LinkOffload = { checksum: true, segmentation: SEGMENTATION_MAX, longPieces: true };
 
 /** What an attached device was like, in the order in which it is put back. */
 type Undo = () => void;
@@ -99,9 +98,7 @@ export class TapLink implements Link {
 
 	/** Checksums and segmentation, if `offload` was asked for and the link was not opened for plain frames. */
 	get offload(): LinkOffload | undefined {
-		const { offload, slabs } = this.#settings;
-		if (!offload || this.#queue === null || this.#context?.plain === true) return undefined;
-		return slabs ? OFFLOAD_LONG : OFFLOAD;
+		return this.#settings.offload && this.#queue !== null && this.#context?.plain !== true ? OFFLOAD : undefined;
 	}
 
 	/** Queues of the device. */

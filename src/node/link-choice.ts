@@ -52,7 +52,6 @@ const ONLY: Readonly<Record<string, readonly LinkChoice["kind"][]>> = {
 	ioUring: ["tap"],
 	offload: ["tap", "packet"],
 	landing: ["tap"],
-	slabs: ["tap"],
 	pageOrder: ["tap"],
 	ring: ["packet"],
 	qdiscBypass: ["tap", "packet"],

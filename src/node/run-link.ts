@@ -128,7 +128,7 @@ function open(choice: LinkChoice, options: RunOptions, why: string, say: Say): R
 		kernelAddress: ends.kernelAddress,
 		...mtu,
 		...(choice.name === undefined ? {} : { name: choice.name }),
-		...given(options, "queues", "steering", "offload", "landing", "slabs", "pageOrder", "ioUring", "qdiscBypass"),
+		...given(options, "queues", "steering", "offload", "landing", "pageOrder", "ioUring", "qdiscBypass"),
 	});
 	const routes = options.gateway === null ? options.routes : [...options.routes, { to: "0.0.0.0/0", via: options.gateway }];
 	const parts = openHost(link, options, [ends.address], routes);
@@ -255,7 +255,7 @@ function openHost(
 			runtime: nodeRuntime(),
 			addresses,
 			routes,
-			tcp,
+			tcp: { ...tcp, ...given(options, "slabs") },
 			...(options.memory === null ? {} : { memory: options.memory }),
 			...given(options, "largePages"),
 			...(options.congestion === null ? {} : { congestion: options.congestion }),

@@ -104,7 +104,7 @@ export interface RunOptions {
 	offload: boolean | null;
 	/** `tap`: whether the payload of long frames is read to where the program has it; null: it is. */
 	landing: boolean | null;
-	/** `tap`: whether long writes go to slabs; null: they do. */
+	/** Whether long writes go to slabs, where the link takes them; null: they do. */
 	slabs: boolean | null;
 	/** `tap`: whether the pages of long frames are put into the order of memory; null: they are. */
 	pageOrder: boolean | null;

@@ -177,7 +177,7 @@ export class Shard implements Outbox {
 		this.tcp.checksumOffload = link.offload?.checksum === true;
 		this.tcp.segmentation = this.tcp.checksumOffload ? Math.min(link.offload?.segmentation ?? 0, SEGMENTATION_MAX) : 0;
 		// A frame should hold most of a slab.
-		this.tcp.longPieces = this.tcp.segmentation >= SLAB_SIZE >> 1 && link.offload?.longPieces === true;
+		this.tcp.longPieces = limits.slabs && this.tcp.segmentation >= SLAB_SIZE >> 1 && link.offload?.longPieces === true;
 		this.wake();
 	}
 

@@ -36,6 +36,8 @@ export interface TcpOptions {
 	sendBuffer: number;
 	/** Send segment with what is in flight: the limit to which it follows twice the congestion window. */
 	maxSendBuffer: number;
+	/** Long writes go to slabs of 64 KiB, up to 64 of them, and leave from there in one piece where the link can (memory/pages.ts). */
+	slabs: boolean;
 	/** Keep-alive: idle time before the first probe (RFC 9293 3.8.4: at least 2 hours by default), time between probes, both ms, and number of probes. */
 	keepAliveIdle: number;
 	/** Keep-alive: time between probes that are not answered. */
@@ -80,6 +82,7 @@ export const TCP_DEFAULTS: Readonly<TcpOptions> = {
 	maxReceiveBuffer: 4_194_304,
 	sendBuffer: 262_144,
 	maxSendBuffer: 4_194_304,
+	slabs: true,
 	keepAliveIdle: 7_200_000,
 	keepAliveInterval: 75_000,
 	keepAliveProbes: 9,

@@ -289,7 +289,7 @@ describe("a command line that is refused names what is wrong with it", () => {
 		["--link packet:eth0 --address 10.0.0.2 --ring v1 a.js", /^--ring: "v1" is not v2 or v3$/],
 		["--link xdp:eth0 --address 10.0.0.2 --ring v3 a.js", /^--ring does not go with link xdp, only with packet$/],
 		["--link packet:eth0 --address 10.0.0.2 --offload a.js", /^--offload: "a.js" is not on or off$/],
-		["--link user --slabs off a.js", /^--slabs does not go with link user, only with tap$/],
+		["--slabs maybe a.js", /^--slabs: "maybe" is not on or off$/],
 		["--link user --landing off a.js", /^--landing does not go with link user, only with tap$/],
 		["--link user --io-uring on a.js", /^--io-uring does not go with link user, only with tap$/],
 		["--link user --offload on a.js", /^--offload does not go with link user, only with tap or packet$/],

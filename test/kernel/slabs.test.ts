@@ -11,7 +11,8 @@ import net, { type Socket } from "node:net";
 import { before, describe, test } from "node:test";
 import { setTimeout as sleep } from "node:timers/promises";
 import { createHost } from "../../src/index.ts";
-import { type TapOptions, tapLink } from "../../src/link/tap.ts";
+import { tapLink } from "../../src/link/tap.ts";
+import type { TcpOptions } from "../../src/tcp/options.ts";
 import { isolate } from "../helpers/namespace.ts";
 import { inRepository, lacksTools, output, STACK, served, sysctl } from "../helpers/peers.ts";
 import { farNamespace, ip, vethPair } from "../helpers/veth.ts";
@@ -36,9 +37,10 @@ interface Figures {
 }
 
 /** A server on the stack writes so many bytes; `read` gets them, and its hash must be theirs. */
-async function pull(bytes: number, options: TapOptions, read: () => Promise<string>): Promise<Figures> {
+async function pull(bytes: number, options: Partial<TcpOptions>, read: () => Promise<string>): Promise<Figures> {
 	const host = createHost({
-		link: tapLink(options),
+		link: tapLink(),
+		tcp: options,
 		addresses: [`${STACK}/24`],
 		memory: 32 << 20,
 	});
