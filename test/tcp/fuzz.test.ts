@@ -29,6 +29,7 @@ const hosts: [string, FuzzOptions][] = [
 		{ congestion: "newreno", tcp: { timestamps: false, sack: false, windowScaling: false }, start: (2 ** 31 - 5000) * 1000 },
 	],
 	["a host with BBR", { congestion: "bbr" }],
+	["a host with BBR on a link that takes slices", { congestion: "bbr", segmentation: true, longPieces: true, memory: 1 << 20 }],
 	["a host short of memory", { memory: 1 << 18, tcp: { maxTimeWait: 1 }, start: (2 ** 32 - 5000) * 1000 }],
 	[
 		"a host with small buffers",

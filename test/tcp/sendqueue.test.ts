@@ -230,7 +230,8 @@ for (const [iss, slabs] of [
 			{ numRuns: slabs === 0 ? 200 : 60 },
 		);
 		// The steps did meet what this is about.
-		assert.deepEqual([opened > 0, refused > 0], [slabs > 0, slabs === 1]);
+		assert.equal(opened > 0, slabs > 0);
+		if (slabs < 2) assert.equal(refused > 0, slabs === 1);
 	});
 }
 
