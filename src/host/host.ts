@@ -7,6 +7,7 @@
 import { MillraceError } from "../errors.ts";
 import type { RouteOption } from "../ip/routes.ts";
 import type { Link } from "../link/link.ts";
+import { SLAB_SIZE } from "../memory/pages.ts";
 import { Shard } from "../shard/shard.ts";
 import { type ConnectionInfo, connectionInfo, type SocketEvents, type TcpSocket } from "../socket/socket.ts";
 import { SocketTable, TcpRequest } from "../socket/table.ts";
@@ -78,6 +79,9 @@ export interface HostStats {
 		pagesInUse: number;
 		pages: number;
 		pagesExhausted: number;
+		/** Slabs held at the moment, and there; `tcp.noSlab` is how often none could be had. */
+		slabsInUse: number;
+		slabs: number;
 	};
 	/** The loop: turns, full batches, frames each way, longest time that the program held the thread (microseconds). */
 	shard: Record<string, number>;
@@ -374,11 +378,13 @@ export class Host {
 			memory: {
 				arena: arena.size,
 				reserved: arena.used,
-				touched: pool.touched * 2080 + tcp.table.touchedBytes,
+				touched: pool.touched * 2080 + pool.slabsTouched * SLAB_SIZE + tcp.table.touchedBytes,
 				largePages,
 				pagesInUse: pool.inUse,
 				pages: pool.capacity,
 				pagesExhausted: pool.exhausted,
+				slabsInUse: pool.slabs - pool.slabsFree,
+				slabs: pool.slabs,
 			},
 			shard: { ...counters },
 			link: { ...link.counters() },

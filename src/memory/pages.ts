@@ -83,6 +83,7 @@ export class PagePool {
 	/** Slices of each slab, and the slabs without any. */
 	readonly #slabRefs: Int32Array;
 	readonly #freeSlabs: number[] = [];
+	#slabsTouched = 0;
 
 	/** Bytes of the arena that a pool takes. */
 	static bytes(capacity: number, landings = 0, slabs = 0): number {
@@ -228,6 +229,11 @@ export class PagePool {
 		return this.#freeSlabs.length;
 	}
 
+	/** Slabs ever opened: their real memory is this times SLAB_SIZE. */
+	get slabsTouched(): number {
+		return this.#slabsTouched;
+	}
+
 	/** Whether this is the number of a slice. */
 	isSlice(page: number): boolean {
 		return page >= this.#firstSlice;
@@ -237,6 +243,7 @@ export class PagePool {
 	openSlab(): number {
 		const slab = this.#freeSlabs.pop();
 		if (slab === undefined) return 0;
+		this.#slabsTouched = Math.max(this.#slabsTouched, slab + 1);
 		return this.#slice(slab, this.#slabBase + slab * SLAB_SIZE);
 	}
 

@@ -118,7 +118,7 @@ describe("tables in README and guides", () => {
 		const there = new Set(
 			[new TcpCounters(), new IpCounters(), new IcmpCounters(), new ShardCounters()].flatMap((counters) => Object.keys(counters)),
 		);
-		const others = new Set(["pagesInUse", "pages", "pagesExhausted", "largePages", "rxDropNoPage"]);
+		const others = new Set(["pagesInUse", "pages", "pagesExhausted", "slabsInUse", "slabs", "largePages", "rxDropNoPage"]);
 		const table = read("docs/guide-observe.md")
 			.split("\n")
 			.filter((line) => /^\| .*\? \|/.test(line));

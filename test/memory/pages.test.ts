@@ -280,6 +280,7 @@ test("a slab is cut into 128 slices at most, which takes none from another slab;
 		for (const slice of [...slices, again]) pool.release(slice);
 		assert.equal(pool.slabsFree, 2);
 	}
+	assert.equal(pool.slabsTouched, 2);
 });
 
 test("without slabs there are none", () => {
