@@ -22,11 +22,11 @@ for (const start of [1000, 3e9, 9e9]) {
 for (const start of [1000, 9e9]) {
 	test(`long writes by slabs allocate nothing for each frame either (clock at ${start} us)`, (t) => {
 		const flags = ["--expose-gc", "--max-semi-space-size=128"];
-		const output = execFileSync(process.execPath, [...flags, program, "300000", String(start), `${45 * 1448}`], { encoding: "utf8" });
+		const output = execFileSync(process.execPath, [...flags, program, "600000", String(start), `${45 * 1448}`], { encoding: "utf8" });
 		const { bytes, frames, slabs } = JSON.parse(output) as { bytes: number; frames: number; slabs: number };
 		t.diagnostic(`${bytes.toFixed(2)} bytes a frame over ${frames} frames, ${slabs} slabs`);
 		assert.ok(slabs > 10_000, `${slabs} slabs`);
-		// A turn has only some forty frames here, so that the numbers of the clock are more for each; the smallest object for each has 16 bytes.
-		assert.ok(bytes < 6, `${bytes} bytes a frame`);
+		// A turn has only some forty frames here, so that the numbers of the clock are more for each, 1 to 3 bytes; the smallest object for each would be 16.
+		assert.ok(bytes < 12, `${bytes} bytes a frame`);
 	});
 }
