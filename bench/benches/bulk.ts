@@ -1,11 +1,11 @@
 /** One flow as fast as it goes, each way: unmodified `net` source and sink over TAP and on kernel sockets, iperf3 beside them. */
 import { type Bench, median, type Options, type Result, type Row, ratioAtLeast, valueAtLeast } from "../lib/bench.ts";
 import { machinesChoice, pin, pinLoopback } from "../lib/congestion.ts";
-import { iperf3, kernel, millrace, type Path, type Serving } from "../lib/contestants.ts";
+import { iperf3, kernel, millrace, type Path, type Server, type Serving } from "../lib/contestants.ts";
 import { flow } from "../lib/flow.ts";
 import { installed, isolationNeeds, type Lab } from "../lib/lab.ts";
 import { type Comparison, rowsOf } from "../lib/rows.ts";
-import { withServers } from "../lib/servers.ts";
+import { LONG_WARM_UP, withServers } from "../lib/servers.ts";
 
 /** Linux's own default. Without loss its window is as large as it may be, so the rate is what sender and receiver can do. */
 const CUBIC = "cubic";
@@ -43,10 +43,11 @@ const run = (options: Options): Promise<Result> =>
 				const kernels = paths.map((path) => kernel(lab, options, file, path));
 				const lo = kernels[0]!;
 				const references = usual && installed("iperf3") && !options.short ? [iperf3(lab)] : [];
-				const figures = await servers.rounds(title, [ours, ...kernels, ...references], async (serving, seconds, server) => {
-					const load = references.includes(server) ? iperf : flow;
-					return { gbits: (await load(lab, mode, serving, seconds, congestion)) / 1e9 };
-				});
+				const load = async (serving: Serving, seconds: number, server: Server) => {
+					const run = references.includes(server) ? iperf : flow;
+					return { gbits: (await run(lab, mode, serving, seconds, congestion)) / 1e9 };
+				};
+				const figures = await servers.rounds(title, [ours, ...kernels, ...references], load, LONG_WARM_UP);
 				const comparisons: Comparison[] = [{ of: ours, against: lo, goal: ratioAtLeast(0.9) }];
 				if (median(figures.get(lo)?.gbits ?? []) >= 8) comparisons.push({ of: ours, goal: valueAtLeast(5) });
 				for (const against of [...kernels.slice(1), ...references]) comparisons.push({ of: ours, against });

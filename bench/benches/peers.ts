@@ -6,14 +6,14 @@
  * out with what to install.
  */
 import type { Bench, Options, Result, Row } from "../lib/bench.ts";
-import { millrace } from "../lib/contestants.ts";
+import { millrace, type Serving } from "../lib/contestants.ts";
 import { flow } from "../lib/flow.ts";
 import { compare, KEEP_ALIVE, type Mode, SHORT, type Wanted } from "../lib/http-rounds.ts";
 import { isolationNeeds, type Lab, wrkNeeds } from "../lib/lab.ts";
 import * as builds from "../lib/peer-builds.ts";
 import { events, gvisor, lwip, ourGateway, type Peer, SCRIPTS, slirp } from "../lib/peers.ts";
 import { allPairs, rowsOf } from "../lib/rows.ts";
-import { type Servers, withServers } from "../lib/servers.ts";
+import { LONG_WARM_UP, type Servers, withServers } from "../lib/servers.ts";
 
 /** Frames longer than Ethernet's, as container tools have them with libslirp: behind a gateway nobody else sees them. */
 const LONG_FRAMES = 65520;
@@ -79,9 +79,8 @@ async function bulk(lab: Lab, field: readonly Peer[], prefix: string, servers: S
 	] as const) {
 		const contestants = field.map((peer) => peer(peerMode));
 		const title = `${prefix}${name}`;
-		const figures = await servers.rounds(title, contestants, async (serving, seconds) => ({
-			gbits: (await flow(lab, direction, serving, seconds, "cubic")) / 1e9,
-		}));
+		const load = async (serving: Serving, seconds: number) => ({ gbits: (await flow(lab, direction, serving, seconds, "cubic")) / 1e9 });
+		const figures = await servers.rounds(title, contestants, load, LONG_WARM_UP);
 		rows.push(...rowsOf(figures, { title, metric: "gbits", unit: "Gbit/s" }, allPairs(contestants)));
 	}
 	return rows;

@@ -10,9 +10,9 @@ import { stopAll } from "./child.ts";
 import type { Server, Serving } from "./contestants.ts";
 import { Lab } from "./lab.ts";
 
-/** Seconds of load before a process is measured. A short run has none: it shows that all works, not how fast. */
+/** Seconds of round trips before a process is measured. A short run has none: it shows that all works, not how fast. */
 const WARM_UP = 3;
-/** The same for short connections and requests, each of which runs much code: Node compiles it for so long (docs/performance.md). */
+/** The same for all other loads, which run more code, or the same less often: Node compiles it for so long (docs/performance.md). */
 export const LONG_WARM_UP = 8;
 /** The same for programs that are machine code. */
 const COMPILED_WARM_UP = 1;
