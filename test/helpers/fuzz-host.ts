@@ -31,6 +31,7 @@ import type { TcpCounters } from "../../src/tcp/counters.ts";
 import type { Tcp } from "../../src/tcp/engine.ts";
 import { C_TS, STATE_NAMES, SYN_SENT } from "../../src/tcp/state.ts";
 import { SeededRandom } from "../../src/time/random.ts";
+import { formatIpv4 } from "../../src/wire/address.ts";
 import { Invariants } from "./invariants.ts";
 import { decode, encode, encodeIcmp, type Options, type Segment } from "./segment.ts";
 
@@ -310,6 +311,8 @@ class Program implements SocketEvents {
 	}
 }
 
+const endsOf = (...ends: (string | number)[]): string => ends.join();
+
 export interface FuzzOptions extends Partial<HostOptions> {
 	segmentation?: boolean;
 	/** The link takes slices. */
@@ -334,8 +337,8 @@ export class FuzzHost {
 	readonly #runtime: VirtualRuntime;
 	readonly #programs: (Program | undefined)[] = new Array(SLOTS).fill(undefined);
 	readonly #all: Program[] = [];
-	/** The program of the latest connection with each port of the peer. */
-	readonly #byPort = new Map<number, Program>();
+	/** The program of the latest connection between each two ends: an altered frame may come from, or go to, whichever port. */
+	readonly #byEnds = new Map<string, Program>();
 	readonly #requests: TcpRequest[] = [];
 	#listener: TcpListener | undefined;
 	#any: { close(): void } | undefined;
@@ -379,7 +382,7 @@ export class FuzzHost {
 		this.#listener.onconnection = (socket) => {
 			const program = this.#program((socket.remotePort - 5000) & 7, false);
 			program.socket = socket;
-			this.#byPort.set(socket.remotePort, program);
+			this.#know(program, socket);
 			socket.events = program;
 			if (this.manners.cutOnConnect) program.cut(true);
 		};
@@ -392,14 +395,18 @@ export class FuzzHost {
 	}
 
 	/** A segment leaves: with the bytes that its connection was given. */
-	#left({ dstPort, seq, flags, payload }: Segment): void {
+	#left({ src, dst, srcPort, dstPort, seq, flags, payload }: Segment): void {
 		if (payload.length === 0) return;
-		const slot = dstPort >= 9000 ? dstPort - 9000 : dstPort - 5000;
-		const c = this.record(slot);
-		const program = this.#byPort.get(dstPort);
-		if (c === undefined || program === undefined) return;
+		const found = this.tcp.table.lookup(0, 0, 0xffff, src | 0, srcPort, 0, 0, 0xffff, dst | 0, dstPort);
+		const program = this.#byEnds.get(endsOf(formatIpv4(src), srcPort, formatIpv4(dst), dstPort));
+		if (found < 0 || program === undefined) return;
 		assert.ok(!flags.includes("S"));
-		program.left((seq - c.iss - 1) | 0, payload);
+		program.left((seq - this.tcp.at(found).iss - 1) | 0, payload);
+	}
+
+	/** Notes whose bytes the segments of a connection are. */
+	#know(program: Program, { localAddress, localPort, remoteAddress, remotePort }: TcpSocket): void {
+		this.#byEnds.set(endsOf(localAddress, localPort, remoteAddress, remotePort), program);
 	}
 
 	/** Lets everything happen that is due now. */
@@ -613,7 +620,7 @@ export class FuzzHost {
 				const events = new Program(this, true);
 				events.socket = this.host.tcpConnect({ address: "10.0.0.2", port: remote, localPort: local }, events);
 				this.#programs[slot] = events;
-				this.#byPort.set(remote, events);
+				this.#know(events, events.socket);
 				this.#all.push(events);
 				return;
 			}
@@ -625,7 +632,7 @@ export class FuzzHost {
 				if (socket === null) return;
 				events.socket = socket;
 				this.#programs[6] = events;
-				this.#byPort.set(socket.remotePort, events);
+				this.#know(events, socket);
 				this.#all.push(events);
 				return;
 			}
