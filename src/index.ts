@@ -94,6 +94,7 @@ export { createGateway, userLink } from "./link/user.ts";
 export { Arena } from "./memory/arena.ts";
 export { Batch, FRAME_CHECKED, FRAME_MORE, FRAME_PARTIAL_CHECKSUM } from "./memory/batch.ts";
 export { PagePool } from "./memory/pages.ts";
+export { inlineDeeper } from "./node/inlining.ts";
 export { nodeRuntime } from "./node/runtime.ts";
 export type { TcpOptions } from "./tcp/options.ts";
 export type { Alarm, Clock, Random, Runtime } from "./time/clock.ts";

@@ -12,6 +12,7 @@ import type { Gateway } from "../link/user.ts";
 import { keepFreedMemory } from "../sys/malloc.ts";
 import { makeGcRoom } from "./gc-room.ts";
 import { letSocketsDieYoung } from "./gc-young.ts";
+import { inlineDeeper } from "./inlining.ts";
 import { atEnd } from "./run-end.ts";
 import { type Figures, showFigures } from "./run-figures.ts";
 import { openRunHost, type RunHost } from "./run-link.ts";
@@ -21,6 +22,8 @@ import { OPTIONS_VARIABLE, parseRunOptions, type RunOptions } from "./run-option
 const GC_VARIABLE = "MILLRACE_GC_ROOM";
 /** Set to "0": V8 alone decides what it makes in the old generation (gc-young.ts). */
 const YOUNG_VARIABLE = "MILLRACE_GC_YOUNG";
+/** Set to "0": V8 alone decides how much it puts into one function (inlining.ts). */
+const INLINING_VARIABLE = "MILLRACE_INLINING";
 /** Set to "0": the allocator keeps its own limits (sys/malloc.ts). */
 const KEEP_VARIABLE = "MILLRACE_KEEP_FREED";
 const LIBC_LINKS: ReadonlySet<RunHost["kind"]> = new Set<RunHost["kind"]>(["tap", "xdp", "packet"]);
@@ -53,6 +56,7 @@ export function startFromEnvironment(): RunningStack {
 
 function start(options: RunOptions): RunningStack {
 	const say = options.quiet ? () => {} : complain;
+	if (process.env[INLINING_VARIABLE] !== "0") inlineDeeper();
 	const {
 		host,
 		kind,

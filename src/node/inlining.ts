@@ -1,0 +1,29 @@
+/**
+ * Deeper inlining: how much V8 may put into one function that it optimizes.
+ *
+ * Hides a limit of V8's that a stack in many small functions meets. TurboFan inlines callees into a hot function until their bytecodes come to
+ * 920, a bound for the size of code. Each word that is read of a connection's record is 16 bytecodes, so the way of one segment
+ * through a turn, from link to program, is several times that, and what did not fit is called: arguments checked again, numbers boxed between, nothing folded across. Node's
+ * streams and http's parser are written alike.
+ *
+ * So V8 gets four times the room (its switch `max-inlined-bytecode-size-cumulative`, which it reads whenever it optimizes a function). It is a
+ * setting of the whole process, to be made before much is optimized: a program that was put on the stack makes it, a library leaves it to its user.
+ */
+import v8 from "node:v8";
+
+const SWITCH = "max-inlined-bytecode-size-cumulative";
+/** Bytecodes. Between 2,000 and 9,000 no difference was seen that stands out from that of two processes. */
+const BYTECODES = 4000;
+
+/**
+ * Lets V8 inline more into each function that it optimizes from now on, in the whole process: for programs whose time is the stack's, called
+ * once, before there is traffic. `millrace run` does it by itself.
+ *
+ * @returns false if Node was started with a limit of its own, which stays.
+ */
+export function inlineDeeper(): boolean {
+	// Node takes - and _ alike, and does not take this one from NODE_OPTIONS.
+	if (process.execArgv.some((arg) => arg.replaceAll("_", "-").startsWith(`--${SWITCH}`))) return false;
+	v8.setFlagsFromString(`--${SWITCH}=${BYTECODES}`);
+	return true;
+}
