@@ -5,6 +5,7 @@
  */
 import { createHost } from "../../src/host/host.ts";
 import { tapLink } from "../../src/link/tap.ts";
+import { inlineDeeper } from "../../src/node/inlining.ts";
 import { nodeRuntime } from "../../src/node/runtime.ts";
 import type { SocketEvents, TcpSocket } from "../../src/socket/socket.ts";
 
@@ -85,6 +86,7 @@ const servers: Record<string, new (socket: TcpSocket) => Connection> = {
 const Server = servers[process.argv[2]!];
 if (Server === undefined) throw new Error(`events: no mode "${process.argv[2]}"`);
 
+inlineDeeper();
 const host = createHost({
 	link: tapLink({ name: TAP_DEVICE!, kernelAddress: TAP_KERNEL! }),
 	runtime: nodeRuntime(),

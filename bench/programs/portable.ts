@@ -6,6 +6,7 @@
 import { createHost } from "../../src/host/host.ts";
 import type { TcpStream } from "../../src/host/streams.ts";
 import { tapLink } from "../../src/link/tap.ts";
+import { inlineDeeper } from "../../src/node/inlining.ts";
 import { nodeRuntime } from "../../src/node/runtime.ts";
 
 const close = process.argv[2] === "close";
@@ -15,6 +16,7 @@ const answer = new TextEncoder().encode(
 const blankLine = new TextEncoder().encode("\r\n\r\n");
 const { PORT, TAP_DEVICE, TAP_STACK, TAP_KERNEL } = process.env as Record<string, string>;
 
+inlineDeeper();
 const host = createHost({
 	link: tapLink({ name: TAP_DEVICE!, kernelAddress: TAP_KERNEL! }),
 	runtime: nodeRuntime(),
