@@ -3,8 +3,8 @@
  *
  * Hides a limit of V8's that a stack in many small functions meets. TurboFan inlines callees into a hot function until their bytecodes come to
  * 920, a bound for the size of code. Each word that is read of a connection's record is 16 bytecodes, so the way of one segment
- * through a turn, from link to program, is several times that, and what did not fit is called: arguments checked again, numbers boxed between, nothing folded across. Node's
- * streams and http's parser are written alike.
+ * through a turn, from link to program, is several times that, and what does not fit is called. Node's own net,
+ * http and streams, in as many small functions, gain from it as well.
  *
  * So V8 gets four times the room (its switch `max-inlined-bytecode-size-cumulative`, which it reads whenever it optimizes a function). It is a
  * setting of the whole process, to be made before much is optimized: a program that was put on the stack makes it, a library leaves it to its user.
