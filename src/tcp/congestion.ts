@@ -58,6 +58,11 @@ export interface PathModel extends CongestionControl {
 	appLimited(c: Connection): void;
 }
 
+/** RFC 6928: IW = min(10 MSS, max(2 MSS, 14600)), for 10 `segments`. */
+export function initialWindow(c: Connection, segments: number): number {
+	return Math.min(segments * c.mss, Math.max(2 * c.mss, segments * 1460));
+}
+
 /** RFC 5681 3.1 with appropriate byte counting (RFC 3465, L = 2): slow start; returns the bytes that are left over above `ssthresh`. */
 export function slowStart(c: Connection, acked: number): number {
 	// RFC 9406 and RFC 5681 allow at most the bytes acknowledged; a stretch ACK of a whole batch counts in full (RFC 3465 2.3 fears

@@ -13,31 +13,34 @@
 
 import type { IpPacket, Transport, Unreachable } from "../ip/transport.ts";
 import type { Arena } from "../memory/arena.ts";
-import { PAGE_SIZE, type PagePool } from "../memory/pages.ts";
+import type { PagePool } from "../memory/pages.ts";
 import type { Runtime } from "../time/clock.ts";
 import { TimerWheel } from "../time/wheel.ts";
 import { TcpOptions as SegmentOptions, TIMESTAMPS_LENGTH } from "../wire/tcp.ts";
 import { Bbr } from "./bbr.ts";
 import { BBR_STATE_WORDS } from "./bbr-state.gen.ts";
-import { type CongestionControl, type PathModel, SSTHRESH_UNBOUNDED } from "./congestion.ts";
+import { ChallengeLimit } from "./challenge.ts";
+import { type CongestionControl, initialWindow, type PathModel, SSTHRESH_UNBOUNDED } from "./congestion.ts";
 import { CONNECTION_WORDS, type Connection, connectionOffset } from "./connection.gen.ts";
 import { TcpCounters } from "./counters.ts";
 import { cubic } from "./cubic.ts";
-import { idleDue, retransmissionDue } from "./expiry.ts";
-import { segmentArrives, unreachableArrives } from "./input.ts";
+import { timersDue } from "./expiry.ts";
+import { segmentArrives } from "./input.ts";
 import { Secrets } from "./isn.ts";
 import { type Listener, ListenerTable } from "./listeners.ts";
+import { DEFAULT_MSS, mssFor } from "./mss.ts";
 import { newReno } from "./newreno.ts";
 import { TCP_DEFAULTS, type TcpOptions } from "./options.ts";
-import { output, sendReset, timerKind } from "./output.ts";
+import { output, sendReset } from "./output.ts";
 import { IndexQueue } from "./queue.ts";
 import { beforeLanding, dropEarly, dropReceived, readInto, takeLanding, windowUpdateDue } from "./receive.ts";
 import { AckSummary } from "./recovery.ts";
-import { backedOff, inMilliseconds, sampleRtt } from "./rto.ts";
+import { sampleRtt } from "./rto.ts";
 import { dropSendQueue, enqueue, enqueueFin, sendRoom } from "./sendqueue.ts";
-import { seqLeq } from "./seq.ts";
 import * as state from "./state.ts";
 import { ConnectionTable } from "./table.ts";
+import { setIdle, stopRetransmitTimer } from "./timers.ts";
+import { unreachableArrives } from "./unreachable.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
 const {
@@ -52,11 +55,8 @@ const {
 	C_LOSS,
 	C_NODELAY,
 	C_PASSIVE,
-	C_RECOVERY,
-	C_SACK,
 	C_SEND_SYN,
 	C_SYN_RETRANSMITTED,
-	C_TS,
 	C_WANT_ROOM,
 	CLOSE_WAIT,
 	CLOSED,
@@ -79,11 +79,6 @@ const {
 	SYN_RECEIVED,
 	SYN_SENT,
 	TIME_WAIT,
-	TIMER_MASK,
-	TIMER_REORDER,
-	TIMER_RTO,
-	TIMER_SHIFT,
-	TIMER_TLP,
 } = state;
 
 /** What tcp needs of the layer below. */
@@ -120,18 +115,10 @@ export interface Upper {
 	accept(listener: Listener, index: number): void;
 }
 
-/** Smallest MSS that is believed (a smaller one makes a header for every byte); Linux has 48, with options taken off. */
-const MIN_MSS = 64;
-/** RFC 9293 3.7.1: MSS of a peer that names none, over IPv4. */
-const DEFAULT_MSS = 536;
 /** Who was told since promises last ran, in `deliver`: nobody, quiet connections only, or one that was not quiet. */
 const NOBODY = 0;
 const QUIET = 1;
 const LOUD = 2;
-/** Smallest delay of a tail loss probe, ms: a delayed ACK of a busy peer is not a loss. */
-const MIN_PROBE_DELAY = 10;
-/** RFC 8985 7.2: what is added while one segment is out and its ACK may be delayed, ms. */
-const WORST_ACK_DELAY = 200;
 /** Starved connections that are told of free pages in one turn at most; and how often pages are looked for meanwhile, ms. */
 const FEED_LIMIT = 16;
 const STARVED_DELAY = 10;
@@ -161,6 +148,9 @@ export class Tcp implements Transport {
 	readonly listeners: ListenerTable = new ListenerTable();
 	readonly counters: TcpCounters = new TcpCounters();
 	readonly secrets: Secrets;
+	readonly challenges: ChallengeLimit;
+	/** Each connection with a deadline, under its earliest: timers.ts. */
+	readonly wheel: TimerWheel;
 	lower: Lower;
 	upper: Upper;
 	/** The link completes checksums of what is sent. */
@@ -214,16 +204,13 @@ export class Tcp implements Transport {
 	/** Connections whose handshake is not complete. */
 	halfOpen = 0;
 	readonly #c: Connection;
-	readonly #wheel: TimerWheel;
 	readonly #ready: IndexQueue;
 	readonly #control: IndexQueue;
 	readonly #acks: IndexQueue;
 	readonly #data: IndexQueue;
 	/** Connections that want to write, or to send a FIN, and found no page. */
 	readonly #starved: IndexQueue;
-	readonly #due = (index: number): void => this.#timerDue(index);
-	#challengeTick = 0;
-	#challenges = 0;
+	readonly #due = (index: number): void => timersDue(this, index);
 
 	constructor(arena: Arena, pool: PagePool, runtime: Runtime, lower: Lower, upper: Upper, mtu: number, options: Partial<TcpOptions> = {}) {
 		this.pool = pool;
@@ -237,9 +224,10 @@ export class Tcp implements Transport {
 		this.model = this.options.congestion === "bbr" ? new Bbr(arena, capacity, runtime.random) : null;
 		this.congestion = this.model ?? (this.options.congestion === "newreno" ? newReno : cubic);
 		this.secrets = new Secrets(runtime.random);
+		this.challenges = new ChallengeLimit(runtime.random, this.counters, this.options.challengeAcks);
 		this.setTime(runtime.clock.now());
 		this.#c = this.table.cursor();
-		this.#wheel = new TimerWheel(
+		this.wheel = new TimerWheel(
 			this.table.words,
 			this.table.base,
 			CONNECTION_WORDS,
@@ -272,7 +260,7 @@ export class Tcp implements Transport {
 		this.now = now | 0;
 		this.tick = Math.floor(now / 1000) | 0;
 		// An empty wheel stands still: before anything is filed it must know the time.
-		if (this.#wheel?.count === 0) this.#wheel.advance(this.tick, this.#due);
+		if (this.wheel?.count === 0) this.wheel.advance(this.tick, this.#due);
 	}
 
 	/** One segment. */
@@ -334,8 +322,8 @@ export class Tcp implements Transport {
 		c.rcvBuf = options.receiveBuffer;
 		c.ssthresh = SSTHRESH_UNBOUNDED;
 		c.peerMss = DEFAULT_MSS;
-		c.mss = this.mssFor(c) - (options.timestamps ? TIMESTAMPS_LENGTH : 0);
-		c.cwnd = this.initialWindow(c);
+		c.mss = mssFor(this, c) - (options.timestamps ? TIMESTAMPS_LENGTH : 0);
+		c.cwnd = initialWindow(c, this.options.initialWindow);
 		c.lastHeard = this.tick;
 		c.rcvRttStart = this.now;
 	}
@@ -462,7 +450,7 @@ export class Tcp implements Transport {
 		this.#finish(c);
 		if (c.state === FIN_WAIT_2) {
 			this.refreshTime();
-			this.setIdle(c, this.options.finWait2);
+			setIdle(this, c, this.options.finWait2);
 			// Nothing is sent: the turn is only for the alarm.
 			this.onWork();
 		}
@@ -520,7 +508,7 @@ export class Tcp implements Transport {
 		c.keepIdle = Math.max(1, idle);
 		c.lastHeard = this.tick;
 		if (c.state >= ESTABLISHED && c.state !== TIME_WAIT) {
-			this.setIdle(c, c.keepIdle);
+			setIdle(this, c, c.keepIdle);
 			this.onWork();
 		}
 	}
@@ -656,129 +644,18 @@ export class Tcp implements Transport {
 
 	/** Fires what is due; returns microseconds (absolute) of the next deadline, or Infinity. */
 	advance(): number {
-		this.#wheel.advance(this.tick, this.#due);
+		this.wheel.advance(this.tick, this.#due);
 		return this.nextDeadline();
 	}
 
 	/** Absolute microseconds of the next deadline, or Infinity. */
 	nextDeadline(): number {
 		const timeWait = this.table.expireTimeWait(this.tick);
-		let delay = this.#wheel.nextDelay();
+		let delay = this.wheel.nextDelay();
 		if (timeWait >= 0 && (delay < 0 || timeWait < delay)) delay = timeWait;
 		// Pages may come back without a turn: the link gives some back when it has sent them, the application when it reads.
 		if (this.#starved.length > 0 && (delay < 0 || delay > STARVED_DELAY)) delay = STARVED_DELAY;
 		return delay < 0 ? Number.POSITIVE_INFINITY : (Math.floor(this.nowFull / 1000) + delay) * 1000;
-	}
-
-	/** Files the record under its earliest deadline. A deadline that moved back is noticed when the old one fires. */
-	#file(c: Connection, at: number): void {
-		if (c.timerAt === 0 || ((at - c.timerAt) | 0) < 0) this.#wheel.set(c.index, at);
-	}
-
-	/** Starts the retransmission timer with a meaning. @param delay Milliseconds. */
-	setRetransmitTimer(c: Connection, kind: number, delay: number): void {
-		// One more tick: the present one has begun already, and a timer must not be early.
-		const at = (this.tick + delay + 1) | 0 || 1;
-		c.flags = (c.flags & ~TIMER_MASK) | (kind << TIMER_SHIFT);
-		c.rtxAt = at;
-		this.#file(c, at);
-	}
-
-	stopRetransmitTimer(c: Connection): void {
-		c.rtxAt = 0;
-		c.flags &= ~TIMER_MASK;
-	}
-
-	/**
-	 * Starts what watches over data in flight: a tail loss probe where one is allowed (RFC 8985 7.2), else the RTO.
-	 *
-	 * @param fresh New data was sent: a probe is put off; a running RTO is left alone (RFC 6298 5.1).
-	 */
-	armRetransmit(c: Connection, fresh: boolean): void {
-		const { sndUna, sndNxt, flags } = c;
-		if (sndUna === sndNxt) {
-			this.stopRetransmitTimer(c);
-			return;
-		}
-		const kind = (flags & TIMER_MASK) >> TIMER_SHIFT;
-		if (c.rtxAt !== 0 && (kind === TIMER_REORDER || (kind === TIMER_RTO && fresh))) return;
-		const backoff = c.retries & 0xff;
-		const rto = backedOff(c, backoff, this.options);
-		if ((flags & (C_SACK | C_RECOVERY | C_LOSS)) === C_SACK && c.tlpEnd === 0 && c.sacked === 0 && backoff === 0 && c.sndWnd > 0) {
-			const { srtt } = c;
-			let delay = srtt !== 0 ? Math.max(inMilliseconds(2 * srtt), MIN_PROBE_DELAY) : 1000;
-			if (((sndNxt - sndUna) | 0) - c.lost <= c.mss) delay += WORST_ACK_DELAY;
-			// RFC 8985 7.2: where the RTO would come first, the probe takes its place.
-			this.setRetransmitTimer(c, TIMER_TLP, Math.min(delay, rto));
-			return;
-		}
-		this.setRetransmitTimer(c, TIMER_RTO, rto);
-	}
-
-	/** Milliseconds until the next window probe: the RTO, doubled each time (RFC 9293 3.8.6.1). */
-	persistDelay(c: Connection): number {
-		return backedOff(c, (c.retries >> 16) & 0xff, this.options);
-	}
-
-	startSynTimer(c: Connection): void {
-		const backoff = c.retries & 0xff;
-		this.setRetransmitTimer(c, TIMER_RTO, Math.min(this.options.initialRto * 2 ** backoff, this.options.maxRto));
-	}
-
-	/** Starts the delayed ACK, if it is not running. */
-	delayAck(c: Connection): void {
-		if (c.ackAt !== 0) return;
-		c.ackAt = (this.tick + this.options.delayedAck) | 0 || 1;
-		this.#file(c, c.ackAt);
-	}
-
-	/** Output goes on when the next segment is due. @param delay Microseconds. */
-	setPaceTimer(c: Connection, delay: number): void {
-		c.paceAt = Math.max(this.tick + 1, Math.ceil((this.nowFull + delay) / 1000)) | 0 || 1;
-		this.#file(c, c.paceAt);
-	}
-
-	/** @param delay Milliseconds. */
-	setIdle(c: Connection, delay: number): void {
-		c.idleAt = (this.tick + delay) | 0 || 1;
-		this.#file(c, c.idleAt);
-	}
-
-	#timerDue(index: number): void {
-		const c = this.#c.at(index);
-		const generation = c.generation;
-		if (c.ackAt !== 0 && seqLeq(c.ackAt, this.tick)) {
-			c.ackAt = 0;
-			c.flags |= C_ACK_NOW;
-			this.counters.delayedAcks++;
-			this.queueOutput(c, 1);
-		}
-		if (c.paceAt !== 0 && seqLeq(c.paceAt, this.tick)) {
-			c.paceAt = 0;
-			this.queueOutput(c, 2);
-		}
-		if (c.rtxAt !== 0 && seqLeq(c.rtxAt, this.tick)) {
-			const kind = timerKind(c);
-			this.stopRetransmitTimer(c);
-			retransmissionDue(this, c, kind);
-		}
-		if (c.generation === generation && c.state !== CLOSED && c.idleAt !== 0 && seqLeq(c.idleAt, this.tick)) {
-			c.idleAt = 0;
-			idleDue(this, c);
-		}
-		if (c.generation !== generation || c.state === CLOSED) return;
-		if (c.rtxAt !== 0) this.#file(c, c.rtxAt);
-		if (c.ackAt !== 0) this.#file(c, c.ackAt);
-		if (c.paceAt !== 0) this.#file(c, c.paceAt);
-		if (c.idleAt !== 0) this.#file(c, c.idleAt);
-	}
-
-	/** The peer of a connection that was probed lives: it may be idle again as long as at first. */
-	keepAliveAnswered(c: Connection): void {
-		c.retries &= 0x00ffffff;
-		if ((c.flags & C_KEEPALIVE) === 0 || c.state === TIME_WAIT) return;
-		if (c.state === FIN_WAIT_2 && (c.flags & C_DETACHED) !== 0) return;
-		this.setIdle(c, c.keepIdle);
 	}
 
 	// ---- Helpers of input and output ------------------------------------------------------------------------------------------
@@ -788,7 +665,7 @@ export class Tcp implements Transport {
 		c.state = ESTABLISHED;
 		this.halfOpen--;
 		this.counters.established++;
-		this.stopRetransmitTimer(c);
+		stopRetransmitTimer(c);
 		c.retries &= ~0xff;
 		if ((c.flags & C_SYN_RETRANSMITTED) === 0) {
 			const rtt = (this.ack.time - c.lastSent) | 0;
@@ -798,54 +675,17 @@ export class Tcp implements Transport {
 			c.rto = 3_000_000;
 		}
 		c.lastSent = 0;
-		c.cwnd = (c.flags & C_SYN_RETRANSMITTED) !== 0 && c.srtt === 0 ? c.mss : this.initialWindow(c);
+		c.cwnd = (c.flags & C_SYN_RETRANSMITTED) !== 0 && c.srtt === 0 ? c.mss : initialWindow(c, this.options.initialWindow);
 		this.congestion.start(c, this.now);
-		if ((c.flags & C_KEEPALIVE) !== 0) this.setIdle(c, c.keepIdle);
+		if ((c.flags & C_KEEPALIVE) !== 0) setIdle(this, c, c.keepIdle);
 		if ((c.flags & C_FINISHED) !== 0) c.state = FIN_WAIT_1;
 		if (c.sndNext !== 0) this.queueOutput(c, 2);
-	}
-
-	/** RFC 6928: IW = min(10 MSS, max(2 MSS, 14600)). */
-	initialWindow(c: Connection): number {
-		const n = this.options.initialWindow;
-		return Math.min(n * c.mss, Math.max(2 * c.mss, n * 1460));
-	}
-
-	/** The MSS that we announce: what fits our link and one page. */
-	mssFor(c: Connection): number {
-		return Math.min(this.lower.mtuTo(c.remote3) - 40, PAGE_SIZE - 256);
-	}
-
-	/** Takes the peer's MSS (0: it named none). */
-	setPeerMss(c: Connection, mss: number): void {
-		c.peerMss = mss === 0 ? DEFAULT_MSS : Math.max(mss, MIN_MSS);
-		this.updateMss(c, this.mssFor(c));
-	}
-
-	updateMss(c: Connection, own: number): void {
-		c.mss = Math.max(Math.min(c.peerMss, own) - ((c.flags & C_TS) !== 0 ? TIMESTAMPS_LENGTH : 0), 24);
 	}
 
 	/** An ACK outside recovery lets the window grow, if it was the window that held us back (RFC 9293 and RFC 7661 say why). */
 	grow(c: Connection, ack: AckSummary): void {
 		const bytes = ack.acked + ack.sacked;
 		if (bytes > 0 && (c.flags & (C_CWND_LIMITED | C_LOSS)) !== 0) this.congestion.acknowledged(c, bytes, ack.time);
-	}
-
-	/** RFC 5961 7: whether a challenge ACK may be sent. */
-	challengeAllowed(): boolean {
-		if (((this.tick - this.#challengeTick) | 0) >= 1000 || ((this.tick - this.#challengeTick) | 0) < 0) {
-			this.#challengeTick = this.tick;
-			// A limit that nobody outside knows: a fixed one, shared by all connections, can be used to count them (CVE-2016-5696).
-			this.#challenges = -Math.floor(((this.runtime.random.int32() >>> 0) / 2 ** 32) * this.options.challengeAcks);
-		}
-		if (this.#challenges >= this.options.challengeAcks) {
-			this.counters.challengeAcksLimited++;
-			return false;
-		}
-		this.#challenges++;
-		this.counters.challengeAcks++;
-		return true;
 	}
 
 	/** Room came back: tell the application if it waits. */
@@ -860,8 +700,8 @@ export class Tcp implements Transport {
 	/** Our FIN and the peer's are both done on this side: TIME-WAIT. */
 	enterTimeWait(c: Connection): void {
 		c.state = TIME_WAIT;
-		this.stopRetransmitTimer(c);
-		this.setIdle(c, this.options.timeWait);
+		stopRetransmitTimer(c);
+		setIdle(this, c, this.options.timeWait);
 		if ((c.flags & C_DETACHED) !== 0) this.#toTimeWait(c);
 		else this.#closedWhenRead(c);
 	}
@@ -878,7 +718,7 @@ export class Tcp implements Transport {
 		if (c.rcvHead !== 0 || c.oooHead !== 0) dropReceived(this, c);
 		// An ACK that is still due must not get lost with the record.
 		if ((c.flags & C_ACK_NOW) !== 0 || c.ackAt !== 0) output(this, c);
-		this.#wheel.remove(c.index);
+		this.wheel.remove(c.index);
 		const expires = c.idleAt;
 		if (this.table.toTimeWait(c.index, expires)) this.counters.timeWaitOverflow++;
 		this.onWork();
@@ -900,7 +740,7 @@ export class Tcp implements Transport {
 		}
 		if (error === ERR_TIMEOUT) this.counters.timedOut++;
 		this.table.remove(c.index);
-		this.#wheel.remove(c.index);
+		this.wheel.remove(c.index);
 		dropSendQueue(this, c);
 		c.rtxAt = 0;
 		c.ackAt = 0;

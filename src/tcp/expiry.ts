@@ -2,7 +2,7 @@
  * Expiry: what happens when a timer of a connection fires.
  *
  * Hides what an expired retransmission timer stands for (a time-out, a tail loss probe, a reordering window, a shut window), and what
- * follows: something is sent once more, or the connection is given up. When timers are set, and how they are filed, is the engine's.
+ * follows: something is sent once more, or the connection is given up. When timers are set, and how they are filed, is in timers.ts.
  * Nothing here runs while segments come as they should.
  *
  * Read first: RFC 6298 5.4 to 5.7, RFC 8985 7.3, RFC 9293 3.8.4 and 3.8.6.1.
@@ -13,7 +13,9 @@ import { output, sendKeepAlive, transmit } from "./output.ts";
 import { recoveryOf, retransmissionTimeout } from "./recovery.ts";
 import { backedOff } from "./rto.ts";
 import { inFlight, ownPage, pageSpan, splitPage } from "./sendqueue.ts";
+import { seqLeq } from "./seq.ts";
 import {
+	C_ACK_NOW,
 	C_CWND_LIMITED,
 	C_DETACHED,
 	C_KEEPALIVE,
@@ -21,6 +23,7 @@ import {
 	C_SEND_SYN,
 	C_SYN_RETRANSMITTED,
 	C_TLP_REPEATED,
+	CLOSED,
 	ERR_NONE,
 	ERR_TIMEOUT,
 	ESTABLISHED,
@@ -36,16 +39,44 @@ import {
 	TIMER_RTO,
 	TIMER_TLP,
 } from "./state.ts";
+import { armRetransmit, persistDelay, refile, setIdle, setRetransmitTimer, stopRetransmitTimer, timerKind } from "./timers.ts";
+
+/** A deadline of connection `index` may have come: fires what is due. */
+export function timersDue(t: Tcp, index: number): void {
+	const c = t.at(index);
+	const generation = c.generation;
+	if (c.ackAt !== 0 && seqLeq(c.ackAt, t.tick)) {
+		c.ackAt = 0;
+		c.flags |= C_ACK_NOW;
+		t.counters.delayedAcks++;
+		t.queueOutput(c, 1);
+	}
+	if (c.paceAt !== 0 && seqLeq(c.paceAt, t.tick)) {
+		c.paceAt = 0;
+		t.queueOutput(c, 2);
+	}
+	if (c.rtxAt !== 0 && seqLeq(c.rtxAt, t.tick)) {
+		const kind = timerKind(c);
+		stopRetransmitTimer(c);
+		retransmissionDue(t, c, kind);
+	}
+	if (c.generation === generation && c.state !== CLOSED && c.idleAt !== 0 && seqLeq(c.idleAt, t.tick)) {
+		c.idleAt = 0;
+		idleDue(t, c);
+	}
+	if (c.generation !== generation || c.state === CLOSED) return;
+	refile(t, c);
+}
 
 /** The retransmission timer fired, with the meaning `kind`. */
-export function retransmissionDue(t: Tcp, c: Connection, kind: number): void {
+function retransmissionDue(t: Tcp, c: Connection, kind: number): void {
 	if (c.state === SYN_SENT || c.state === SYN_RECEIVED) {
 		synTimeout(t, c);
 		return;
 	}
 	if (kind === TIMER_REORDER) {
 		recoveryOf(c).reorderTimer(t, c);
-		if (c.rtxAt === 0) t.armRetransmit(c, false);
+		if (c.rtxAt === 0) armRetransmit(t, c, false);
 		t.queueOutput(c, 2);
 		return;
 	}
@@ -65,7 +96,7 @@ export function retransmissionDue(t: Tcp, c: Connection, kind: number): void {
 	}
 	retransmissionTimeout(t, c);
 	c.retries = (c.retries & ~0xff) | backoff;
-	t.setRetransmitTimer(c, TIMER_RTO, backedOff(c, backoff, t.options));
+	setRetransmitTimer(t, c, TIMER_RTO, backedOff(c, backoff, t.options));
 	t.queueOutput(c, 2);
 }
 
@@ -88,7 +119,7 @@ function synTimeout(t: Tcp, c: Connection): void {
 function probeWindow(t: Tcp, c: Connection): void {
 	const probes = Math.min(((c.retries >> 16) & 0xff) + 1, 255);
 	// Never given up while the peer answers; only when it has been silent for as many intervals as data would be sent again.
-	if (((t.tick - c.lastHeard) | 0) > t.options.retries * t.persistDelay(c)) {
+	if (((t.tick - c.lastHeard) | 0) > t.options.retries * persistDelay(t, c)) {
 		t.finished(c, ERR_TIMEOUT);
 		return;
 	}
@@ -113,7 +144,7 @@ function probeWindow(t: Tcp, c: Connection): void {
 			t.onWork();
 		}
 	}
-	t.setRetransmitTimer(c, TIMER_PERSIST, t.persistDelay(c));
+	setRetransmitTimer(t, c, TIMER_PERSIST, persistDelay(t, c));
 }
 
 /** RFC 8985 7.3: new data if there is some, else the last segment once more. */
@@ -153,7 +184,7 @@ function probeTail(t: Tcp, c: Connection): void {
 		}
 	}
 	c.tlpEnd = c.sndNxt || 1;
-	t.setRetransmitTimer(c, TIMER_RTO, backedOff(c, 0, t.options));
+	setRetransmitTimer(t, c, TIMER_RTO, backedOff(c, 0, t.options));
 	t.onWork();
 }
 
@@ -165,7 +196,7 @@ function lastSegment(t: Tcp, c: Connection, page: number): number {
 }
 
 /** The idle timer fired: TIME-WAIT and FIN-WAIT-2 end, a silent peer is probed. */
-export function idleDue(t: Tcp, c: Connection): void {
+function idleDue(t: Tcp, c: Connection): void {
 	switch (c.state) {
 		case TIME_WAIT:
 			t.finished(c, ERR_NONE);
@@ -179,14 +210,14 @@ export function idleDue(t: Tcp, c: Connection): void {
 	if ((c.flags & C_KEEPALIVE) === 0 || c.state < ESTABLISHED) return;
 	if (c.sndHead !== 0) {
 		// RFC 9293 3.8.4, MUST-26: only while no data is outstanding; what is out has its own timer.
-		t.setIdle(c, c.keepIdle);
+		setIdle(t, c, c.keepIdle);
 		return;
 	}
 	const idle = (t.tick - c.lastHeard) | 0;
 	const probes = (c.retries >>> 24) & 0xff;
 	if (idle < c.keepIdle) {
 		c.retries &= 0x00ffffff;
-		t.setIdle(c, c.keepIdle - idle);
+		setIdle(t, c, c.keepIdle - idle);
 		return;
 	}
 	if (probes >= t.options.keepAliveProbes) {
@@ -197,5 +228,5 @@ export function idleDue(t: Tcp, c: Connection): void {
 	t.counters.keepAlives++;
 	sendKeepAlive(t, c);
 	t.onWork();
-	t.setIdle(c, t.options.keepAliveInterval);
+	setIdle(t, c, t.options.keepAliveInterval);
 }

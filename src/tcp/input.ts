@@ -7,7 +7,7 @@
  *
  * Read first: RFC 9293 3.10.7.1 to 3.10.7.4, RFC 5961 3 to 5, RFC 7323 4.3 and 5, RFC 6191.
  */
-import type { IpPacket, Unreachable } from "../ip/transport.ts";
+import type { IpPacket } from "../ip/transport.ts";
 import * as tcp from "../wire/tcp.ts";
 import {
 	acknowledgment,
@@ -21,14 +21,18 @@ import {
 } from "../wire/tcp.ts";
 import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
-import { checksumRight, sendStrayReset, sendTimeWaitAck, timerKind } from "./output.ts";
+import { noConnection, sendStrayReset, takeSyn } from "./listen.ts";
+import { checksumRight } from "./output.ts";
 import { paceByWindow } from "./pacing.ts";
 import { receiveData, receiveLanding } from "./receive.ts";
 import { recoveryOf } from "./recovery.ts";
 import { sampleRtt } from "./rto.ts";
-import { acknowledge, markAllLost, pageSpan, splitPage } from "./sendqueue.ts";
+import { takeSacks } from "./sacks.ts";
+import { acknowledge, markAllLost } from "./sendqueue.ts";
 import { seqGeq, seqGt, seqLeq, seqLt } from "./seq.ts";
 import * as state from "./state.ts";
+import { armRetransmit, delayAck, keepAliveAnswered, setIdle, stopRetransmitTimer, timerKind } from "./timers.ts";
+import { timeWaitArrives } from "./timewait.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
 const {
@@ -41,7 +45,6 @@ const {
 	C_MODEL,
 	C_PASSIVE,
 	C_SACK,
-	C_SCALE,
 	C_SEND_SYN,
 	C_TS,
 	CLOSE_WAIT,
@@ -50,8 +53,6 @@ const {
 	E_CONNECTED,
 	E_ENDED,
 	E_READABLE,
-	ERR_HOST,
-	ERR_NET,
 	ERR_NONE,
 	ERR_REFUSED,
 	ERR_RESET,
@@ -59,9 +60,6 @@ const {
 	FIN_WAIT_1,
 	FIN_WAIT_2,
 	LAST_ACK,
-	P_LOST,
-	P_SACKED,
-	P_SENT,
 	SYN_RECEIVED,
 	SYN_SENT,
 	TIME_WAIT,
@@ -127,115 +125,6 @@ export function segmentArrives(t: Tcp, packet: IpPacket): boolean {
 	}
 	if (found < -1 && !timeWaitArrives(t, found, packet, bits, seq, ack, length, localPort, remotePort)) return false;
 	return noConnection(t, packet, bits, seq, ack, length, localPort, remotePort, found);
-}
-
-/** RFC 9293 3.10.7.1 and 3.10.7.2: CLOSED and LISTEN. */
-function noConnection(
-	t: Tcp,
-	packet: IpPacket,
-	bits: number,
-	seq: number,
-	ack: number,
-	length: number,
-	localPort: number,
-	remotePort: number,
-	found: number,
-): boolean {
-	if ((bits & RST) !== 0) {
-		t.counters.strayResets++;
-		return false;
-	}
-	const listener = t.listeners.find(packet.dst0, packet.dst1, packet.dst2, packet.dst3, localPort);
-	if (listener === null || (bits & ACK) !== 0) {
-		if (listener === null) t.counters.noListener++;
-		else t.counters.badAck++;
-		const span = length + ((bits & SYN) !== 0 ? 1 : 0) + ((bits & FIN) !== 0 ? 1 : 0);
-		sendStrayReset(t, packet.dst3, localPort, packet.src3, remotePort, seq, ack, (bits & ACK) !== 0, span);
-		return false;
-	}
-	if ((bits & SYN) === 0) {
-		t.counters.noAck++;
-		return false;
-	}
-	if (listener.pending >= listener.backlog) {
-		t.counters.acceptBacklogFull++;
-		return false;
-	}
-	if (listener.halfOpen >= t.options.synBacklog) {
-		t.counters.synBacklogFull++;
-		return false;
-	}
-	const index = t.table.alloc();
-	if (index < 0) {
-		t.counters.connectionsFull++;
-		return false;
-	}
-	// RFC 9293 3.10.7.2, third: the SYN makes a connection in SYN-RECEIVED.
-	const c = t.at(index);
-	c.local0 = packet.dst0;
-	c.local1 = packet.dst1;
-	c.local2 = packet.dst2;
-	c.local3 = packet.dst3;
-	c.localPort = localPort;
-	c.remote0 = packet.src0;
-	c.remote1 = packet.src1;
-	c.remote2 = packet.src2;
-	c.remote3 = packet.src3;
-	c.remotePort = remotePort;
-	c.listener = listener.id;
-	c.flags = C_PASSIVE;
-	t.begin(c);
-	if (found < -1) {
-		// RFC 9293 3.6.1, RFC 6191: the new connection's numbers lie beyond the old one's.
-		const old = t.table.timeWaitAt(found).sndNxt;
-		if (!seqGt(c.iss, old)) {
-			c.iss = (old + 0x20000) | 0;
-			c.sndUna = c.iss;
-			c.sndEnd = (c.iss + 1) | 0;
-		}
-		t.table.removeTimeWait(-2 - found);
-		t.at(index);
-	}
-	c.sndNxt = (c.iss + 1) | 0;
-	c.state = SYN_RECEIVED;
-	takeSyn(t, c, packet, seq);
-	t.table.insert(index);
-	listener.halfOpen++;
-	t.halfOpen++;
-	t.counters.passiveOpens++;
-	if (listener.held) {
-		c.flags |= C_HELD;
-		t.raise(c, E_ACCEPT);
-	} else {
-		c.flags |= C_SEND_SYN;
-		t.queueOutput(c, 0);
-	}
-	return false;
-}
-
-/** Notes what a SYN says: numbers, window, options that both sides want. */
-function takeSyn(t: Tcp, c: Connection, packet: IpPacket, seq: number): void {
-	const options = t.segmentOptions;
-	c.irs = seq;
-	c.rcvNxt = (seq + 1) | 0;
-	c.rcvAdv = c.rcvNxt;
-	c.lastAckSent = c.rcvNxt;
-	c.sndWnd = windowOf(t.u8, packet.start);
-	c.sndWndMax = c.sndWnd;
-	c.sndWl1 = seq;
-	c.flags &= ~(C_TS | C_SACK | C_SCALE);
-	if (options.timestamps && t.options.timestamps) {
-		c.flags |= C_TS;
-		c.tsRecent = options.tsVal;
-	}
-	if (options.sackPermitted && t.options.sack) c.flags |= C_SACK;
-	if (options.windowScale >= 0 && t.options.windowScaling) {
-		c.flags |= C_SCALE;
-		c.sndScale = options.windowScale;
-		c.rcvScale = t.windowScale;
-	}
-	t.setPeerMss(c, options.mss);
-	c.lastHeard = t.tick;
 }
 
 /** RFC 9293 3.10.7.3: SYN-SENT. */
@@ -317,7 +206,7 @@ function synchronizedArrives(
 		fresh = seqGeq(tsVal, c.tsRecent);
 	}
 	c.lastHeard = tick;
-	if (c.retries >>> 24 !== 0) t.keepAliveAnswered(c);
+	if (c.retries >>> 24 !== 0) keepAliveAnswered(t, c);
 
 	// RFC 7323 5.3: PAWS, before the sequence check. A segment without timestamps is let through: some peers leave them out.
 	if (stamped && !fresh && (bits & (RST | SYN)) === 0) {
@@ -413,13 +302,13 @@ function acceptable(c: Connection, seq: number, span: number): boolean {
 /** An unacceptable segment is answered; one without content only as often as challenges (RFC 5961 7), so that no two stacks answer each other for ever. */
 function ackOutside(t: Tcp, c: Connection, span: number): void {
 	if (c.state === SYN_RECEIVED && (c.flags & C_HELD) !== 0) return;
-	if (span === 0 && !t.challengeAllowed()) return;
+	if (span === 0 && !t.challenges.allowed(t.tick)) return;
 	c.flags |= C_ACK_NOW;
 	t.queueOutput(c, 1);
 }
 
 function challenge(t: Tcp, c: Connection): void {
-	if (!t.challengeAllowed()) return;
+	if (!t.challenges.allowed(t.tick)) return;
 	c.flags |= C_ACK_NOW;
 	t.queueOutput(c, 1);
 }
@@ -496,7 +385,7 @@ function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: n
 	if (sndUna === sndNxt && !advances) {
 		// Nothing is out: at most the window has opened.
 		if (c.sndNext !== 0 && window > oldWindow) {
-			if (timerKind(c) === TIMER_PERSIST) t.stopRetransmitTimer(c);
+			if (timerKind(c) === TIMER_PERSIST) stopRetransmitTimer(c);
 			t.queueOutput(c, 2);
 		}
 		return true;
@@ -530,7 +419,7 @@ function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: n
 		if (summary.lastRtt < c.minRtt) c.minRtt = summary.lastRtt;
 		t.congestion.sampled?.(c, summary.lastRtt);
 	}
-	if (advances && timerKind(c) !== TIMER_REORDER) t.stopRetransmitTimer(c);
+	if (advances && timerKind(c) !== TIMER_REORDER) stopRetransmitTimer(c);
 	recovery.acknowledged(t, c, summary);
 	if (t.options.pacing && (flags & C_MODEL) === 0) paceByWindow(c);
 
@@ -538,11 +427,11 @@ function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: n
 	if (window > 0 && oldWindow === 0 && out) {
 		// The window opens again: what was sent into the shut one was dropped there.
 		markAllLost(t, c);
-		t.stopRetransmitTimer(c);
+		stopRetransmitTimer(c);
 		c.retries &= ~0xff00ff;
 	}
-	if (!out) t.stopRetransmitTimer(c);
-	else if (c.rtxAt === 0) t.armRetransmit(c, false);
+	if (!out) stopRetransmitTimer(c);
+	else if (c.rtxAt === 0) armRetransmit(t, c, false);
 	if (c.sndNext !== 0 || c.lost > 0) t.queueOutput(c, 2);
 	if (advances) {
 		t.roomCame(c);
@@ -557,7 +446,7 @@ function finAcknowledged(t: Tcp, c: Connection): boolean {
 	switch (c.state) {
 		case FIN_WAIT_1:
 			c.state = FIN_WAIT_2;
-			if ((c.flags & C_DETACHED) !== 0) t.setIdle(c, t.options.finWait2);
+			if ((c.flags & C_DETACHED) !== 0) setIdle(t, c, t.options.finWait2);
 			return true;
 		case CLOSING:
 			t.enterTimeWait(c);
@@ -569,63 +458,12 @@ function finAcknowledged(t: Tcp, c: Connection): boolean {
 	return true;
 }
 
-/** Marks what SACK blocks cover (RFC 2018, RFC 6675), and sees duplicates that they report (RFC 2883 4). */
-function takeSacks(t: Tcp, c: Connection, ack: number): void {
-	const pool = t.pool;
-	const { sackEdges, sackCount } = t.segmentOptions;
-	const summary = t.ack;
-	const recovery = recoveryOf(c);
-	for (let i = 0; i < sackCount; i++) {
-		const left = sackEdges[2 * i]!;
-		const right = sackEdges[2 * i + 1]!;
-		if (seqGeq(left, right)) continue;
-		t.counters.sackBlocksIn++;
-		if (i === 0) {
-			// RFC 2883 5: below the cumulative ACK, or inside the second block: a duplicate report.
-			const inside = sackCount > 1 && seqGeq(left, sackEdges[2]!) && seqLeq(right, sackEdges[3]!);
-			if (seqLeq(right, ack) || inside) {
-				summary.dsack = true;
-				t.counters.dsacksIn++;
-				continue;
-			}
-		}
-		if (seqLeq(right, c.sndUna) || seqGt(right, c.sndNxt)) continue;
-		for (let page = c.sndHead; page !== 0 && page !== c.sndNext; page = pool.next(page)) {
-			const seq = pool.seq(page);
-			if (seqGeq(seq, right)) break;
-			const flags = pool.flags(page);
-			if ((flags & P_SACKED) !== 0) continue;
-			const slice = pool.isSlice(page);
-			if (seqLt(seq, left)) {
-				if (slice) cutSegments(t, c, page, (left - seq + c.mss - 1) | 0);
-				continue;
-			}
-			let span = pageSpan(t, page);
-			if (seqGt((seq + span) | 0, right)) {
-				if (!slice || !cutSegments(t, c, page, (right - seq) | 0)) break;
-				span = pageSpan(t, page);
-			}
-			if ((flags & P_LOST) !== 0) c.lost -= span;
-			pool.setFlags(page, (flags & ~P_LOST) | P_SACKED | P_SENT);
-			c.sacked += span;
-			summary.sacked += span;
-			recovery.delivered(t, c, page);
-		}
-	}
-}
-
-/** Cuts a slice where its last whole segment within `bytes` ends. False if there is nothing to cut. Never within a segment: the peer would have us cut bytes. */
-function cutSegments(t: Tcp, c: Connection, slice: number, bytes: number): boolean {
-	const whole = bytes - (bytes % c.mss);
-	return whole > 0 && whole < t.pool.length(slice) && splitPage(t, c, slice, whole);
-}
-
 /** Sixth to eighth: the segment's text, and its FIN. True if the page was kept. */
 function text(t: Tcp, c: Connection, packet: IpPacket, data: number, length: number, seq: number, bits: number): boolean {
 	const current = c.state;
 	if (current !== ESTABLISHED && current !== FIN_WAIT_1 && current !== FIN_WAIT_2) {
 		// The peer's FIN has come already: what comes now is a repetition. Only TIME-WAIT cares (eighth).
-		if (current === TIME_WAIT && (bits & FIN) !== 0) t.setIdle(c, t.options.timeWait);
+		if (current === TIME_WAIT && (bits & FIN) !== 0) setIdle(t, c, t.options.timeWait);
 		t.counters.duplicateSegments++;
 		c.flags |= C_ACK_NOW;
 		t.queueOutput(c, 1);
@@ -675,7 +513,7 @@ function receiveMore(t: Tcp, c: Connection, packet: IpPacket, seq: number, fin: 
 function acknowledgeText(t: Tcp, c: Connection, length: number): void {
 	const unacknowledged = (c.rcvNxt - c.lastAckSent) | 0;
 	if (unacknowledged >= 2 * c.mss || (length >= c.mss && c.segmentsIn <= QUICK_ACKS)) c.flags |= C_ACK_NOW;
-	else t.delayAck(c);
+	else delayAck(t, c);
 }
 
 /** Eighth: the peer's FIN is in order. */
@@ -696,90 +534,4 @@ function finArrives(t: Tcp, c: Connection): void {
 		case FIN_WAIT_2:
 			t.enterTimeWait(c);
 	}
-}
-
-/** A segment for a connection in TIME-WAIT. True: it is a new SYN that may have the addresses again (RFC 9293 3.6.1, RFC 6191). */
-function timeWaitArrives(
-	t: Tcp,
-	found: number,
-	packet: IpPacket,
-	bits: number,
-	seq: number,
-	ack: number,
-	length: number,
-	localPort: number,
-	remotePort: number,
-): boolean {
-	const tw = t.table.timeWaitAt(found);
-	const options = t.segmentOptions;
-	const stamps = tw.tsOffset !== 0;
-	if ((bits & RST) !== 0) {
-		// RFC 1337 fix F1: a RST does not end TIME-WAIT.
-		t.counters.strayResets++;
-		return false;
-	}
-	if ((bits & (SYN | ACK)) === SYN) {
-		const newer =
-			stamps && options.timestamps
-				? seqGt(options.tsVal, tw.tsRecent) || (options.tsVal === tw.tsRecent && seqGt(seq, tw.rcvNxt))
-				: seqGt(seq, tw.rcvNxt);
-		if (newer && t.listeners.find(packet.dst0, packet.dst1, packet.dst2, packet.dst3, localPort) !== null) return true;
-	}
-	t.counters.duplicateSegments++;
-	if ((bits & FIN) !== 0) {
-		t.table.restartTimeWait(found, (t.tick + t.options.timeWait) | 0);
-		t.table.timeWaitAt(found);
-	}
-	if (length === 0 && (bits & (FIN | SYN)) === 0 && !(seqLt(seq, tw.rcvNxt) || seqGt(ack, tw.sndNxt))) return false;
-	if (length === 0 && (bits & (FIN | SYN)) === 0 && !t.challengeAllowed()) return false;
-	sendTimeWaitAck(
-		t,
-		packet.dst3,
-		localPort,
-		packet.src3,
-		remotePort,
-		tw.sndNxt,
-		tw.rcvNxt,
-		(t.tick + tw.tsOffset) | 0,
-		tw.tsRecent,
-		stamps,
-	);
-	return false;
-}
-
-/** ICMP, or a neighbor that does not answer (RFC 5927: a hint, believed only where it fits the connection). */
-export function unreachableArrives(t: Tcp, error: Unreachable): void {
-	const found = t.table.lookup(0, 0, 0xffff, error.src3, error.srcPort, 0, 0, 0xffff, error.dst3, error.dstPort);
-	if (found < 0) {
-		t.counters.unreachableIgnored++;
-		return;
-	}
-	const c = t.at(found);
-	if (c.state === SYN_SENT) {
-		if (error.reason !== "neighbor" && error.seq !== c.iss) {
-			t.counters.unreachableIgnored++;
-			return;
-		}
-		if (error.reason === "too-big") return;
-		t.finished(c, error.reason === "port" || error.reason === "protocol" ? ERR_REFUSED : error.reason === "net" ? ERR_NET : ERR_HOST);
-		return;
-	}
-	if (error.reason !== "neighbor" && (seqLt(error.seq, c.sndUna) || seqGt(error.seq, c.sndNxt))) {
-		t.counters.unreachableIgnored++;
-		return;
-	}
-	if (error.reason === "too-big" && error.mtu >= 296 && error.mtu < t.lower.mtuTo(c.remote3) && c.state >= ESTABLISHED) {
-		// RFC 1191 6.4: smaller segments from now on; what is out and too large goes again, cut.
-		const before = c.mss;
-		t.updateMss(c, error.mtu - 40);
-		if (c.mss > before) c.mss = before;
-		else if (c.mss < before) {
-			const pool = t.pool;
-			let big = false;
-			for (let page = c.sndHead; page !== 0 && page !== c.sndNext; page = pool.next(page)) if (pool.length(page) > c.mss) big = true;
-			if (big) markAllLost(t, c);
-			t.queueOutput(c, 2);
-		}
-	}
-	// All else is a soft error for a connection that stands (RFC 1122 4.2.3.9): retransmission goes on.
 }

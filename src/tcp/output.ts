@@ -12,12 +12,15 @@ import * as pages from "../memory/pages.ts";
 import { checksum, fold, pseudoHeader4, sum } from "../wire/checksum.ts";
 import * as tcp from "../wire/tcp.ts";
 import { setChecksumField, synOptionsLength, writeSynOptions, writeTcpHeader, writeTimestamps } from "../wire/tcp.ts";
+import { initialWindow } from "./congestion.ts";
 import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
+import { mssFor } from "./mss.ts";
 import { paceBudget, paceDelay, paceSpent, UNPACED } from "./pacing.ts";
 import { advertise, writeSackBlocks } from "./receive.ts";
 import { enqueueFin, inFlight, ownPage, pageSpan, splitPage } from "./sendqueue.ts";
 import * as state from "./state.ts";
+import { armRetransmit, persistDelay, setPaceTimer, setRetransmitTimer, startSynTimer } from "./timers.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
 const {
@@ -41,9 +44,7 @@ const {
 	P_SENT,
 	SYN_RECEIVED,
 	SYN_SENT,
-	TIMER_MASK,
 	TIMER_PERSIST,
-	TIMER_SHIFT,
 } = state;
 const { ACK, FIN, PROTOCOL_TCP, PSH, RST, SYN, TCP_HEADER, TIMESTAMPS_LENGTH } = tcp;
 const { FRAME_CHECKED, FRAME_PARTIAL_CHECKSUM } = frame;
@@ -77,7 +78,7 @@ export function output(t: Tcp, c: Connection): boolean {
 	if ((c.flags & C_ACK_NOW) !== 0) sendAck(t, c);
 	if (c.sndUna === c.sndNxt && c.sndNext !== 0 && c.rtxAt === 0 && c.paceAt === 0) {
 		// Nothing in flight, so no ACK will come by itself: probe the window (RFC 9293 3.8.6.1).
-		t.setRetransmitTimer(c, TIMER_PERSIST, t.persistDelay(c));
+		setRetransmitTimer(t, c, TIMER_PERSIST, persistDelay(t, c));
 	}
 	return budget === 0;
 }
@@ -86,7 +87,7 @@ export function output(t: Tcp, c: Connection): boolean {
 function paced(t: Tcp, c: Connection, before: number): void {
 	if (t.paceLeft < before) paceSpent(c, before - t.paceLeft);
 	if (t.paceLeft > 0 || (c.flags & C_CWND_LIMITED) !== 0 || (c.sndNext === 0 && c.lost === 0)) return;
-	t.setPaceTimer(c, paceDelay(t, c));
+	setPaceTimer(t, c, paceDelay(t, c));
 	// The window is in use all the same, so it may grow (not that of a model, which knows by itself).
 	if (2 * inFlight(c) >= c.cwnd) c.flags |= C_CWND_LIMITED;
 }
@@ -127,7 +128,7 @@ function repeatLost(t: Tcp, c: Connection, budget: number): number {
 		sent = true;
 		left--;
 	}
-	if (sent) t.armRetransmit(c, false);
+	if (sent) armRetransmit(t, c, false);
 	return left;
 }
 
@@ -136,7 +137,7 @@ function sendNew(t: Tcp, c: Connection, budget: number): number {
 	const idle = c.sndUna === c.sndNxt;
 	// RFC 5681 4.1: after an idle time of more than an RTO the old window says nothing of the path.
 	if (idle && (c.flags & C_MODEL) === 0 && c.lastSent !== 0 && (t.now - c.lastSent) >>> 0 > c.rto)
-		c.cwnd = Math.min(c.cwnd, t.initialWindow(c));
+		c.cwnd = Math.min(c.cwnd, initialWindow(c, t.options.initialWindow));
 	let flight = inFlight(c);
 	// RFC 3042: the first two duplicate ACKs each let one new segment out.
 	const duplicates = (c.retries >> 8) & 0xff;
@@ -231,7 +232,7 @@ function sendNew(t: Tcp, c: Connection, budget: number): number {
 	if (runCount > 0) transmitRun(t, c, runFirst, runCount, runBytes);
 	if (sent) {
 		c.lastSent = t.now;
-		t.armRetransmit(c, true);
+		armRetransmit(t, c, true);
 		t.roomCame(c);
 		// A window that is full although no segment was held back: the next byte would have been.
 		if (flight + mss > c.cwnd) c.flags |= C_CWND_LIMITED;
@@ -430,7 +431,7 @@ function control(t: Tcp, c: Connection, seq: number, bits: number): void {
 function sendSyn(t: Tcp, c: Connection): void {
 	c.flags &= ~(C_SEND_SYN | C_ACK_NOW);
 	const page = t.pool.alloc();
-	t.startSynTimer(c);
+	startSynTimer(t, c);
 	if (page === 0) {
 		t.counters.noPage++;
 		return;
@@ -447,7 +448,7 @@ function sendSyn(t: Tcp, c: Connection): void {
 	// RFC 7323 2.2: the window of a SYN is never scaled.
 	const window = Math.min(c.rcvBuf, 65535);
 	writeTcpHeader(t.u8, start, c.localPort, c.remotePort, c.iss, reply ? c.rcvNxt : 0, header, reply ? SYN | ACK : SYN, window);
-	writeSynOptions(t.u8, start + TCP_HEADER, t.mssFor(c), scale, sack, stamps, (t.tick + c.tsOffset) | 0, reply ? c.tsRecent : 0);
+	writeSynOptions(t.u8, start + TCP_HEADER, mssFor(t, c), scale, sack, stamps, (t.tick + c.tsOffset) | 0, reply ? c.tsRecent : 0);
 	if (reply) {
 		c.rcvAdv = (c.rcvNxt + window) | 0;
 		c.lastAckSent = c.rcvNxt;
@@ -470,70 +471,8 @@ function emit(t: Tcp, c: Connection, page: number, start: number, length: number
 	t.lower.output(page, start, length, c.local3, c.remote3, PROTOCOL_TCP, 0);
 }
 
-/**
- * RFC 9293 3.10.7.1: the answer to a segment that belongs to no connection.
- *
- * @param ackBit Whether the segment had an ACK: then the RST takes its sequence number from there.
- */
-export function sendStrayReset(
-	t: Tcp,
-	local: number,
-	localPort: number,
-	remote: number,
-	remotePort: number,
-	seq: number,
-	ack: number,
-	ackBit: boolean,
-	span: number,
-): void {
-	const page = t.pool.alloc();
-	if (page === 0) {
-		t.counters.noPage++;
-		return;
-	}
-	const start = t.pool.address(page) + HEADROOM;
-	if (ackBit) writeTcpHeader(t.u8, start, localPort, remotePort, ack, 0, TCP_HEADER, RST, 0);
-	else writeTcpHeader(t.u8, start, localPort, remotePort, 0, (seq + span) | 0, TCP_HEADER, RST | ACK, 0);
-	t.counters.resetsOut++;
-	t.counters.segmentsOut++;
-	setChecksumField(t.u8, start, checksum(t.u8, start, TCP_HEADER, pseudoHeader4(local, remote, PROTOCOL_TCP, TCP_HEADER)));
-	t.lower.output(page, start, TCP_HEADER, local, remote, PROTOCOL_TCP, 0);
-}
-
-/** A bare ACK for a connection of which only the TIME-WAIT record is left. */
-export function sendTimeWaitAck(
-	t: Tcp,
-	local: number,
-	localPort: number,
-	remote: number,
-	remotePort: number,
-	seq: number,
-	ack: number,
-	tsVal: number,
-	tsEcr: number,
-	stamps: boolean,
-): void {
-	const page = t.pool.alloc();
-	if (page === 0) {
-		t.counters.noPage++;
-		return;
-	}
-	const start = t.pool.address(page) + HEADROOM;
-	let header = TCP_HEADER;
-	if (stamps) header += writeTimestamps(t.u8, start + header, tsVal, tsEcr);
-	writeTcpHeader(t.u8, start, localPort, remotePort, seq, ack, header, ACK, Math.min(t.options.receiveBuffer >> t.windowScale, 65535));
-	t.counters.segmentsOut++;
-	setChecksumField(t.u8, start, checksum(t.u8, start, header, pseudoHeader4(local, remote, PROTOCOL_TCP, header)));
-	t.lower.output(page, start, header, local, remote, PROTOCOL_TCP, 0);
-}
-
 /** Whether the transport checksum of a received segment is right. */
 export function checksumRight(t: Tcp, start: number, length: number, src: number, dst: number, flags: number): boolean {
 	if ((flags & FRAME_CHECKED) !== 0) return true;
 	return fold(sum(t.u8, start, length, pseudoHeader4(src, dst, PROTOCOL_TCP, length))) === 0xffff;
-}
-
-/** What the retransmission timer stands for at the moment. */
-export function timerKind(c: Connection): number {
-	return (c.flags & TIMER_MASK) >> TIMER_SHIFT;
 }

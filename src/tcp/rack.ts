@@ -14,6 +14,7 @@ import { type AckSummary, enterRecovery, type LossRecovery, leaveRecovery, maybe
 import { inFlight, markLost, pageSpan } from "./sendqueue.ts";
 import { seqGeq, seqGt, seqLt } from "./seq.ts";
 import * as state from "./state.ts";
+import { setRetransmitTimer } from "./timers.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
 const {
@@ -152,7 +153,7 @@ function acknowledged(t: Tcp, c: Connection, ack: AckSummary): void {
 		proportionalRate(c, ack.acked + ack.sacked, ack.acked > 0 && newlyLost <= 0);
 	} else t.grow(c, ack);
 	if ((flags & C_MODEL) !== 0) t.model!.acknowledgedAll(t, c, ack, Math.max(newlyLost, 0));
-	if (timeout > 0) t.setRetransmitTimer(c, TIMER_REORDER, Math.ceil(timeout / 1000));
+	if (timeout > 0) setRetransmitTimer(t, c, TIMER_REORDER, Math.ceil(timeout / 1000));
 }
 
 function reorderTimer(t: Tcp, c: Connection): void {
@@ -162,7 +163,7 @@ function reorderTimer(t: Tcp, c: Connection): void {
 		enterRecovery(t, c, flight);
 		proportionalRate(c, 0, false);
 	}
-	if (timeout > 0) t.setRetransmitTimer(c, TIMER_REORDER, Math.ceil(timeout / 1000));
+	if (timeout > 0) setRetransmitTimer(t, c, TIMER_REORDER, Math.ceil(timeout / 1000));
 }
 
 export const rackRecovery: LossRecovery = { delivered, acknowledged, reorderTimer };

@@ -1,0 +1,90 @@
+/**
+ * TIME-WAIT: segments for a connection of which only the small record is left (RFC 9293 3.10.7.4, RFC 1337, RFC 6191).
+ */
+import type { IpPacket } from "../ip/transport.ts";
+import * as pages from "../memory/pages.ts";
+import { checksum, pseudoHeader4 } from "../wire/checksum.ts";
+import * as tcp from "../wire/tcp.ts";
+import { setChecksumField, writeTcpHeader, writeTimestamps } from "../wire/tcp.ts";
+import type { Tcp } from "./engine.ts";
+import { seqGt, seqLt } from "./seq.ts";
+
+// Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
+const { ACK, FIN, PROTOCOL_TCP, RST, SYN, TCP_HEADER } = tcp;
+const { HEADROOM } = pages;
+
+/** A segment for a connection in TIME-WAIT. True: it is a new SYN that may have the addresses again (RFC 9293 3.6.1, RFC 6191). */
+export function timeWaitArrives(
+	t: Tcp,
+	found: number,
+	packet: IpPacket,
+	bits: number,
+	seq: number,
+	ack: number,
+	length: number,
+	localPort: number,
+	remotePort: number,
+): boolean {
+	const tw = t.table.timeWaitAt(found);
+	const options = t.segmentOptions;
+	const stamps = tw.tsOffset !== 0;
+	if ((bits & RST) !== 0) {
+		// RFC 1337 fix F1: a RST does not end TIME-WAIT.
+		t.counters.strayResets++;
+		return false;
+	}
+	if ((bits & (SYN | ACK)) === SYN) {
+		const newer =
+			stamps && options.timestamps
+				? seqGt(options.tsVal, tw.tsRecent) || (options.tsVal === tw.tsRecent && seqGt(seq, tw.rcvNxt))
+				: seqGt(seq, tw.rcvNxt);
+		if (newer && t.listeners.find(packet.dst0, packet.dst1, packet.dst2, packet.dst3, localPort) !== null) return true;
+	}
+	t.counters.duplicateSegments++;
+	if ((bits & FIN) !== 0) {
+		t.table.restartTimeWait(found, (t.tick + t.options.timeWait) | 0);
+		t.table.timeWaitAt(found);
+	}
+	if (length === 0 && (bits & (FIN | SYN)) === 0 && !(seqLt(seq, tw.rcvNxt) || seqGt(ack, tw.sndNxt))) return false;
+	if (length === 0 && (bits & (FIN | SYN)) === 0 && !t.challenges.allowed(t.tick)) return false;
+	sendTimeWaitAck(
+		t,
+		packet.dst3,
+		localPort,
+		packet.src3,
+		remotePort,
+		tw.sndNxt,
+		tw.rcvNxt,
+		(t.tick + tw.tsOffset) | 0,
+		tw.tsRecent,
+		stamps,
+	);
+	return false;
+}
+
+/** A bare ACK for a connection of which only the TIME-WAIT record is left. */
+function sendTimeWaitAck(
+	t: Tcp,
+	local: number,
+	localPort: number,
+	remote: number,
+	remotePort: number,
+	seq: number,
+	ack: number,
+	tsVal: number,
+	tsEcr: number,
+	stamps: boolean,
+): void {
+	const page = t.pool.alloc();
+	if (page === 0) {
+		t.counters.noPage++;
+		return;
+	}
+	const start = t.pool.address(page) + HEADROOM;
+	let header = TCP_HEADER;
+	if (stamps) header += writeTimestamps(t.u8, start + header, tsVal, tsEcr);
+	writeTcpHeader(t.u8, start, localPort, remotePort, seq, ack, header, ACK, Math.min(t.options.receiveBuffer >> t.windowScale, 65535));
+	t.counters.segmentsOut++;
+	setChecksumField(t.u8, start, checksum(t.u8, start, header, pseudoHeader4(local, remote, PROTOCOL_TCP, header)));
+	t.lower.output(page, start, header, local, remote, PROTOCOL_TCP, 0);
+}
