@@ -75,6 +75,8 @@ export function webSocketPipe(socket: WebSocketLike): Pipe {
 			});
 			socket.addEventListener("error", () => events.closed(new Error("the WebSocket failed")));
 			socket.addEventListener("close", () => events.closed());
+			// Its last event may have been before this. Not from within `start`, which is part of the link's `open`.
+			if (socket.readyState >= 2) queueMicrotask(() => events.closed());
 		},
 		write(bytes) {
 			if (socket.readyState === 1) socket.send(bytes);

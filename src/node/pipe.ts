@@ -19,6 +19,8 @@ export function socketPipe(socket: Duplex & { ref?(): unknown; unref?(): unknown
 			});
 			socket.on("end", () => socket.destroy());
 			socket.on("close", () => events.closed(failure));
+			// Its last event was before this: nothing would ever tell. Not from within `start`, which is part of the link's `open`.
+			if (socket.closed) queueMicrotask(() => events.closed(socket.errored ?? undefined));
 		},
 		write: (bytes) => void socket.write(bytes),
 		get pending() {
@@ -48,16 +50,25 @@ export function datagramPipe(socket: DatagramSocket, peer: { readonly address: s
 				else strangers++;
 			});
 			socket.on("error", (error) => events.closed(error));
-			socket.on("close", () => events.closed());
+			socket.on("close", () => {
+				closed = true;
+				events.closed();
+			});
+			if (isClosed(socket)) queueMicrotask(() => events.closed());
 		},
 		write(bytes) {
 			if (closed) return;
-			pending += bytes.length;
-			// An error here is a lost datagram, such as a peer that is not there yet: nothing that a network would report.
-			socket.send(bytes, peer.port, peer.address, (error) => {
-				pending -= bytes.length;
-				if (error) failures++;
-			});
+			try {
+				// An error here is a lost datagram, such as a peer that is not there yet: nothing that a network would report.
+				socket.send(bytes, peer.port, peer.address, (error) => {
+					pending -= bytes.length;
+					if (error) failures++;
+				});
+				pending += bytes.length;
+			} catch {
+				// Somebody else has closed it, and the event is yet to come.
+				failures++;
+			}
 		},
 		get pending() {
 			return pending;
@@ -66,8 +77,18 @@ export function datagramPipe(socket: DatagramSocket, peer: { readonly address: s
 		ref: () => void socket.ref(),
 		unref: () => void socket.unref(),
 		close() {
-			if (!closed) socket.close();
+			if (!closed && !isClosed(socket)) socket.close();
 			closed = true;
 		},
 	};
+}
+
+/** Whether somebody has closed a UDP socket; Node says so only by what it throws. One that is not bound yet throws something else. */
+function isClosed(socket: DatagramSocket): boolean {
+	try {
+		socket.address();
+		return false;
+	} catch (error) {
+		return (error as NodeJS.ErrnoException).code === "ERR_SOCKET_DGRAM_NOT_RUNNING";
+	}
 }

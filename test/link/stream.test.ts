@@ -420,3 +420,76 @@ test("a WebSocket that is not open yet keeps what is sent, in order, and counts 
 	listeners.get("message")!({ data: "text" });
 	assert.deepEqual(arrived, [Uint8Array.of(9)]);
 });
+
+describe("a stream link whose pipe ends by itself", () => {
+	/** Opens a link on a pipe, and notes what it reports. */
+	function opened(pipe: Pipe, options: StreamLinkOptions = {}) {
+		const pool = makePool(16);
+		const runtime = nodeRuntime();
+		const link = streamLink(pipe, options);
+		const failures: NodeJS.ErrnoException[] = [];
+		link.open({ pool, runtime, wake() {}, failed: (error) => void failures.push(error) });
+		return { link, failures, speaker: new Speaker(link, { pool, runtime }, true) };
+	}
+
+	for (const [how, before] of [
+		["while it sends", false],
+		["before the link is opened", true],
+	] as const) {
+		test(`over UDP, closed by somebody else ${how}: nothing is thrown, and it fails once`, async () => {
+			const udp = createSocket("udp4").bind(0, "127.0.0.1");
+			await once(udp, "listening");
+			const pipe = datagramPipe(udp, { address: "127.0.0.1", port: 9 });
+			if (before) {
+				udp.close();
+				await once(udp, "close");
+			}
+			const { link, failures, speaker } = opened(pipe, { framing: "message" });
+			if (!before) udp.close();
+			speaker.send(new Uint8Array(60));
+			assert.equal(link.counters().txDropSocket, 1);
+			assert.equal(pipe.pending, 0);
+			await sleep(1); // an exception of a listener would fail the test here
+			assert.equal(failures.length, 1);
+			assert.equal(failures[0]!.code, "ECONNRESET");
+			link.close();
+			await sleep(1);
+			assert.equal(failures.length, 1);
+		});
+	}
+
+	test("over a socket that was gone before the link was opened, it fails once, with the socket's error", async () => {
+		for (const error of [undefined, Object.assign(new Error("too slow"), { code: "ETIMEDOUT" })]) {
+			const socket = new net.Socket();
+			socket.on("error", () => {});
+			const gone = new Promise((resolve) => socket.once("close", resolve));
+			socket.destroy(error);
+			await gone;
+			const { failures } = opened(socketPipe(socket));
+			assert.equal(failures.length, 0, "not from within open");
+			await sleep(1);
+			assert.deepEqual(
+				failures.map(({ code }) => code),
+				[error === undefined ? "ECONNRESET" : "ETIMEDOUT"],
+			);
+		}
+	});
+
+	test("over a socket that is closing when the link is opened, it fails once", async () => {
+		const socket = new net.Socket();
+		socket.destroy();
+		const { failures } = opened(socketPipe(socket));
+		await sleep(1);
+		assert.equal(failures.length, 1);
+	});
+
+	test("over a WebSocket that was gone before the link was opened, it fails once", async () => {
+		for (const readyState of [2, 3]) {
+			const socket: WebSocketLike = { binaryType: "", bufferedAmount: 0, readyState, send() {}, close() {}, addEventListener() {} };
+			const { failures } = opened(webSocketPipe(socket), { framing: "message" });
+			assert.equal(failures.length, 0, "not from within open");
+			await sleep(1);
+			assert.equal(failures.length, 1);
+		}
+	});
+});
