@@ -72,11 +72,16 @@ class ImpairLink extends LinkWrapper {
 		if (context === null || impairment === null || impairment.idle) return this.inner.transmit(batch);
 		const now = context.runtime.clock.now();
 		const count = batch.count;
-		for (let at = 0, entries = 0; at < count; at += entries) {
-			entries = frameEntries(batch, at);
-			impairment.admit(batch, at, entries, now);
+		let at = 0;
+		try {
+			for (let entries = 0; at < count; at += entries) {
+				entries = frameEntries(batch, at);
+				impairment.admit(batch, at, entries, now);
+			}
+		} finally {
+			// A drop rule may throw: the frames before it are not the caller's any more.
+			batch.shift(at);
 		}
-		batch.shift(count);
 		this.#forward(now);
 		return count;
 	}
@@ -119,13 +124,19 @@ class ImpairLink extends LinkWrapper {
 			const count = this.inner.receive(taken);
 			if (count === 0) return;
 			const now = context.runtime.clock.now();
-			for (let at = 0, entries = 0; at < count; at += entries) {
-				entries = frameEntries(taken, at);
-				// Stamps wrap at 2^32: what counts is how long ago the frame arrived.
-				const age = ((now | 0) - taken.time[at]!) | 0;
-				impairment.admit(taken, at, entries, now - Math.max(0, age));
+			let at = 0;
+			try {
+				for (let entries = 0; at < count; at += entries) {
+					entries = frameEntries(taken, at);
+					// Stamps wrap at 2^32: what counts is how long ago the frame arrived.
+					const age = ((now | 0) - taken.time[at]!) | 0;
+					impairment.admit(taken, at, entries, now - Math.max(0, age));
+				}
+			} finally {
+				// None are left, unless a drop rule threw.
+				taken.shift(at);
+				taken.drop(taken.count);
 			}
-			taken.count = 0;
 			total += count;
 		}
 		context.wake(); // there may be more

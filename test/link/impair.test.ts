@@ -333,6 +333,39 @@ test("closing releases what is on its way", () => {
 	wire.close();
 });
 
+test("a drop rule that throws: frames before it are on their way, those from it on are the caller's still, and no page is released twice", () => {
+	const wire = new Wire({
+		drop: (_frame, direction, index) => {
+			if (direction === "out" && index === 2) throw new Error("no rule for this one");
+			return false;
+		},
+	});
+	const { batch } = wire.near;
+	for (let i = 0; i < 5; i++) pushFrame(batch, numbered(i, 100));
+	assert.throws(() => wire.link.transmit(batch), /no rule/);
+	assert.equal(batch.count, 3);
+	assert.equal(wire.link.transmit(batch), 3);
+	wire.link.flush();
+	wire.clock.advance(1000);
+	assert.deepEqual(numbers(wire.atFar), [0, 1, 2, 3, 4]);
+	wire.close();
+});
+
+test("a drop rule that throws at a frame towards the host loses that one and those fetched with it, once", () => {
+	const wire = new Wire({
+		drop: (_frame, direction, index) => {
+			if (direction === "in" && index === 2) throw new Error("no rule for this one");
+			return false;
+		},
+	});
+	wire.near.onwake = () => {};
+	for (let i = 0; i < 5; i++) wire.far.send(numbered(i, 100));
+	assert.throws(() => wire.near.receive(), /no rule/);
+	for (let i = 5; i < 7; i++) wire.far.send(numbered(i, 100));
+	assert.deepEqual(numbers(wire.near.receive()), [0, 1, 5, 6]);
+	wire.close();
+});
+
 test("frames that the inner link does not take yet are kept in order and offered again", () => {
 	const clock = new VirtualClock();
 	const pool = makePool(64);
