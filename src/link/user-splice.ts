@@ -98,7 +98,9 @@ export class Splice implements SocketEvents {
 	/** Ends both sides at once, with a reset. */
 	abort(): void {
 		this.#reset();
-		this.#outer.resetAndDestroy();
+		// A socket that is connecting would be reset only when it has connected, which may take minutes.
+		if (this.#outer.connecting) this.#outer.destroy();
+		else this.#outer.resetAndDestroy();
 	}
 
 	/** Hands a chunk to the stack; what it does not take waits, and the kernel's side with it. */

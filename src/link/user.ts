@@ -69,7 +69,7 @@ export interface GatewayCounters {
 	inbound: number;
 	/** Connections that the guest made. */
 	outbound: number;
-	/** Connections of the guest that `dial` or the other side refused. */
+	/** Connections of the guest that `dial` or the other side refused, or that could not be dialled (`Gateway.error`). */
 	refused: number;
 	/** Connections turned away because `maxConnections` were open. */
 	full: number;
@@ -107,6 +107,8 @@ export class Gateway implements SpliceOwner {
 	bytesIn = 0;
 	/** Bytes from the guest. */
 	bytesOut = 0;
+	/** Why a connection could last not be dialled at all: what `dial` threw, or what is wrong with the end that it named. */
+	error: Error | null = null;
 
 	constructor(options: GatewayOptions) {
 		const { link, runtime, address = DEFAULT_ADDRESS, guest = DEFAULT_GUEST, memory } = options;
@@ -199,10 +201,16 @@ export class Gateway implements SpliceOwner {
 
 	/** The guest wants to connect to some address: make that connection outside, then answer. */
 	#requested(request: TcpRequest): void {
-		const target = this.#dial(
-			{ address: request.localAddress, port: request.localPort },
-			{ address: request.remoteAddress, port: request.remotePort },
-		);
+		let target: Endpoint | null = null;
+		try {
+			target = this.#dial(
+				{ address: request.localAddress, port: request.localPort },
+				{ address: request.remoteAddress, port: request.remotePort },
+			);
+		} catch (error) {
+			// To the guest it is a refusal: thrown from here, it would leave the SYN without an answer.
+			this.error = error as Error;
+		}
 		if (target === null) {
 			this.#refused++;
 			request.refuse();
@@ -213,6 +221,10 @@ export class Gateway implements SpliceOwner {
 			request.refuse();
 			return;
 		}
+		this.#connect(request, target);
+	}
+
+	#connect(request: TcpRequest, target: Endpoint): void {
 		const socket = new KernelSocket({ allowHalfOpen: true });
 		const splice = new Splice(this, socket);
 		this.#splices.add(splice);
@@ -221,7 +233,7 @@ export class Gateway implements SpliceOwner {
 			request.refuse(UNREACHABLE.has(error.code ?? "") ? "host" : "reset");
 		};
 		socket.once("error", failed);
-		socket.connect({ host: target.address, port: target.port, family: 4 }, () => {
+		const connected = (): void => {
 			socket.off("error", failed);
 			const inner = request.accept(splice);
 			if (inner === null) {
@@ -231,8 +243,15 @@ export class Gateway implements SpliceOwner {
 			}
 			this.#outbound++;
 			splice.join(inner);
-		});
-		socket.unref();
+		};
+		try {
+			socket.connect({ host: target.address, port: target.port, family: 4 }, connected);
+			socket.unref();
+		} catch (error) {
+			// No address and port: `failed` answers the guest.
+			this.error = error as Error;
+			socket.destroy(this.error);
+		}
 	}
 }
 

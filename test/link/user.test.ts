@@ -322,6 +322,53 @@ describe("a gateway", () => {
 			}
 		}));
 
+	test("refuses a connection that cannot be dialled, keeps nothing of it, and says why", () => {
+		const answers: (() => { address: string; port: number })[] = [
+			() => ({ address: "127.0.0.1", port: 70000 }),
+			() => {
+				throw new Error("no such machine");
+			},
+			() => undefined as never,
+		];
+		return withGuest({ dial: (to) => answers[to.port - 1]!() }, async (host, link) => {
+			for (const [i, message] of [/[Pp]ort.*70000/, /no such machine/, /undefined/].entries()) {
+				assert.equal(await Peer.connect(host, i + 1).over, "ECONNREFUSED");
+				assert.deepEqual([link.gateway.counters().refused, link.gateway.counters().open], [i + 1, 0]);
+				assert.match(link.gateway.error!.message, message);
+			}
+			assert.equal(link.gateway.host.stats().connections.total, 0);
+		});
+	});
+
+	test("that is closed gives up connections that are still being made", async () => {
+		let connections = 0;
+		const { port, server } = await kernelServer((socket) => {
+			connections++;
+			socket.destroy();
+		});
+		let asked = false;
+		const link = userLink({
+			dial: () => {
+				// Before the operating system is asked for the connection, which is in a tick of its own.
+				process.nextTick(() => {
+					assert.equal(gateway.counters().open, 1);
+					asked = true;
+					void host.close();
+				});
+				return { address: "127.0.0.1", port };
+			},
+		});
+		const host = createHost({ link, runtime: nodeRuntime(), addresses: ["10.0.2.15/24"], routes: [{ to: "0.0.0.0/0" }] });
+		host.ref();
+		const { gateway } = link;
+		Peer.connect(host, 80);
+		await until(() => asked && gateway.counters().open === 0);
+		// Connections come in their order: one of the gateway's would have come before this.
+		await once(net.connect(port, "127.0.0.1"), "close");
+		server.close();
+		assert.equal(connections, 1);
+	});
+
 	test("that is closed resets its connections and gives its ports back", async () => {
 		let port = 0;
 		let client: net.Socket | null = null;
