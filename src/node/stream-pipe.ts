@@ -110,7 +110,7 @@ class ListeningPipe implements Pipe {
 				if (removed || cause.code !== "EADDRINUSE" || !("path" in where)) return reject(cannotListen(where, cause));
 				removed = true;
 				removeStale(where.path).then(
-					() => this.#server.listen(target(where)),
+					() => this.#events !== null && this.#server.listen(target(where)),
 					(error: NodeJS.ErrnoException) => reject(cannotListen(where, error.syscall === "unlink" ? error : cause)),
 				);
 			});
