@@ -78,6 +78,7 @@ export type {
 	HostOptions,
 	HostStats,
 	ListenOptions,
+	Refusal,
 	SocketEvents,
 	TcpListener,
 	TcpRequest,

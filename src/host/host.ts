@@ -10,7 +10,7 @@ import type { Link } from "../link/link.ts";
 import { SLAB_SIZE } from "../memory/pages.ts";
 import { Shard } from "../shard/shard.ts";
 import { type ConnectionInfo, connectionInfo, type SocketEvents, type TcpSocket } from "../socket/socket.ts";
-import { SocketTable, TcpRequest } from "../socket/table.ts";
+import { type Refusal, SocketTable, TcpRequest } from "../socket/table.ts";
 import type { Listener } from "../tcp/listeners.ts";
 import type { TcpOptions } from "../tcp/options.ts";
 import { STATE_NAMES } from "../tcp/state.ts";
@@ -18,7 +18,7 @@ import type { Runtime } from "../time/clock.ts";
 import { formatIpv4, MAPPED, parseIpv4 } from "../wire/address.ts";
 import { TcpFace } from "./streams.ts";
 
-export { type ConnectionInfo, type SocketEvents, TcpRequest, type TcpSocket };
+export { type ConnectionInfo, type Refusal, type SocketEvents, TcpRequest, type TcpSocket };
 
 /** Bytes of pages unless said otherwise: touched only as far as they are used. */
 const DEFAULT_MEMORY = 256 << 20;
@@ -343,7 +343,7 @@ export class Host {
 	tcpListenAny(onrequest: (request: TcpRequest) => void): { close(): void } {
 		const listener = this.#listen([0, 0, 0, 0], 0, 1 << 20, true, true);
 		if (listener === null) throw new MillraceError("EADDRINUSE", "this host has a listener for all ports already");
-		listener.owner = (socket: TcpSocket) => onrequest(new TcpRequest(socket));
+		listener.owner = (socket: TcpSocket) => onrequest(new TcpRequest(socket, this.#shard.icmp));
 		return { close: () => this.#unlisten(listener) };
 	}
 

@@ -1,6 +1,6 @@
 /**
  * ICMP for IPv4 (RFC 792, RFC 1122 3.2.2): answers echo requests, tells transports of errors about what they sent, and
- * sends "port" and "protocol unreachable".
+ * sends "unreachable".
  *
  * Hides what other hosts say about our packets. Errors may be forged by anybody, so only those that quote a packet which we
  * could have sent pass, and transports take them as hints (RFC 5927). What is sent is limited in rate, for all
@@ -11,10 +11,11 @@ import type { IpPacket, Transport, Unreachable } from "../ip/transport.ts";
 import { FRAME_CHECKED } from "../memory/batch.ts";
 import { HEADROOM, type PagePool } from "../memory/pages.ts";
 import type { Runtime } from "../time/clock.ts";
-import { get16, get32 } from "../wire/bytes.ts";
+import { get16, get32, set32 } from "../wire/bytes.ts";
 import { checksum, update16 } from "../wire/checksum.ts";
 import * as icmp from "../wire/icmp.ts";
 import * as ipv4 from "../wire/ipv4.ts";
+import { PROTOCOL_TCP, TCP_HEADER } from "../wire/tcp.ts";
 import { PROTOCOL_UDP } from "../wire/udp.ts";
 import { TokenBucket } from "./bucket.ts";
 
@@ -46,6 +47,15 @@ export class IcmpCounters {
 	errorsLimited = 0;
 	/** Errors that must not be sent: about broadcasts or other errors (RFC 1122 3.2.2). */
 	errorsForbidden = 0;
+}
+
+/** What an error about a SYN has to say of it. Addresses are words. */
+export interface ReceivedSyn {
+	readonly src3: number;
+	readonly srcPort: number;
+	readonly dst3: number;
+	readonly dstPort: number;
+	readonly seq: number;
 }
 
 export interface IcmpOptions {
@@ -237,11 +247,8 @@ export class Icmp implements Transport {
 			counters.errorsForbidden++;
 			return;
 		}
-		const page = this.#errors.take(this.#runtime.clock.now()) ? pool.alloc() : 0;
-		if (page === 0) {
-			counters.errorsLimited++;
-			return;
-		}
+		const page = this.#errorPage();
+		if (page === 0) return;
 		const whole = packet.start - packet.headerStart + packet.length;
 		const quoted = Math.min(
 			whole,
@@ -250,10 +257,43 @@ export class Icmp implements Transport {
 		);
 		const length = icmp.ICMP_HEADER + quoted;
 		const start = pool.address(page) + HEADROOM;
-		icmp.writeIcmpError(u8, start, icmp.DESTINATION_UNREACHABLE, code);
 		u8.copyWithin(start + icmp.ICMP_HEADER, packet.headerStart, packet.headerStart + quoted);
+		this.#sendError(page, start, length, code, packet.dst3, packet.src3);
+	}
+
+	/**
+	 * Sends "destination unreachable" about a SYN that was received and is gone, unless too many were sent lately: for those who learn
+	 * only later that they cannot reach its destination.
+	 *
+	 * @param code NET_UNREACHABLE or HOST_UNREACHABLE of `wire/icmp.ts`.
+	 */
+	sendUnreachableAbout(syn: ReceivedSyn, code: number): void {
+		const page = this.#errorPage();
+		if (page === 0) return;
+		const u8 = this.#u8;
+		const start = this.#pool.address(page) + HEADROOM;
+		const quote = start + icmp.ICMP_HEADER;
+		const ports = quote + ipv4.IPV4_HEADER;
+		// RFC 792: the IP header, and of TCP the 8 bytes by which the sender knows its connection (RFC 5927 4.1).
+		ipv4.writeIpv4Header(u8, quote, ipv4.IPV4_HEADER + TCP_HEADER, 1, PROTOCOL_TCP, syn.src3, syn.dst3);
+		set32(u8, ports, (syn.srcPort << 16) | syn.dstPort);
+		set32(u8, ports + 4, syn.seq);
+		this.#sendError(page, start, ports + 8 - start, code, syn.dst3, syn.src3);
+	}
+
+	/** A page for an error; 0, and counted, if none is to be sent. */
+	#errorPage(): number {
+		const page = this.#errors.take(this.#runtime.clock.now()) ? this.#pool.alloc() : 0;
+		if (page === 0) this.counters.errorsLimited++;
+		return page;
+	}
+
+	/** Puts the header in front of the quote, which is there, and sends the error. */
+	#sendError(page: number, start: number, length: number, code: number, src: number, dst: number): void {
+		const u8 = this.#u8;
+		icmp.writeIcmpError(u8, start, icmp.DESTINATION_UNREACHABLE, code);
 		icmp.setChecksumField(u8, start, checksum(u8, start, length, 0));
-		counters.errorsSent++;
-		this.#ip.output(page, start, length, packet.dst3, packet.src3, ipv4.PROTOCOL_ICMP, 0);
+		this.counters.errorsSent++;
+		this.#ip.output(page, start, length, src, dst, ipv4.PROTOCOL_ICMP, 0);
 	}
 }

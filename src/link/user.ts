@@ -14,7 +14,7 @@
  * is the same with the program in this process: a memory link whose far end is a gateway, behind the Link interface.
  */
 import { MillraceError } from "../errors.ts";
-import { createHost, type Host, type TcpRequest } from "../host/host.ts";
+import { createHost, type Host, type Refusal, type TcpRequest } from "../host/host.ts";
 import type { Batch } from "../memory/batch.ts";
 import type { Runtime } from "../time/clock.ts";
 import type { Link, LinkContext, LinkOffload } from "./link.ts";
@@ -86,8 +86,14 @@ const MAX_CONNECTIONS = 8192;
 /** Frames that may wait in each direction of the memory link: it has no rate, so what does not fit one turn of many connections would be lost. */
 const QUEUE = 8192;
 
-/** Errors of the outer connection that mean that nobody answered, rather than that somebody refused. */
-const UNREACHABLE = new Set(["EHOSTUNREACH", "ENETUNREACH", "EHOSTDOWN", "ENETDOWN", "ETIMEDOUT"]);
+/** Errors of the outer connection that mean something else than that somebody refused, and what the guest is to see then. */
+const REFUSALS: Readonly<Record<string, Refusal>> = {
+	ENETUNREACH: "net",
+	ENETDOWN: "net",
+	EHOSTUNREACH: "host",
+	EHOSTDOWN: "host",
+	ETIMEDOUT: "silence",
+};
 
 /** A router with every machine behind it, for one guest. Made by `createGateway`. */
 export class Gateway implements SpliceOwner {
@@ -230,7 +236,7 @@ export class Gateway implements SpliceOwner {
 		this.#splices.add(splice);
 		const failed = (error: NodeJS.ErrnoException): void => {
 			this.#refused++;
-			request.refuse(UNREACHABLE.has(error.code ?? "") ? "host" : "reset");
+			request.refuse(REFUSALS[error.code ?? ""]);
 		};
 		socket.once("error", failed);
 		const connected = (): void => {

@@ -5,6 +5,7 @@
  * the socket does nothing and says so by its result, so late work of an application can never touch the connection that
  * uses the record next. Events come from the shard's turn, never from inside a call of the application.
  */
+import type { ReceivedSyn } from "../icmp/icmp.ts";
 import type { Connection } from "../tcp/connection.gen.ts";
 import type { Tcp } from "../tcp/engine.ts";
 import { inFlight } from "../tcp/sendqueue.ts";
@@ -213,6 +214,15 @@ export class TcpSocket {
 	abort(): void {
 		const index = this.#leave();
 		if (index >= 0) this.#tcp.abort(index);
+	}
+
+	/** @internal Gives a held connection up without a segment. `tell` is given what an ICMP error about the peer's SYN has to say of it. */
+	drop(tell?: (syn: ReceivedSyn) => void): void {
+		const index = this.#leave();
+		if (index < 0) return;
+		const seq = this.#tcp.at(index).irs;
+		this.#tcp.drop(index);
+		tell?.({ src3: this.#remote, srcPort: this.remotePort, dst3: this.#local, dstPort: this.localPort, seq });
 	}
 
 	/** The record that the socket lets go of; -1 if there is none. */

@@ -3,13 +3,21 @@
  *
  * Invariant: `sockets[index]` is set exactly while an application holds the connection.
  */
+import type { Icmp } from "../icmp/icmp.ts";
 import type { Tcp, Upper } from "../tcp/engine.ts";
 import type { Listener } from "../tcp/listeners.ts";
 import * as state from "../tcp/state.ts";
+import { HOST_UNREACHABLE, NET_UNREACHABLE } from "../wire/icmp.ts";
 import { errorName, type SocketEvents, TcpSocket } from "./socket.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
 const { E_CLOSED, E_CONNECTED, E_ENDED, E_READABLE, E_WRITABLE } = state;
+
+/**
+ * How the peer is turned away: as by a machine where nobody listens ("reset"), as by a router that has no way to the network or to the
+ * machine (an ICMP error), or not at all, so that its SYN comes again until it gives up.
+ */
+export type Refusal = "reset" | "net" | "host" | "silence";
 
 /** A connection that waits for a word: a SYN that has not been answered yet. */
 export class TcpRequest {
@@ -22,10 +30,12 @@ export class TcpRequest {
 	/** The peer's port. */
 	readonly remotePort: number;
 	readonly #socket: TcpSocket;
+	readonly #icmp: Icmp;
 
 	/** @internal */
-	constructor(socket: TcpSocket) {
+	constructor(socket: TcpSocket, icmp: Icmp) {
 		this.#socket = socket;
+		this.#icmp = icmp;
 		this.localAddress = socket.localAddress;
 		this.localPort = socket.localPort;
 		this.remoteAddress = socket.remoteAddress;
@@ -40,9 +50,11 @@ export class TcpRequest {
 		return this.#socket;
 	}
 
-	/** Turns the connection away with a reset. */
-	refuse(_reason?: "reset" | "host"): void {
-		this.#socket.abort();
+	/** Turns the connection away; nothing is kept of it. */
+	refuse(reason: Refusal = "reset"): void {
+		if (reason === "reset") this.#socket.abort();
+		else if (reason === "silence") this.#socket.drop();
+		else this.#socket.drop((syn) => this.#icmp.sendUnreachableAbout(syn, reason === "net" ? NET_UNREACHABLE : HOST_UNREACHABLE));
 	}
 }
 

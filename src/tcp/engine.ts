@@ -465,6 +465,15 @@ export class Tcp implements Transport {
 		else this.#abort(c);
 	}
 
+	/** Gives a connection up without a segment: a held one, whose peer learns of it by other means, or not at all. No event comes. */
+	drop(index: number): void {
+		const c = this.#c.at(index);
+		c.flags |= C_DETACHED;
+		c.events = 0;
+		if (c.state === CLOSED) this.#free(c);
+		else this.finished(c, ERR_NONE);
+	}
+
 	#abort(c: Connection): void {
 		this.refreshTime();
 		if (

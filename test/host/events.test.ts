@@ -367,6 +367,35 @@ test("requests to a listener for all ports: accepted, refused, and held when the
 		assert.equal(requests[2]!.accept(new Ear()), null, "too late");
 	}));
 
+test("a request is refused as a host that resets, a network or a host that cannot be reached, or with silence", () =>
+	world(async ({ sim, server, client }) => {
+		const reasons = ["reset", "net", "host", "silence"] as const;
+		const first = 10;
+		let silent = 0;
+		server.tcpListenAny((request) => {
+			const reason = reasons[request.localPort - first]!;
+			if (reason === "silence") silent++;
+			request.refuse(reason);
+			request.refuse(reason);
+		});
+		const ears = reasons.map((_, i) => {
+			const ear = new Ear();
+			ear.socket = client.tcpConnect({ address: SERVER, port: first + i }, ear);
+			return ear;
+		});
+		await sim.sleep(0.5);
+		assert.deepEqual(
+			ears.map((ear) => ear.heard),
+			[["closed ECONNREFUSED"], ["closed ENETUNREACH"], ["closed EHOSTUNREACH"], []],
+		);
+		assert.equal(server.stats().connections.total, 0, "nothing is kept of them");
+		assert.equal(server.stats().tcp.resetsOut, 1);
+		assert.equal(silent, 1);
+		await sim.sleep(1);
+		assert.equal(silent, 2, "a SYN that comes again is a request again");
+		ears[3]!.socket.abort();
+	}));
+
 test("host.close() tells every socket and listener, and everything after it is MILLRACE_CLOSED", () =>
 	world(
 		async (hosts) => {

@@ -154,6 +154,24 @@ test("RFC 1122 3.2.2.1: an unknown protocol and a UDP datagram are answered, quo
 	}
 });
 
+test("RFC 792: an error about a SYN that is held quotes its IP header and 8 bytes, and comes from the address that was asked", () => {
+	const host = acquainted({ addresses: [`${OWN}/24`], acceptAny: true });
+	const syn = { src3: parseIpv4(PEER)!, srcPort: 4321, dst3: parseIpv4("192.0.2.9")!, dstPort: 80, seq: 0xfedcba98 | 0 };
+	host.icmp.sendUnreachableAbout(syn, icmp.HOST_UNREACHABLE);
+	const [frame] = host.sent();
+	assert.deepEqual([frame?.ipv4?.source, frame?.ipv4?.destination, frame?.icmp?.type, frame?.icmp?.code], ["192.0.2.9", PEER, 3, 1]);
+	assert.ok(frame?.icmp?.checksumOk);
+	assert.equal(frame.payload.length, 28);
+	const quoted = packet(tcpSegment(), { to: "192.0.2.9" });
+	assert.deepEqual(frame.payload.subarray(12, 24), quoted.subarray(12, 24), "addresses and ports");
+	assert.deepEqual([...frame.payload.subarray(24)], [0xfe, 0xdc, 0xba, 0x98]);
+	assert.deepEqual([frame.payload[0], frame.payload[9]], [0x45, 6]);
+	assert.deepEqual([host.icmp.counters.errorsSent, host.pool.inUse], [1, 0]);
+	for (let i = 0; i < 200; i++) host.icmp.sendUnreachableAbout(syn, icmp.NET_UNREACHABLE);
+	assert.equal(host.icmp.counters.errorsLimited, 151);
+	assert.equal(host.pool.inUse, 0);
+});
+
 test("RFC 1812 4.3.2.3: an error is at most 576 bytes long", () => {
 	const host = acquainted();
 	host.receive(onEthernet(packet(udpDatagram(1400), { protocol: 17 })));

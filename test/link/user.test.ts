@@ -5,6 +5,7 @@ import net, { type AddressInfo } from "node:net";
 import { describe, test } from "node:test";
 import { createHost, type Host } from "../../src/host/host.ts";
 import { type UserLink, type UserLinkOptions, userLink } from "../../src/link/user.ts";
+import { KernelSocket } from "../../src/link/user-kernel.ts";
 import { nodeRuntime } from "../../src/node/runtime.ts";
 import type { SocketEvents, TcpSocket } from "../../src/socket/socket.ts";
 
@@ -247,6 +248,32 @@ describe("a connection of the program by the user link", () => {
 			await once(server, "close");
 			assert.equal(await Peer.connect(host, port).over, "ECONNREFUSED");
 			assert.deepEqual([link.gateway.counters().refused, link.gateway.counters().open], [1, 0]);
+		}));
+
+	test("fails as the kernel's did: refused, no way to the network or to the host", (context) =>
+		withGuest({}, async (host, link) => {
+			let code = "";
+			context.mock.method(KernelSocket.prototype, "connect", function (this: KernelSocket) {
+				return this.destroy(Object.assign(new Error(code), { code }));
+			});
+			for (const [given, told] of [
+				["ECONNREFUSED", "ECONNREFUSED"],
+				["ENETUNREACH", "ENETUNREACH"],
+				["EHOSTUNREACH", "EHOSTUNREACH"],
+				["EHOSTDOWN", "EHOSTUNREACH"],
+				["EACCES", "ECONNREFUSED"],
+			] as const) {
+				code = given;
+				assert.equal(await Peer.connect(host, 80, "203.0.113.9").over, told);
+			}
+			assert.equal(link.gateway.host.stats().connections.total, 0);
+			// Nobody answered the kernel, and nobody answers the program: its own patience decides.
+			code = "ETIMEDOUT";
+			const { refused } = link.gateway.counters();
+			const peer = Peer.connect(host, 80, "203.0.113.9");
+			await until(() => link.gateway.counters().refused > refused);
+			assert.deepEqual([peer.socket.alive, link.gateway.host.stats().connections.total], [true, 0]);
+			peer.socket.abort();
 		}));
 
 	test("goes where dial says, or nowhere", () => {
