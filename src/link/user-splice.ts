@@ -13,6 +13,8 @@ import type { KernelSocket } from "./user-kernel.ts";
 
 /** Bytes that one read takes from the stack. */
 const CHUNK = 65536;
+/** Milliseconds of silence after which the peer outside is asked whether it is there: what programs that set this choose, and rare enough to cost nothing. */
+const KEEP_ALIVE = 60_000;
 
 /** What a splice tells its owner. */
 export interface SpliceOwner {
@@ -42,6 +44,8 @@ export class Splice implements SocketEvents {
 		this.#outer = outer;
 		outer.pause();
 		outer.setNoDelay(true);
+		// Probes of the near side end at this stack: only the kernel can tell that a peer outside has vanished without a word.
+		outer.setKeepAlive(true, KEEP_ALIVE);
 		outer.unref();
 		outer.on("data", (chunk: Uint8Array) => this.#offer(chunk));
 		outer.on("end", () => {

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { once } from "node:events";
+import { existsSync, readFileSync } from "node:fs";
 import net, { type AddressInfo } from "node:net";
 import { describe, test } from "node:test";
 import { createHost, type Host } from "../../src/host/host.ts";
@@ -114,6 +115,20 @@ async function kernelServer(onConnection: (socket: net.Socket) => void): Promise
 /** Waits for something that becomes true in the course of events. */
 async function until(condition: () => boolean): Promise<void> {
 	while (!condition()) await new Promise((resolve) => setTimeout(resolve, 5));
+}
+
+/** The kernel's TCP connections. */
+const TABLE = "/proc/net/tcp";
+
+/** Whether the kernel's idle connection between two ports of 127.0.0.1 has a keep-alive timer (proc(5): 2 in the column of timers). */
+function probesWhenIdle(from: number, to: number): boolean {
+	const end = (port: number): string => `0100007F:${port.toString(16).toUpperCase().padStart(4, "0")}`;
+	const line = readFileSync(TABLE, "latin1")
+		.split("\n")
+		.map((line) => line.trim().split(/\s+/))
+		.find((columns) => columns[1] === end(from) && columns[2] === end(to));
+	assert.ok(line !== undefined, `a connection from ${from} to ${to}`);
+	return line[5]!.startsWith("02:");
 }
 
 const BULK = new Uint8Array(5_000_000);
@@ -366,6 +381,32 @@ describe("a gateway", () => {
 			assert.equal(link.gateway.host.stats().connections.total, 0);
 		});
 	});
+
+	test(
+		"asks silent peers outside whether they are there, on connections either way",
+		{ skip: existsSync(TABLE) ? false : `no ${TABLE}` },
+		() =>
+			withGuest({}, async (host, link) => {
+				const listener = listen(host, 80);
+				const published = await link.gateway.publish({ port: 0, to: 80 });
+				const client = net.connect(published.port, "127.0.0.1");
+				await listener.next();
+				assert.ok(probesWhenIdle(published.port, client.localPort!));
+				assert.ok(!probesWhenIdle(client.localPort!, published.port), "that is not what any connection has");
+				client.destroy();
+
+				let accepted: net.Socket | null = null;
+				const { port, server } = await kernelServer((socket) => {
+					accepted = socket;
+				});
+				const peer = Peer.connect(host, port);
+				await peer.opened;
+				await until(() => accepted !== null);
+				assert.ok(probesWhenIdle(accepted!.remotePort!, port));
+				accepted!.destroy();
+				server.close();
+			}),
+	);
 
 	test("that is closed gives up connections that are still being made", async () => {
 		let connections = 0;
