@@ -5,12 +5,17 @@
  * later as it was then, over `speed`; its arrival time is that moment, however late the host fetches it. What the host sends goes
  * nowhere and is counted.
  *
+ * A kernel merges segments before a capture sees them, and leaves their checksum to a device: TCP segments longer than a page are vouched
+ * for, as by a link that merges them itself.
+ *
  * A frame that the capture cut, of another medium, or longer than the link's MTU allows, cannot be replayed: it is counted.
  */
 import { MillraceError } from "../errors.ts";
-import { type Batch, FRAME_MORE } from "../memory/batch.ts";
+import { type Batch, FRAME_CHECKED, FRAME_MORE } from "../memory/batch.ts";
 import type { Alarm } from "../time/clock.ts";
-import { ETHERTYPE_IPV4 } from "../wire/ethernet.ts";
+import { ETHERNET_HEADER, ETHERTYPE_IPV4 } from "../wire/ethernet.ts";
+import * as ipv4 from "../wire/ipv4.ts";
+import { PROTOCOL_TCP } from "../wire/tcp.ts";
 import { type CapturedFrame, type CaptureEnd, captureFrames } from "./capture-reader.ts";
 import { FRAME_OFFSET, FRAME_ROOM, frameEntries, frameLimit, MTU_MAX, MTU_MIN, pagesFor } from "./frames.ts";
 import { inRange, refuseUnknown } from "./known-options.ts";
@@ -176,6 +181,8 @@ export class ReplayLink implements Link {
 
 	#begin(context: LinkContext): void {
 		this.#waits = false;
+		// Not from within `open`: the host that is being made is not there yet for whoever is told.
+		if (this.#frame === null) return context.runtime.defer(() => this.#context !== null && this.#ended?.());
 		this.#begun = context.runtime.clock.now();
 		this.#due = this.#begun;
 		this.#schedule();
@@ -184,12 +191,13 @@ export class ReplayLink implements Link {
 	/** Copies a frame into pages, for which there is room. */
 	#give(bytes: Uint8Array, batch: Batch): void {
 		const { pool } = batch;
+		const checked = bytes.length > FRAME_ROOM && this.#context?.plain !== true && isTcp(bytes, this.medium) ? FRAME_CHECKED : 0;
 		for (let at = 0; at < bytes.length; at += FRAME_ROOM) {
 			const part = Math.min(bytes.length - at, FRAME_ROOM);
 			const page = pool.alloc();
 			const start = pool.address(page) + FRAME_OFFSET;
 			pool.u8.set(bytes.subarray(at, at + part), start);
-			batch.push(page, start, part, this.#due | 0, at + part < bytes.length ? FRAME_MORE : 0);
+			batch.push(page, start, part, this.#due | 0, at + part < bytes.length ? checked | FRAME_MORE : checked);
 		}
 		this.#rxFrames++;
 		this.#rxBytes += bytes.length;
@@ -221,6 +229,13 @@ export class ReplayLink implements Link {
 		this.#due = Math.max(this.#due, this.#begun + Math.floor((this.#frame.time - this.#first) / this.#speed));
 		this.#alarm!.set(this.#due);
 	}
+}
+
+/** Whether a frame longer than its headers is TCP over IPv4. */
+function isTcp(bytes: Uint8Array, medium: "ethernet" | "ip"): boolean {
+	const at = medium === "ethernet" ? ETHERNET_HEADER : 0;
+	if (at > 0 && etherType(bytes, at - 2) !== ETHERTYPE_IPV4) return false;
+	return ipv4.version(bytes, at) === 4 && ipv4.protocol(bytes, at) === PROTOCOL_TCP;
 }
 
 /** The IPv4 packet in a captured frame, also behind VLAN tags; null if there is none. */

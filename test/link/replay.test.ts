@@ -6,15 +6,21 @@ import { join } from "node:path";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { MillraceError } from "../../src/errors.ts";
+import { createHost } from "../../src/host/host.ts";
 import { CaptureWriter, captureLink } from "../../src/link/capture.ts";
 import { captureFrames } from "../../src/link/capture-reader.ts";
 import { memoryLinkPair } from "../../src/link/memory.ts";
 import { type ReplayOptions, replayLink } from "../../src/link/replay.ts";
-import { Batch } from "../../src/memory/batch.ts";
+import { Batch, FRAME_CHECKED } from "../../src/memory/batch.ts";
+import { parseIpv4 } from "../../src/wire/address.ts";
+import { fold, pseudoHeader4 } from "../../src/wire/checksum.ts";
+import * as ipv4 from "../../src/wire/ipv4.ts";
+import * as tcp from "../../src/wire/tcp.ts";
 import { makePool, Speaker } from "../helpers/memory-bench.ts";
 import { VirtualClock } from "../helpers/runtime.ts";
 import { pushFrame, testFrame } from "./compliance.ts";
 
+const MAC = [2, 0, 0, 0, 0, 1];
 const START = 1_700_000_000_000_000;
 
 /** A capture made by our own writer: frames out and in by turns, 1, 2, 3 ... ms apart. */
@@ -317,6 +323,68 @@ test("of a capture on Ethernet, the IPv4 packets alone can be replayed, also fro
 		{ bytes: packet, after: 2_000_000 },
 	]);
 	assert.equal(link.counters().rxSkipped, 3);
+});
+
+/** A TCP segment as a kernel shows it to a capture that has merged it: its checksum is the pseudo-header's sum, never completed. */
+function merged(bytes: number): Uint8Array {
+	const packet = new Uint8Array(bytes);
+	const [from, to] = [parseIpv4("10.0.0.9")!, parseIpv4("10.0.0.1")!];
+	const length = bytes - ipv4.IPV4_HEADER;
+	ipv4.writeIpv4Header(packet, 0, bytes, 64, tcp.PROTOCOL_TCP, from, to);
+	tcp.writeTcpHeader(packet, ipv4.IPV4_HEADER, 4321, 80, 1, 1, tcp.TCP_HEADER, tcp.ACK, 512);
+	tcp.setChecksumField(packet, ipv4.IPV4_HEADER, fold(pseudoHeader4(from, to, tcp.PROTOCOL_TCP, length)));
+	return packet;
+}
+
+test("a segment that was merged before it was captured, longer than a page, reaches TCP", () => {
+	for (const medium of ["ip", "ethernet"] as const) {
+		const packet = merged(9000);
+		const header = medium === "ip" ? [] : [...MAC, 2, 0, 0, 0, 0, 9, 0x08, 0x00];
+		const file = pcapFile(true, false, medium === "ip" ? 101 : 1, [{ s: 1, fraction: 0, bytes: Uint8Array.from([...header, ...packet]) }]);
+		const clock = new VirtualClock();
+		const link = Object.assign(replayLink(file, { mtu: 65535 }), { mac: Uint8Array.from(MAC) });
+		const host = createHost({ link, runtime: clock.runtime, addresses: ["10.0.0.1/24"] });
+		clock.advance(1000);
+		const { ip, tcp } = host.stats();
+		assert.deepEqual([ip.chained, ip.delivered], [0, 1]);
+		assert.equal(tcp.noListener, 1);
+		void host.close();
+	}
+});
+
+test("of long frames only TCP segments are vouched for, and none where frames must be as on a wire", () => {
+	const datagram = merged(3000);
+	datagram[9] = 17;
+	for (const [bytes, plain, expected] of [
+		[merged(3000), false, FRAME_CHECKED],
+		[merged(3000), true, 0],
+		[merged(1500), false, 0],
+		[datagram, false, 0],
+		[new Uint8Array(3000), false, 0],
+	] as const) {
+		const link = replayLink(pcapFile(true, false, 101, [{ s: 1, fraction: 0, bytes }]), { mtu: 9000 });
+		const pool = makePool(8);
+		const batch = new Batch(pool);
+		link.open({ pool, runtime: new VirtualClock().runtime, wake() {}, failed() {}, plain });
+		link.receive(batch);
+		assert.deepEqual(
+			[...batch.flags.subarray(0, batch.count)].map((flags) => flags & FRAME_CHECKED),
+			new Array(batch.count).fill(expected),
+		);
+	}
+});
+
+test("a replay of nothing usable ends once, and not while it is opened", () => {
+	const { file } = record([60]);
+	let ended = 0;
+	const clock = new VirtualClock();
+	const link = replayLink(file, { only: "in", ended: () => ended++ });
+	link.open({ pool: makePool(), runtime: clock.runtime, wake() {}, failed() {} });
+	assert.equal(ended, 0);
+	clock.advance(1);
+	assert.equal(ended, 1);
+	clock.advance(10_000);
+	assert.equal(ended, 1);
 });
 
 test("a replay says what is wrong with its file or its options", () => {
