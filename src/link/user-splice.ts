@@ -99,11 +99,16 @@ export class Splice implements SocketEvents {
 		else if (!this.#innerEnded) this.#outer.destroy();
 	}
 
+	/** The kernel's side does not stand yet. */
+	get connecting(): boolean {
+		return this.#outer.connecting;
+	}
+
 	/** Ends both sides at once, with a reset. */
 	abort(): void {
 		this.#reset();
 		// A socket that is connecting would be reset only when it has connected, which may take minutes.
-		if (this.#outer.connecting) this.#outer.destroy();
+		if (this.connecting) this.#outer.destroy();
 		else this.#outer.resetAndDestroy();
 	}
 

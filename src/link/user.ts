@@ -167,6 +167,16 @@ export class Gateway implements SpliceOwner {
 		await this.host.close();
 	}
 
+	/**
+	 * Gives up connections that are still being made outside. A guest that still wants one repeats its SYN, and is served anew.
+	 *
+	 * @internal A guest says nothing when it gives up a connection that it only asked for (RFC 9293 3.10.5), and while the kernel is connecting,
+	 * which it does for two minutes where nobody answers, the process cannot end.
+	 */
+	giveUpConnecting(): void {
+		for (const splice of this.#splices) if (splice.connecting) splice.abort();
+	}
+
 	/** Figures of the moment and since the start. */
 	counters(): GatewayCounters {
 		return {
@@ -238,9 +248,12 @@ export class Gateway implements SpliceOwner {
 			this.#refused++;
 			request.refuse(REFUSALS[error.code ?? ""]);
 		};
+		const closed = (): void => request.refuse("silence");
 		socket.once("error", failed);
+		socket.once("close", closed);
 		const connected = (): void => {
 			socket.off("error", failed);
+			socket.off("close", closed);
 			const inner = request.accept(splice);
 			if (inner === null) {
 				// The guest gave up while the outer connection was being made.
@@ -333,6 +346,8 @@ export class UserLink implements Link {
 	unref(): void {
 		if (this.#hold !== null) clearInterval(this.#hold);
 		this.#hold = null;
+		// The program waits for none of its connections any more.
+		this.#gateway?.giveUpConnecting();
 	}
 
 	close(): void {

@@ -291,6 +291,29 @@ describe("a connection of the program by the user link", () => {
 			peer.socket.abort();
 		}));
 
+	test("that was given up is given up outside when the program waits for nothing else; one that is still wanted is made again", (context) =>
+		withGuest({}, async (host, link) => {
+			// Nobody answers the kernel.
+			const outside: KernelSocket[] = [];
+			context.mock.method(KernelSocket.prototype, "connect", function (this: KernelSocket) {
+				Object.assign(this, { connecting: true });
+				outside.push(this);
+				return this;
+			});
+			const given = Peer.connect(host, 80, "203.0.113.9");
+			const wanted = Peer.connect(host, 81, "203.0.113.9");
+			await until(() => outside.length === 2);
+			given.socket.abort();
+			host.unref();
+			assert.deepEqual([outside[0]!.destroyed, outside[1]!.destroyed], [true, true]);
+			await until(() => link.gateway.counters().open === 0);
+			assert.equal(link.gateway.host.stats().connections.total, 0);
+			host.ref();
+			await until(() => outside.length === 3);
+			assert.ok(wanted.socket.alive);
+			wanted.socket.abort();
+		}));
+
 	test("goes where dial says, or nowhere", () => {
 		const asked: string[] = [];
 		let port = 0;
