@@ -3,7 +3,8 @@
  *
  * Hides the differences between the two faces. Bytes pass in both directions with back pressure: neither side is read while
  * the other cannot take more, so what waits here is at most one chunk of the kernel's (64 KiB) and one read of the stack's.
- * An end of stream passes as an end of stream (the other direction goes on), a reset as a reset.
+ * An end of stream passes as an end of stream (the other direction goes on), a reset as a reset, behind what came from the kernel
+ * before it: on a network it would have come in that order.
  *
  * The kernel's socket is unreferenced: the program's own sockets decide how long the process lives, and writes that are under
  * way keep the event loop alive by themselves.
@@ -15,6 +16,8 @@ import type { KernelSocket } from "./user-kernel.ts";
 const CHUNK = 65536;
 /** Milliseconds of silence after which the peer outside is asked whether it is there: what programs that set this choose, and rare enough to cost nothing. */
 const KEEP_ALIVE = 60_000;
+/** Milliseconds between looks whether the stack's peer has all that came before a reset: nothing tells when a send queue is empty. */
+const DRAINED_LOOK = 20;
 
 /** What a splice tells its owner. */
 export interface SpliceOwner {
@@ -37,6 +40,8 @@ export class Splice implements SocketEvents {
 	#outerEnded = false;
 	#innerEnded = false;
 	#closed = false;
+	/** The kernel's side was reset; the stack's will be when its peer has what came before. */
+	#cut = false;
 
 	/** @param outer The kernel's socket, with `allowHalfOpen`; it is left paused until the stack's side stands. */
 	constructor(owner: SpliceOwner, outer: KernelSocket) {
@@ -56,7 +61,7 @@ export class Splice implements SocketEvents {
 			this.#blocked = false;
 			this.#pump();
 		});
-		outer.on("error", () => this.#reset());
+		outer.on("error", () => this.#cutOff());
 		outer.on("close", () => this.#outerClosed());
 	}
 
@@ -85,7 +90,7 @@ export class Splice implements SocketEvents {
 		if (rest === null) return;
 		this.#rest = null;
 		this.#offer(rest, this.#taken);
-		if (this.#rest !== null) return;
+		if (this.#rest !== null || this.#cut) return;
 		if (this.#closed) this.#leave();
 		else if (this.#outerEnded) this.#inner?.finish();
 		else this.#outer.resume();
@@ -135,6 +140,15 @@ export class Splice implements SocketEvents {
 		}
 	}
 
+	/** Resets the stack's side behind what waits for its peer. */
+	#cutOff(): void {
+		const inner = this.#inner;
+		if (inner === null) return;
+		this.#cut = this.#rest !== null || (inner.info()?.sendQueue ?? 0) > 0;
+		if (this.#cut) setTimeout(() => this.#cutOff(), DRAINED_LOOK).unref();
+		else this.#reset();
+	}
+
 	#reset(): void {
 		const inner = this.#inner;
 		this.#inner = null;
@@ -144,6 +158,7 @@ export class Splice implements SocketEvents {
 	#outerClosed(): void {
 		if (this.#closed) return;
 		this.#closed = true;
+		if (this.#cut) return this.#owner.spliceClosed(this);
 		// Cut off, unless both ends have seen the other's end of stream; then what still waits for the stack is not lost.
 		if (!this.#innerEnded || !this.#outerEnded) this.#reset();
 		else if (this.#rest === null) this.#leave();

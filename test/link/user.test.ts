@@ -5,15 +5,21 @@ import { existsSync, readFileSync } from "node:fs";
 import net, { type AddressInfo } from "node:net";
 import { describe, test } from "node:test";
 import { createHost, type Host } from "../../src/host/host.ts";
+import { impairLink } from "../../src/link/impair.ts";
+import type { Link } from "../../src/link/link.ts";
 import { type UserLink, type UserLinkOptions, userLink } from "../../src/link/user.ts";
 import { KernelSocket } from "../../src/link/user-kernel.ts";
 import { nodeRuntime } from "../../src/node/runtime.ts";
 import type { SocketEvents, TcpSocket } from "../../src/socket/socket.ts";
 
 /** A host on a user link, closed when the test ends. */
-async function withGuest(options: UserLinkOptions, body: (host: Host, link: UserLink) => Promise<void>): Promise<void> {
+async function withGuest(
+	options: UserLinkOptions,
+	body: (host: Host, link: UserLink) => Promise<void>,
+	wrap: (link: Link) => Link = (link) => link,
+): Promise<void> {
 	const link = userLink(options);
-	const host = createHost({ link, runtime: nodeRuntime(), addresses: ["10.0.2.15/24"], routes: [{ to: "0.0.0.0/0" }] });
+	const host = createHost({ link: wrap(link), runtime: nodeRuntime(), addresses: ["10.0.2.15/24"], routes: [{ to: "0.0.0.0/0" }] });
 	host.ref();
 	try {
 		await body(host, link);
@@ -333,6 +339,25 @@ describe("a connection of the program by the user link", () => {
 			server.close();
 		});
 	});
+
+	test("gets what came before the other side's reset, however slowly, and then the reset", () =>
+		withGuest(
+			{},
+			async (host, link) => {
+				const { port, server } = await kernelServer(async (socket) => {
+					socket.write(BULK.subarray(0, 1_000_000));
+					// What is the receiver's already, a reset does not take back.
+					await until(() => link.gateway.bytesIn === 1_000_000);
+					socket.resetAndDestroy();
+				});
+				const peer = Peer.connect(host, port);
+				assert.equal(await peer.over, "ECONNRESET");
+				assert.deepEqual([peer.bytes, peer.hasEnded], [1_000_000, false]);
+				await until(() => link.gateway.host.stats().connections.total === 0);
+				server.close();
+			},
+			(link) => impairLink(link, { delay: 10_000 }),
+		));
 
 	test("sees the other side's reset as a reset", () =>
 		withGuest({}, async (host) => {
