@@ -25,8 +25,8 @@ import { noConnection, sendStrayReset, takeSyn } from "./listen.ts";
 import { checksumRight } from "./output.ts";
 import { paceByWindow } from "./pacing.ts";
 import { receiveData, receiveLanding } from "./receive.ts";
-import { recoveryOf } from "./recovery.ts";
-import { sampleRtt } from "./rto.ts";
+import { type AckSummary, recoveryOf } from "./recovery.ts";
+import { keepBackoff, sampleEcho, sampleRtt } from "./rto.ts";
 import { takeSacks } from "./sacks.ts";
 import { acknowledge, markAllLost } from "./sendqueue.ts";
 import { seqGeq, seqGt, seqLeq, seqLt } from "./seq.ts";
@@ -47,6 +47,7 @@ const {
 	C_PASSIVE,
 	C_SACK,
 	C_SEND_SYN,
+	C_SYN_RETRANSMITTED,
 	C_TS,
 	CLOSE_WAIT,
 	CLOSING,
@@ -256,7 +257,8 @@ function outside(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: numb
 		if ((bits & ACK) !== 0 && ack === c.sndNxt && (c.flags & C_HELD) === 0) return acknowledgeSyn(t, c, packet, ack);
 		t.counters.duplicateSegments++;
 		if ((c.flags & C_HELD) === 0) {
-			c.flags |= C_SEND_SYN;
+			// What was sent already is now sent twice: its ACK will not say which was meant (Karn), and one of them got lost (RFC 5681 3.1).
+			if ((c.flags & C_SEND_SYN) === 0) c.flags |= C_SEND_SYN | C_SYN_RETRANSMITTED;
 			t.queueOutput(c, 0);
 		}
 		return false;
@@ -406,13 +408,16 @@ function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: n
 	summary.duplicate = ahead === 0 && length === 0 && (bits & FIN) === 0 && window === oldWindow && window > 0 && sndUna !== sndNxt;
 
 	const recovery = recoveryOf(c);
+	let backoff = 0;
 	// A FIN that still waits for a page has no number yet.
 	const finOut = (flags & (C_FINISHED | C_FIN_PENDING)) === C_FINISHED && c.sndNext === 0 && ack === c.sndEnd && ack === sndNxt;
 	if (advances) {
 		const sacked = c.sacked;
 		acknowledge(t, c, ack, recovery.delivered);
 		summary.acked = ahead - (sacked - c.sacked);
-		c.retries &= ~0xff;
+		const { retries } = c;
+		backoff = retries & 0xff;
+		c.retries = retries & ~0xff;
 		if (finOut) c.flags |= C_FIN_ACKED;
 	}
 	if (options.sackCount > 0 && (flags & C_SACK) !== 0) takeSacks(t, c, ack);
@@ -420,7 +425,7 @@ function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: n
 		sampleRtt(c, summary.firstRtt, t.options);
 		if (summary.lastRtt < c.minRtt) c.minRtt = summary.lastRtt;
 		t.congestion.sampled?.(c, summary.lastRtt);
-	}
+	} else if (advances && (summary.repeated || backoff > 0)) notMeasured(t, c, summary, backoff);
 	if (advances && timerKind(c) !== TIMER_REORDER) stopRetransmitTimer(c);
 	recovery.acknowledged(t, c, summary);
 	if (t.options.pacing && (flags & C_MODEL) === 0) paceByWindow(c);
@@ -440,6 +445,13 @@ function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: n
 		return finAcknowledged(t, c);
 	}
 	return true;
+}
+
+/** Karn: an ACK of what was sent more than once measures nothing, unless it echoes a timestamp. Without a measurement the back-off stays. */
+function notMeasured(t: Tcp, c: Connection, ack: AckSummary, backoff: number): void {
+	const echoed = ack.repeated && ack.echoed;
+	if (echoed && sampleEcho(c, (t.tick + c.tsOffset - ack.tsEcr) | 0, (t.now - ack.time) | 0, t.options)) return;
+	if (backoff > 0) keepBackoff(c, backoff, t.options);
 }
 
 /** The states that wait for the ACK of our FIN. */

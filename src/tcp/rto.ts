@@ -33,6 +33,25 @@ export function sampleRtt(c: Connection, rtt: number, options: TcpOptions): void
 	c.rto = Math.min(Math.max(rto, options.minRto * 1000), options.maxRto * 1000);
 }
 
+/**
+ * Takes a sample of what was sent more than once, by the timestamp that its ACK echoes (RFC 7323 4.1): it says which transmission was meant.
+ * False if it cannot be one of ours: from the future, or older than any time-out.
+ *
+ * @param ticks The present tick less the one echoed.
+ * @param waited Microseconds since the ACK came.
+ */
+export function sampleEcho(c: Connection, ticks: number, waited: number, options: TcpOptions): boolean {
+	if (ticks < 0 || ticks > options.maxRto) return false;
+	// The tick in which the segment left had begun before: one more, so that no sample is below the smallest that the path allows.
+	sampleRtt(c, (ticks + 1) * 1000 - waited, options);
+	return true;
+}
+
+/** The back-off outlasts an ACK that gave no sample: the next time-out begins where the last one was (RFC 6298 5, first note at its end). */
+export function keepBackoff(c: Connection, backoff: number, options: TcpOptions): void {
+	c.rto = Math.min(c.rto * (1 << Math.min(backoff, 16)), options.maxRto * 1000);
+}
+
 /** The time-out after `backoff` expiries in a row, in milliseconds (RFC 6298 5.5). */
 export function backedOff(c: Connection, backoff: number, options: TcpOptions): number {
 	return Math.min(inMilliseconds(c.rto) * (1 << Math.min(backoff, 16)), options.maxRto);

@@ -73,7 +73,7 @@ export const C_HYSTART = 1 << 18;
 export const C_PASSIVE = 1 << 19;
 /** The (re)transmission of SYN or SYN-ACK is due. */
 export const C_SEND_SYN = 1 << 20;
-/** RFC 6298 5.7: the SYN was retransmitted, so the first RTO for data is 3 seconds. */
+/** The SYN or SYN-ACK was sent again: the handshake measures nothing, the first RTO for data is 3 seconds (RFC 6298 5.7), the window one segment. */
 export const C_SYN_RETRANSMITTED = 1 << 21;
 /** An SACK block or duplicate has to be reported in an ACK of its own. */
 export const C_PURE_ACK = 1 << 22;

@@ -43,9 +43,10 @@ script(
 	> P. 1:101(100) ack 1
 	+0.3 > P. 1:101(100) ack 1
 	+0.5 < . 1:1(0) ack 101
+	// Nothing was measured, so the back-off stays.
 	write 100
 	> P. 101:201(100) ack 1
-	+0.3 > P. 101:201(100) ack 1
+	+0.6 > P. 101:201(100) ack 1
 `,
 );
 
@@ -59,7 +60,7 @@ script(
 	+0.55 < . 1:1(0) ack 3001
 	write 100
 	> P. 3001:3101(100) ack 1
-	+0.3 > P. 3001:3101(100) ack 1
+	+0.6 > P. 3001:3101(100) ack 1
 `,
 );
 
@@ -126,6 +127,89 @@ script(
 );
 
 script(
+	"RFC 6298 5.5: a path that has become slower is found out, one segment at a time: the back-off ends with a measurement",
+	`
+	established(mss 1460, rtt 0.1)
+	write 100
+	> P. 1:101(100) ack 1
+	+0.3 > P. 1:101(100) ack 1
+	+0.2 < . 1:1(0) ack 101
+	write 100
+	> P. 101:201(100) ack 1
+	+0.5 < . 1:1(0) ack 201
+	// RTTVAR = 3/4 * 50 + 1/4 * 400 = 137.5, SRTT = 7/8 * 100 + 1/8 * 500 = 150: RTO = 700 ms
+	write 100
+	> P. 201:301(100) ack 1
+	+0.7 > P. 201:301(100) ack 1
+	info retransmits=2
+`,
+);
+
+script(
+	"RFC 6298 5.5: a back-off that has not ended goes on from where it was, up to 60 s",
+	`
+	established(mss 1460, rtt 0.1)
+	write 100
+	> P. 1:101(100) ack 1
+	+0.3 > P. 1:101(100) ack 1
+	+0.6 > P. 1:101(100) ack 1
+	< . 1:1(0) ack 101
+	write 100
+	> P. 101:201(100) ack 1
+	+1.2 > P. 101:201(100) ack 1
+	+2.4 > P. 101:201(100) ack 1
+	+4.8 > P. 101:201(100) ack 1
+	+9.6 > P. 101:201(100) ack 1
+	+19.2 > P. 101:201(100) ack 1
+	+38.4 > P. 101:201(100) ack 1
+	< . 1:1(0) ack 201
+	write 100
+	> P. 201:301(100) ack 1
+	+60 > P. 201:301(100) ack 1
+	< . 1:1(0) ack 301
+`,
+);
+
+script(
+	"RFC 7323 4.1: an echoed timestamp says which transmission was acknowledged, so what was sent twice gives a measurement",
+	`
+	established(mss 1460, TS, rtt 0.1)
+	write 100
+	> P. 1:101(100) ack 1 <TS val 100>
+	+0.3 > P. 1:101(100) ack 1 <TS val 400>
+	+0.2 < . 1:1(0) ack 101 <TS ecr 100>
+	// R = 501 ms and a tick. RTTVAR = 3/4 * 50 + 1/4 * 402 = 138, SRTT = 7/8 * 100 + 1/8 * 502 = 150: RTO = 702 ms
+	write 100
+	> P. 101:201(100) ack 1
+	+0.702 > P. 101:201(100) ack 1
+	+0.1 < . 1:1(0) ack 201
+	// Of the second transmission, R = 101 ms. RTTVAR = 116, SRTT = 144: RTO = 608 ms
+	write 100
+	> P. 201:301(100) ack 1
+	+0.608 > P. 201:301(100) ack 1
+`,
+);
+
+for (const [what, ecr] of [
+	["from the future", 5000],
+	["of an hour ago", -3_600_000],
+] as const) {
+	script(
+		`RFC 7323 4.1: an echo ${what} measures nothing`,
+		`
+		established(mss 1460, TS, rtt 0.1)
+		write 100
+		> P. 1:101(100) ack 1
+		+0.3 > P. 1:101(100) ack 1
+		+0.1 < . 1:1(0) ack 101 <TS ecr ${ecr}>
+		write 100
+		> P. 101:201(100) ack 1
+		+0.6 > P. 101:201(100) ack 1
+	`,
+	);
+}
+
+script(
 	"RFC 6298 5.7: when the SYN was sent again, the RTO for data is at least 3 seconds",
 	`
 	connect
@@ -137,6 +221,37 @@ script(
 	write 100
 	> P. 1:101(100) ack 1
 	+3 > P. 1:101(100) ack 1
+`,
+);
+
+script(
+	"RFC 6298 3 (Karn), RFC 5681 3.1: a SYN-ACK that was sent again because the SYN came again measures nothing; the window is one segment",
+	`
+	listen
+	< S 0:0(0) <mss 1000>
+	> S. 0:0(0) ack 1 <*>
+	+0.5 < S 0:0(0) <mss 1000>
+	> S. 0:0(0) ack 1 <*>
+	+0.01 < . 1:1(0) ack 1
+	accept
+	info cwnd=1000
+	write 1000
+	> P. 1:1001(1000) ack 1
+	+3 > P. 1:1001(1000) ack 1
+	< . 1:1(0) ack 1001
+`,
+);
+
+script(
+	"RFC 6298 2.2: a SYN that came twice before it was answered once leaves the handshake a measurement",
+	`
+	listen
+	< S 0:0(0) <mss 1000>
+	& < S 0:0(0) <mss 1000>
+	> S. 0:0(0) ack 1 <*>
+	+0.1 < . 1:1(0) ack 1
+	accept
+	info cwnd=10000
 `,
 );
 
