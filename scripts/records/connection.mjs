@@ -63,6 +63,7 @@ export default {
 		rackWindow: "RFC 8985: low byte reo_wnd_mult, next byte recoveries left before it is reset",
 		rackDsack: "RFC 8985: sndNxt at the last DSACK round",
 		tlpEnd: "RFC 8985 7: end of the tail loss probe, 0 when none is out",
+		tlpAt: "when the probe left, if it repeated old data, microseconds",
 		prrDelivered: "RFC 6937: bytes delivered in this recovery; NewReno: bytes of window inflation",
 		prrOut: "RFC 6937: bytes sent in this recovery",
 		prrFlight: "RFC 6937: RecoverFS",

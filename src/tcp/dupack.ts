@@ -66,7 +66,10 @@ function acknowledged(t: Tcp, c: Connection, ack: AckSummary): void {
 	}
 }
 
-/** There is no such timer without SACK. */
+/** There are no such probes without SACK, */
+function probeRepeated(): void {}
+
+/** nor is there such a timer. */
 function reorderTimer(): void {}
 
-export const dupAckRecovery: LossRecovery = { delivered, acknowledged, reorderTimer };
+export const dupAckRecovery: LossRecovery = { delivered, acknowledged, probeRepeated, reorderTimer };

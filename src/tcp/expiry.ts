@@ -186,6 +186,7 @@ function probeTail(t: Tcp, c: Connection): void {
 			c.retransmits++;
 			t.counters.retransmits++;
 			c.flags |= C_TLP_REPEATED;
+			c.tlpAt = t.now;
 			transmit(t, c, last);
 		}
 	}

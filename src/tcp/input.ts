@@ -45,9 +45,11 @@ const {
 	C_HELD,
 	C_MODEL,
 	C_PASSIVE,
+	C_PURE_ACK,
 	C_SACK,
 	C_SEND_SYN,
 	C_SYN_RETRANSMITTED,
+	C_TLP_REPEATED,
 	C_TS,
 	CLOSE_WAIT,
 	CLOSING,
@@ -268,6 +270,7 @@ function outside(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: numb
 		t.counters.duplicateSegments++;
 		c.dsackStart = seq;
 		c.dsackEnd = seqLt((seq + length) | 0, c.rcvNxt) ? (seq + length) | 0 : c.rcvNxt;
+		c.flags |= C_PURE_ACK;
 	}
 	// RFC 9293: the ACK of a segment at the left edge of a shut window still counts.
 	if (seq === c.rcvNxt && (bits & (ACK | SYN)) === ACK && c.state !== SYN_RECEIVED) ackArrives(t, c, packet, seq, ack, bits, length);
@@ -386,10 +389,13 @@ function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: n
 	// The probes of a shut window begin anew only when it has moved: their interval grows even while they are answered (RFC 9293 3.8.6.1).
 	if ((c.retries & 0xff0000) !== 0 && (advances || window > oldWindow)) c.retries &= ~0xff0000;
 	if (sndUna === sndNxt && !advances) {
-		// Nothing is out: at most the window has opened.
+		// Nothing is out: at most the window has opened, or a probe proves to have been needless.
 		if (c.sndNext !== 0 && window > oldWindow) {
 			if (timerKind(c) === TIMER_PERSIST) stopRetransmitTimer(c);
 			t.queueOutput(c, 2);
+		}
+		if ((flags & C_TLP_REPEATED) !== 0 && ahead === 0) {
+			probeRepeated(t, c, packet, ack, length === 0 && (bits & FIN) === 0 && window === oldWindow && options.sackCount === 0);
 		}
 		return true;
 	}
@@ -445,6 +451,18 @@ function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: n
 		return finAcknowledged(t, c);
 	}
 	return true;
+}
+
+/** RFC 8985 7.4.2: the tail loss probe was acknowledged with all the rest; another ACK says whether both copies have arrived. */
+function probeRepeated(t: Tcp, c: Connection, packet: IpPacket, ack: number, duplicate: boolean): void {
+	const summary = t.ack;
+	summary.acked = 0;
+	summary.sacked = 0;
+	summary.dsack = false;
+	summary.duplicate = duplicate;
+	summary.time = packet.time;
+	if (t.segmentOptions.sackCount > 0) takeSacks(t, c, ack);
+	recoveryOf(c).probeRepeated(t, c, summary);
 }
 
 /** Karn: an ACK of what was sent more than once measures nothing, unless it echoes a timestamp. Without a measurement the back-off stays. */

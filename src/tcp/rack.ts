@@ -11,6 +11,7 @@
 import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
 import { type AckSummary, enterRecovery, type LossRecovery, leaveRecovery, maybeUndo, proportionalRate, recovered } from "./recovery.ts";
+import { sampleRtt } from "./rto.ts";
 import { inFlight, markLost, pageSpan } from "./sendqueue.ts";
 import { seqGeq, seqGt, seqLt } from "./seq.ts";
 import * as state from "./state.ts";
@@ -116,16 +117,27 @@ function detect(t: Tcp, c: Connection, now: number, ack: AckSummary | null): num
 
 /** RFC 8985 7.4.2: what the ACK says of the tail loss probe. */
 function probeAnswered(t: Tcp, c: Connection, ack: AckSummary, flight: number): void {
-	if (!seqGeq(c.sndUna, c.tlpEnd)) return;
-	if ((c.flags & C_TLP_REPEATED) === 0 || ack.dsack) c.tlpEnd = 0;
-	else if (seqGt(c.sndUna, c.tlpEnd)) {
+	const { sndUna, tlpEnd, flags } = c;
+	if (!seqGeq(sndUna, tlpEnd)) return;
+	const repeated = (flags & C_TLP_REPEATED) !== 0;
+	const beyond = seqGt(sndUna, tlpEnd);
+	if (repeated && !ack.dsack && !beyond && !(ack.duplicate && ack.sacked === 0)) return;
+	c.tlpEnd = 0;
+	c.flags = flags & ~C_TLP_REPEATED;
+	if (!repeated) return;
+	if (ack.dsack) {
+		// The ACK before was for the original or for the probe, but this one is for the copy that came second: no sooner than the probe allows.
+		const rtt = (ack.time - c.tlpAt) | 0;
+		if (ack.dsackEnd === tlpEnd && rtt > 0 && rtt <= t.options.maxRto * 1000) sampleRtt(c, rtt, t.options);
+	} else if (beyond && (flags & (C_RECOVERY | C_LOSS)) === 0) {
 		// The probe repaired a loss that nobody else noticed: react to it once.
-		c.tlpEnd = 0;
-		if ((c.flags & (C_RECOVERY | C_LOSS)) === 0) {
-			t.congestion.lossDetected(c, flight);
-			if ((c.flags & C_MODEL) === 0) c.cwnd = Math.min(c.cwnd, c.ssthresh);
-		}
-	} else if (ack.duplicate && ack.sacked === 0) c.tlpEnd = 0;
+		t.congestion.lossDetected(c, flight);
+		if ((flags & C_MODEL) === 0) c.cwnd = Math.min(c.cwnd, c.ssthresh);
+	}
+}
+
+function probeRepeated(t: Tcp, c: Connection, ack: AckSummary): void {
+	probeAnswered(t, c, ack, 0);
 }
 
 function acknowledged(t: Tcp, c: Connection, ack: AckSummary): void {
@@ -166,4 +178,4 @@ function reorderTimer(t: Tcp, c: Connection): void {
 	if (timeout > 0) setRetransmitTimer(t, c, TIMER_REORDER, Math.ceil(timeout / 1000));
 }
 
-export const rackRecovery: LossRecovery = { delivered, acknowledged, reorderTimer };
+export const rackRecovery: LossRecovery = { delivered, acknowledged, probeRepeated, reorderTimer };

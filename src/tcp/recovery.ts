@@ -17,7 +17,7 @@ import { seqGeq, seqLt } from "./seq.ts";
 import * as state from "./state.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
-const { C_LOSS, C_MODEL, C_RECOVERY, C_SACK, C_TS, P_SACKED } = state;
+const { C_LOSS, C_MODEL, C_RECOVERY, C_SACK, C_TLP_REPEATED, C_TS, P_SACKED } = state;
 
 /** What one ACK said; one object per engine, filled by input.ts. */
 export class AckSummary {
@@ -29,8 +29,9 @@ export class AckSummary {
 	sacked = 0;
 	/** It repeats the last ACK: RFC 5681 2. */
 	duplicate = false;
-	/** It reported a duplicate (RFC 2883), which began here. */
+	/** It reported a duplicate (RFC 2883), which ended here. */
 	dsack = false;
+	dsackEnd = 0;
 	/** Round-trip times in microseconds of the first and the last page acknowledged that were sent once; -1: none. */
 	firstRtt = -1;
 	lastRtt = -1;
@@ -48,6 +49,8 @@ export interface LossRecovery {
 	delivered(t: Tcp, c: Connection, page: number): void;
 	/** All of an ACK was taken in: find losses, enter, go on with or leave recovery. */
 	acknowledged(t: Tcp, c: Connection, ack: AckSummary): void;
+	/** An ACK repeats the last one while nothing is out, and a tail loss probe waits for its answer (RACK only). */
+	probeRepeated(t: Tcp, c: Connection, ack: AckSummary): void;
 	/** The reordering timer expired (RACK only). */
 	reorderTimer(t: Tcp, c: Connection): void;
 }
@@ -109,7 +112,7 @@ export function retransmissionTimeout(t: Tcp, c: Connection): void {
 		t.congestion.timedOut(c, flight);
 		c.undoTs = 0;
 	}
-	c.flags = (c.flags & ~C_RECOVERY) | C_LOSS;
+	c.flags = (c.flags & ~(C_RECOVERY | C_TLP_REPEATED)) | C_LOSS;
 	c.recover = c.sndNxt;
 	// RFC 2018 8: after a time-out the segment at the left edge goes again, SACKed or not; a second time-out in a row means that the
 	// peer has dropped what it had SACKed.

@@ -26,6 +26,7 @@ export function takeSacks(t: Tcp, c: Connection, ack: number): void {
 			const inside = sackCount > 1 && seqGeq(left, sackEdges[2]!) && seqLeq(right, sackEdges[3]!);
 			if (seqLeq(right, ack) || inside) {
 				summary.dsack = true;
+				summary.dsackEnd = right;
 				t.counters.dsacksIn++;
 				continue;
 			}

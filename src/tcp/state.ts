@@ -61,7 +61,7 @@ export const C_RECOVERY = 1 << 12;
 export const C_LOSS = 1 << 13;
 /** RFC 8985: reordering has been seen. */
 export const C_REORDERED = 1 << 14;
-/** RFC 8985 7: the tail loss probe repeated old data. */
+/** RFC 8985 7: a tail loss probe that repeated old data waits for its answer. */
 export const C_TLP_REPEATED = 1 << 15;
 /** The application was told that there is no room and waits for E_WRITABLE. */
 export const C_WANT_ROOM = 1 << 16;

@@ -99,6 +99,23 @@ script(
 );
 
 script(
+	"RFC 2883 4: the report does not wait for data that leave at the same time, for they have no room for it",
+	`
+	established(mss 1460, sackOK)
+	< . 1:11(10) ack 1
+	+0~0.05 > . 1:1(0) ack 11
+	< . 1:11(10) ack 1
+	& write 100
+	> . 1:1(0) ack 11 <sack 1:11>
+	> P. 1:101(100) ack 11
+	< . 11:11(0) ack 101
+	no segment for 1
+	event readable
+	read 10
+`,
+);
+
+script(
 	"RFC 2883 4.1: a duplicate is reported once, before the other blocks",
 	`
 	established(mss 1460, sackOK)

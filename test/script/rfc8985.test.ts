@@ -167,10 +167,66 @@ script(
 	+0.1~0.4 > P. 9001:10001(1000) ack 1
 	< . 1:1(0) ack 10001
 	+0.1 < . 1:1(0) ack 10001 <sack 9001:10001>
+	counter dsacksIn=1
 	info cwnd>=10000
 	no segment for 1
+	write 1000
+	> P. 10001:11001(1000) ack 1
+	+0.1 < . 1:1(0) ack 11001
+	info ssthresh=Infinity
 `,
 	newreno,
+);
+
+script(
+	"RFC 8985 7.4.2: nor if the peer, who does not know DSACK, answers both copies",
+	`
+	established(mss 1000, sackOK, rtt 0.1)
+	write 1000
+	> P. 1:1001(1000) ack 1
+	+0.3 > P. 1:1001(1000) ack 1
+	+0.05 < . 1:1(0) ack 1001
+	+0.1 < . 1:1(0) ack 1001
+	write 1000
+	> P. 1001:2001(1000) ack 1
+	+0.1 < . 1:1(0) ack 2001
+	info ssthresh=Infinity
+`,
+	newreno,
+);
+
+script(
+	"RFC 8985 7.2: when it is known that a probe was needless, the next flight has one, too",
+	`
+	established(mss 1000, sackOK, rtt 0.1)
+	write 1000
+	> P. 1:1001(1000) ack 1
+	+0.3 > P. 1:1001(1000) ack 1
+	< . 1:1(0) ack 1001
+	+0.1 < . 1:1(0) ack 1001 <sack 1:1001>
+	write 3000
+	> burst 1001:4001(3000)
+	+0.2 > P. 3001:4001(1000) ack 1
+	< . 1:1(0) ack 4001
+`,
+);
+
+script(
+	"RFC 6298 3, RFC 2883: the report that a probe was needless answers the probe, which measures the path",
+	`
+	established(mss 1000, sackOK, rtt 0.1)
+	write 1000
+	> P. 1:1001(1000) ack 1
+	+0.3 > P. 1:1001(1000) ack 1
+	+0.1 < . 1:1(0) ack 1001
+	+0.3 < . 1:1(0) ack 1001 <sack 1:1001>
+	// R = 400 ms. RTTVAR = 3/4 * 50 + 1/4 * 300 = 112.5, SRTT = 7/8 * 100 + 1/8 * 400 = 137.5: 2 * SRTT + 200 = 475
+	write 1000
+	> P. 1001:2001(1000) ack 1
+	+0.4 < . 1:1(0) ack 2001
+	no segment for 1
+	info retransmits=1
+`,
 );
 
 script(
