@@ -54,7 +54,7 @@ export default {
 		lost: "bytes deemed lost and not sent again yet",
 		cwnd: "RFC 5681: congestion window, bytes",
 		ssthresh: "RFC 5681: slow-start threshold, bytes",
-		recover: "RFC 6582, 6675: recovery ends when this is acknowledged",
+		recover: "RFC 6582, 6675: recovery ends when this is acknowledged; 0: there was none",
 
 		rackTime: "RFC 8985: send time of the most recently sent segment that was delivered",
 		rackEnd: "RFC 8985: end sequence number of that segment",

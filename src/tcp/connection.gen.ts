@@ -386,7 +386,7 @@ export class Connection {
 		this.w[this.b + 45] = value;
 	}
 
-	/** RFC 6582, 6675: recovery ends when this is acknowledged */
+	/** RFC 6582, 6675: recovery ends when this is acknowledged; 0: there was none */
 	get recover(): number {
 		return this.w[this.b + 46]!;
 	}

@@ -52,6 +52,8 @@ function acknowledged(t: Tcp, c: Connection, ack: AckSummary): void {
 			return;
 		}
 		if ((c.flags & C_LOSS) !== 0 && recovered(c)) leaveRecovery(c);
+		// Below `sndUna` it has nothing to say any more, and 2 GiB later would seem to be above.
+		if (c.recover !== 0 && seqGt(c.sndUna, c.recover)) c.recover = 0;
 		t.grow(c, ack);
 		return;
 	}

@@ -10,6 +10,7 @@
 import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
 import { output, sendKeepAlive, transmit } from "./output.ts";
+import { restamp } from "./rack.ts";
 import { recoveryOf, retransmissionTimeout } from "./recovery.ts";
 import { backedOff } from "./rto.ts";
 import { inFlight, ownPage, pageSpan, splitPage } from "./sendqueue.ts";
@@ -132,6 +133,7 @@ function probeWindow(t: Tcp, c: Connection): void {
 		if (page === c.sndNext) {
 			if (t.pool.length(page) > room && !splitPage(t, c, page, room)) page = 0;
 			else {
+				restamp(t, c);
 				c.sndNext = t.pool.next(page);
 				c.sndNxt = (c.sndNxt + pageSpan(t, page)) | 0;
 				t.pool.setFlags(page, t.pool.flags(page) | P_SENT | P_RETRANSMITTED);

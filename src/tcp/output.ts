@@ -17,6 +17,7 @@ import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
 import { mssFor } from "./mss.ts";
 import { paceBudget, paceDelay, paceSpent, UNPACED } from "./pacing.ts";
+import { restamp } from "./rack.ts";
 import { advertise, writeSackBlocks } from "./receive.ts";
 import { enqueueFin, inFlight, ownPage, pageSpan, splitPage } from "./sendqueue.ts";
 import * as state from "./state.ts";
@@ -138,6 +139,7 @@ function sendNew(t: Tcp, c: Connection, budget: number): number {
 	// RFC 5681 4.1: after an idle time of more than an RTO the old window says nothing of the path.
 	if (idle && (c.flags & C_MODEL) === 0 && c.lastSent !== 0 && (t.now - c.lastSent) >>> 0 > c.rto)
 		c.cwnd = Math.min(c.cwnd, initialWindow(c, t.options.initialWindow));
+	if (idle) restamp(t, c);
 	let flight = inFlight(c);
 	// RFC 3042: the first two duplicate ACKs each let one new segment out.
 	const duplicates = (c.retries >> 8) & 0xff;

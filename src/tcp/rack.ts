@@ -43,6 +43,12 @@ function sentAfter(timeA: number, endA: number, timeB: number, endB: number): bo
 	return d > 0 || (d === 0 && seqGt(endA, endB));
 }
 
+/** Nothing was out until now: what leaves now leaves after all that was delivered. Without this, what was noted last would be in the future after 36 minutes. */
+export function restamp(t: Tcp, c: Connection): void {
+	c.rackTime = (t.now - 1) | 0;
+	c.rackEnd = c.sndUna;
+}
+
 function delivered(t: Tcp, c: Connection, page: number): void {
 	const pool = t.pool;
 	const flags = pool.flags(page);
@@ -80,7 +86,8 @@ function reorderingWindow(c: Connection, ack: AckSummary | null): number {
 	let persist = (c.rackWindow >> 8) & 0xff;
 	if (mult === 0) mult = 1;
 	if (ack !== null) {
-		if (c.rackDsack !== 0 && seqGeq(c.sndUna, c.rackDsack)) c.rackDsack = 0;
+		// That what comes is beyond all that was sent shows a round of 2 GiB ago.
+		if (c.rackDsack !== 0 && (seqGeq(c.sndUna, c.rackDsack) || seqGt(c.rackDsack, c.sndNxt))) c.rackDsack = 0;
 		if (ack.dsack && c.rackDsack === 0) {
 			c.rackDsack = c.sndNxt;
 			mult = Math.min(mult + 1, 255);

@@ -72,6 +72,43 @@ script(
 );
 
 script(
+	"RFC 8985 6.2, steps 2 and 5: after 40 minutes of silence nothing counts as sent before what came last",
+	`
+	established(mss 1000, sackOK, rtt 0.1)
+	write 1000
+	> P. 1:1001(1000) ack 1
+	+0.1 < . 1:1(0) ack 1001
+	no segment for 2400
+	write 5000
+	> burst 1001:6001(5000)
+	+0.14 < . 1:1(0) ack 2001
+	no segment for 0.05
+	< . 1:1(0) ack 6001
+	info retransmits=0
+`,
+);
+
+script(
+	"RFC 8985 6.2, steps 2 and 5: nor when what follows the silence is the probe of a shut window",
+	`
+	established(mss 1000, sackOK, rtt 0.1)
+	write 1000
+	> P. 1:1001(1000) ack 1
+	+0.1 < . 1:1(0) ack 1001 win 0
+	no segment for 2400
+	write 5000
+	+0.2~1 > . 1001:1002(1) ack 1
+	+0.01 < . 1:1(0) ack 1001 win 65535
+	> . 1001:1002(1) ack 1
+	> burst 1002:6001(4999)
+	+0.14 < . 1:1(0) ack 1002
+	no segment for 0.05
+	< . 1:1(0) ack 6001
+	info retransmits=1
+`,
+);
+
+script(
 	"RFC 8985 6.2: a retransmission that is lost is found when something sent after it arrives",
 	`
 	established(mss 1000, sackOK, rtt 0.1)
