@@ -56,7 +56,8 @@ export default {
 		ssthresh: "RFC 5681: slow-start threshold, bytes",
 		recover: "RFC 6582, 6675: recovery ends when this is acknowledged; 0: there was none",
 
-		rackTime: "RFC 8985: send time of the most recently sent segment that was delivered",
+		rackTime:
+			"RFC 8985: send time of the most recently sent segment that was delivered, microseconds; that of the SYN, before there is one",
 		rackEnd: "RFC 8985: end sequence number of that segment",
 		rackRtt: "RFC 8985: its round-trip time, microseconds",
 		rackFack: "RFC 8985: highest sequence number delivered",
@@ -100,7 +101,8 @@ export default {
 		listener: "number of the listener that it came from; -1 for an active open",
 		keepIdle: "keep-alive: idle time before the first probe, ms",
 		lastHeard: "tick when the last segment came (keep-alive)",
-		lastSent: "when the last data segment left, microseconds (RFC 5681 4.1: restart after idle)",
+		lastSent:
+			"tick when `output` sent data last, 0 before (RFC 5681 4.1: restart after idle; what is timed in microseconds wraps in 72 minutes)",
 		paceRate: "bytes a second at which segments leave; 0: not paced",
 		paceTime: "when the next segment is due, microseconds",
 		paceAt: "tick at which output goes on that pacing has stopped; 0 when off",

@@ -68,6 +68,8 @@ const FULL_ROUNDS = 3;
 const MIN_RTT_WINDOW = 10_000;
 const PROBE_RTT_INTERVAL = 5000;
 const PROBE_RTT_TIME = 200;
+/** What a stamp may lie ahead of an ACK's that waited for its turn, microseconds. */
+const AHEAD = 1_000_000;
 /** ACK aggregation: rounds in one of two windows, and what it may add to the window at most, microseconds at the estimate. */
 const EXTRA_ROUNDS = 5;
 const EXTRA_TIME = 100_000;
@@ -109,6 +111,10 @@ export class Bbr implements PathModel {
 
 	sampled(c: Connection, rtt: number): void {
 		if ((c.flags & C_MODEL) === 0) cubic.sampled?.(c, rtt);
+	}
+
+	idle(c: Connection, time: number, now: number): void {
+		if ((c.flags & C_MODEL) === 0) cubic.idle?.(c, time, now);
 	}
 
 	// ---- What recovery tells --------------------------------------------------------------------------------------------------
@@ -207,7 +213,9 @@ export class Bbr implements PathModel {
 	#updatePhase(c: Connection, s: BbrState, ack: AckSummary, acked: number, lost: number): void {
 		const gain = CYCLE[s.phase]!;
 		const flight = inFlight(c);
-		const full = ((ack.time - s.phaseAt) | 0) > s.minRtt;
+		const time = (ack.time - s.phaseAt) | 0;
+		// A phase that began so long ago that it seems to lie ahead has lasted long enough.
+		const full = time > s.minRtt || time < -AHEAD;
 		let next: boolean;
 		// Up: until the flight has really grown by that much, or loss says that it cannot.
 		if (gain > 1) next = full && (lost > 0 || flight + acked + lost >= content(c, s, gain));

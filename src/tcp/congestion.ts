@@ -34,6 +34,13 @@ export interface CongestionControl {
 	lossDetected(c: Connection, flight: number): void;
 	/** The retransmission timer expired: as `lossDetected`; the caller then sets `cwnd` to one segment. */
 	timedOut(c: Connection, flight: number): void;
+	/**
+	 * Data leave after a time in which nothing was out.
+	 *
+	 * @param time Milliseconds since data left last.
+	 * @param now Microseconds, wrapping.
+	 */
+	idle?(c: Connection, time: number, now: number): void;
 	/** The last reduction was in error; `cwnd` and `ssthresh` are as before it. */
 	undone?(c: Connection): void;
 }

@@ -394,7 +394,7 @@ export class Connection {
 		this.w[this.b + 46] = value;
 	}
 
-	/** RFC 8985: send time of the most recently sent segment that was delivered */
+	/** RFC 8985: send time of the most recently sent segment that was delivered, microseconds; that of the SYN, before there is one */
 	get rackTime(): number {
 		return this.w[this.b + 47]!;
 	}
@@ -725,7 +725,7 @@ export class Connection {
 		this.w[this.b + 88] = value;
 	}
 
-	/** when the last data segment left, microseconds (RFC 5681 4.1: restart after idle) */
+	/** tick when `output` sent data last, 0 before (RFC 5681 4.1: restart after idle; what is timed in microseconds wraps in 72 minutes) */
 	get lastSent(): number {
 		return this.w[this.b + 89]!;
 	}

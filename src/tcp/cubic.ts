@@ -33,6 +33,9 @@ const N_RTT_SAMPLE = 8;
 const CSS_GROWTH_DIVISOR = 4;
 const CSS_ROUNDS = 5;
 const UNKNOWN_RTT = 0x7fffffff;
+/** An epoch of more than 18 minutes, or of less than nothing, is one that the clock has lost count of: microseconds. */
+const EPOCH_MAX = 1 << 30;
+const EPOCH_MIN = -1_000_000;
 
 function reduce(c: Connection, _flight: number): void {
 	if ((c.flags & C_HYSTART) !== 0) leaveSlowStart(c);
@@ -112,14 +115,16 @@ export const cubic: CongestionControl = {
 			if (c.cwnd < c.ssthresh || rest <= 0) return;
 		}
 		if ((c.flags & C_HYSTART) !== 0) leaveSlowStart(c);
-		if (c.cc2 === 0) {
+		let time = (now - c.cc2) | 0;
+		if (c.cc2 === 0 || time > EPOCH_MAX || time < EPOCH_MIN) {
 			// RFC 9438 4.2: a new epoch begins with the first ACK in congestion avoidance.
+			time = 0;
 			c.cc2 = now | 1;
 			c.cc3 = c.cwnd;
 			c.cc1 = c.cc0 > c.cwnd ? Math.round(Math.cbrt((c.cc0 - c.cwnd) / c.mss / C) * 1000) : 0;
 			if (c.cc0 < c.cwnd) c.cc0 = c.cwnd;
 		}
-		const elapsed = ((now - c.cc2) | 0) / 1e6 + (c.minRtt || c.srtt) / 1e6 - c.cc1 / 1000;
+		const elapsed = time / 1e6 + (c.minRtt || c.srtt) / 1e6 - c.cc1 / 1000;
 		let target = C * elapsed * elapsed * elapsed * c.mss + c.cc0;
 		if (target < c.cwnd) target = c.cwnd;
 		else if (target > 1.5 * c.cwnd) target = 1.5 * c.cwnd;
@@ -128,6 +133,13 @@ export const cubic: CongestionControl = {
 		c.cc3 = Math.min(MAX_WINDOW, c.cc3 + Math.ceil(((c.cc3 >= c.cc4 ? 1 : ALPHA) * rest * c.mss) / c.cwnd));
 		if (next < c.cc3) next = c.cc3;
 		c.cwnd = Math.min(next, MAX_WINDOW);
+	},
+
+	idle(c, time, now) {
+		if ((c.flags & C_HYSTART) !== 0 || c.cc2 === 0) return;
+		// RFC 9438 4.2, 5.8: the epoch begins as much later, though not later than now.
+		const start = (c.cc2 + time * 1000) | 0;
+		c.cc2 = seqGeq(start, now) ? now | 1 : start | 1;
 	},
 
 	lossDetected: reduce,

@@ -677,13 +677,12 @@ export class Tcp implements Transport {
 		stopRetransmitTimer(c);
 		c.retries &= ~0xff;
 		if ((c.flags & C_SYN_RETRANSMITTED) === 0) {
-			const rtt = (this.ack.time - c.lastSent) | 0;
+			const rtt = (this.ack.time - c.rackTime) | 0;
 			if (rtt >= 0) sampleRtt(c, rtt, this.options);
 		} else if (c.srtt === 0) {
 			// RFC 6298 5.7
 			c.rto = 3_000_000;
 		}
-		c.lastSent = 0;
 		c.cwnd = (c.flags & C_SYN_RETRANSMITTED) !== 0 && c.srtt === 0 ? c.mss : initialWindow(c, this.options.initialWindow);
 		this.congestion.start(c, this.now);
 		if ((c.flags & C_KEEPALIVE) !== 0) setIdle(this, c, c.keepIdle);

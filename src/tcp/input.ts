@@ -434,7 +434,7 @@ function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: n
 	} else if (advances && (summary.repeated || backoff > 0)) notMeasured(t, c, summary, backoff);
 	if (advances && timerKind(c) !== TIMER_REORDER) stopRetransmitTimer(c);
 	recovery.acknowledged(t, c, summary);
-	if (t.options.pacing && (flags & C_MODEL) === 0) paceByWindow(c);
+	if (t.options.pacing && (flags & C_MODEL) === 0) paceByWindow(t, c);
 
 	const out = c.sndUna !== sndNxt;
 	if (window > 0 && oldWindow === 0 && out) {

@@ -129,17 +129,28 @@ function repeatLost(t: Tcp, c: Connection, budget: number): number {
 		sent = true;
 		left--;
 	}
-	if (sent) armRetransmit(t, c, false);
+	if (sent) {
+		c.lastSent = t.tick || 1;
+		armRetransmit(t, c, false);
+	}
 	return left;
+}
+
+/** Nothing is out, and something may leave. */
+function afterIdle(t: Tcp, c: Connection): void {
+	restamp(t, c);
+	const { lastSent } = c;
+	if (lastSent === 0 || (c.flags & C_MODEL) !== 0) return;
+	const idle = (t.tick - lastSent) >>> 0;
+	if (idle === 0) return;
+	// RFC 5681 4.1: after an idle time of more than an RTO the old window says nothing of the path.
+	if (idle * 1000 > c.rto) c.cwnd = Math.min(c.cwnd, initialWindow(c, t.options.initialWindow));
+	t.congestion.idle?.(c, idle, t.now);
 }
 
 function sendNew(t: Tcp, c: Connection, budget: number): number {
 	const pool = t.pool;
-	const idle = c.sndUna === c.sndNxt;
-	// RFC 5681 4.1: after an idle time of more than an RTO the old window says nothing of the path.
-	if (idle && (c.flags & C_MODEL) === 0 && c.lastSent !== 0 && (t.now - c.lastSent) >>> 0 > c.rto)
-		c.cwnd = Math.min(c.cwnd, initialWindow(c, t.options.initialWindow));
-	if (idle) restamp(t, c);
+	if (c.sndUna === c.sndNxt) afterIdle(t, c);
 	let flight = inFlight(c);
 	// RFC 3042: the first two duplicate ACKs each let one new segment out.
 	const duplicates = (c.retries >> 8) & 0xff;
@@ -233,7 +244,7 @@ function sendNew(t: Tcp, c: Connection, budget: number): number {
 	}
 	if (runCount > 0) transmitRun(t, c, runFirst, runCount, runBytes);
 	if (sent) {
-		c.lastSent = t.now;
+		c.lastSent = t.tick || 1;
 		armRetransmit(t, c, true);
 		t.roomCame(c);
 		// A window that is full although no segment was held back: the next byte would have been.
@@ -455,7 +466,7 @@ function sendSyn(t: Tcp, c: Connection): void {
 		c.rcvAdv = (c.rcvNxt + window) | 0;
 		c.lastAckSent = c.rcvNxt;
 	}
-	c.lastSent = t.now;
+	c.rackTime = t.now;
 	emit(t, c, page, start, header);
 }
 

@@ -6,8 +6,8 @@
  * brings it back. A turn that comes late finds more due and makes up for it, up to a few milliseconds, so the rate is right
  * in the long run although no single departure is exact; a connection that had nothing to send saves up no burst.
  *
- * State: `paceRate`, `paceTime` and `paceAt` of the record. Model-based congestion control sets the rate itself; for the
- * others `paceByWindow` does, when the option `pacing` is on.
+ * State: `paceRate`, `paceTime` and `paceAt` of the record; `lastSent` tells a `paceTime` of long ago. Model-based congestion control
+ * sets the rate itself; for the others `paceByWindow` does, when the option `pacing` is on.
  */
 import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
@@ -15,7 +15,7 @@ import type { Tcp } from "./engine.ts";
 /** How far ahead of its time a segment may leave, and how much time a late turn may make up for, microseconds. */
 const AHEAD = 1000;
 const CREDIT = 4000;
-/** A departure further away than this is one from before the clock wrapped. */
+/** No departure is further away than this, microseconds: when nothing has left for so long, the stamp is one from before the clock wrapped. */
 const FARTHEST = 60_000_000;
 /** Budget of a connection that is not paced. */
 export const UNPACED = 0x7fffffff;
@@ -27,7 +27,7 @@ const GAIN = 1.2;
 export function paceBudget(t: Tcp, c: Connection): number {
 	const late = (t.now - c.paceTime) | 0;
 	const most = c.sndUna === c.sndNxt ? 0 : CREDIT;
-	if (late > most || late < -FARTHEST) c.paceTime = (t.now - most) | 0;
+	if (late > most || (t.tick - c.lastSent) >>> 0 > FARTHEST / 1000) c.paceTime = (t.now - most) | 0;
 	return (((t.now + AHEAD - c.paceTime) | 0) * c.paceRate) / 1e6;
 }
 
@@ -42,8 +42,9 @@ export function paceDelay(t: Tcp, c: Connection): number {
 }
 
 /** The rate that fits a window: for algorithms that know no other. */
-export function paceByWindow(c: Connection): void {
+export function paceByWindow(t: Tcp, c: Connection): void {
 	if (c.srtt === 0) return;
+	if (c.paceRate === 0) c.paceTime = t.now;
 	const gain = c.cwnd < c.ssthresh >> 1 ? SLOW_START_GAIN : GAIN;
 	c.paceRate = Math.max(1, Math.min(UNPACED, Math.floor((gain * c.cwnd * 1e6) / c.srtt)));
 }

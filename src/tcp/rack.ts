@@ -86,7 +86,7 @@ function reorderingWindow(c: Connection, ack: AckSummary | null): number {
 	let persist = (c.rackWindow >> 8) & 0xff;
 	if (mult === 0) mult = 1;
 	if (ack !== null) {
-		// That what comes is beyond all that was sent shows a round of 2 GiB ago.
+		// A round that would end beyond all that was sent is over, since 2 GiB or more.
 		if (c.rackDsack !== 0 && (seqGeq(c.sndUna, c.rackDsack) || seqGt(c.rackDsack, c.sndNxt))) c.rackDsack = 0;
 		if (ack.dsack && c.rackDsack === 0) {
 			c.rackDsack = c.sndNxt;

@@ -177,6 +177,54 @@ script(
 );
 
 script(
+	"RFC 5681 4.1: also if the idle time is the one after which a clock of 32 bits shows the same microsecond",
+	`
+	established(mss 1000, rtt 0.1)
+	write 20000
+	> burst 1:10001(10000)
+	+0.1 < . 1:1(0) ack 5001
+	> burst 10001:20001(10000)
+	+0.1 < . 1:1(0) ack 20001
+	info cwnd>10000
+	no segment for 4294.9
+	write 30000
+	> burst 20001:30001(10000)
+	< . 1:1(0) ack 30001
+	> burst 30001:50001(20000)
+	< . 1:1(0) ack 50001
+`,
+	newreno,
+);
+
+for (const minutes of [10, 40])
+	script(
+		`RFC 9438 4.2, 5.8: ${minutes} minutes of silence are no time in which CUBIC's window would have grown`,
+		`
+		established(mss 1000, sackOK, rtt 0.1)
+		write 10000
+		> burst 1:10001(10000)
+		+0.1 < . 1:1(0) ack 1 <sack 1001:10001>
+		> . 1:1001(1000) ack 1
+		+0.1 < . 1:1(0) ack 10001
+		write 14000
+		> burst 10001:17001(7000)
+		+0.1 < . 1:1(0) ack 17001
+		info cwnd<8000
+		> burst 17001:24001(7000)
+		+0.1 < . 1:1(0) ack 24001
+		info cwnd<8500
+		no segment for ${60 * minutes}
+		write 16000
+		> burst 24001:32001(8000)
+		+0.1 < . 1:1(0) ack 32001
+		// A fraction of a segment more; half a window if the silence counted.
+		> burst 32001:40001(8000)
+		+0.1 < . 1:1(0) ack 40001
+		info cwnd<9500
+	`,
+	);
+
+script(
 	"RFC 9438: CUBIC reduces to seven tenths",
 	`
 	established(mss 1000, sackOK, rtt 0.1)

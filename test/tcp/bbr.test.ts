@@ -171,6 +171,31 @@ test("BBR: a connection that was cut off until its retransmission timer expired 
 	assert.ok((sum(run.got) - before) / 4 > 0.85 * LINK, `${(sum(run.got) - before) / 4} bytes a second afterwards`);
 });
 
+test("BBR: after 40 minutes of silence it still looks for more than it knows of", async () => {
+	// The end is before PROBE_RTT begins the cycle anew.
+	const [quiet, again, end] = [6, 2406, 2410.5];
+	let before = 0;
+	let flows = 0;
+	const run = await transfer({
+		seconds: end,
+		tcp: bbr,
+		flows: 2,
+		seed: 3,
+		// Two share the link; then both are silent, and one goes on alone.
+		writer: (sim, socket) => {
+			const first = flows++ === 0;
+			const full = (): void => {
+				if (sim.now > quiet && (!first || sim.now < again)) return;
+				while (socket.write(PIECE) === PIECE.length);
+			};
+			if (first) sim.at(again, full);
+			return full;
+		},
+		during: (sim, run) => sim.at(end - 2, () => (before = run.got[0]!)),
+	});
+	assert.ok((run.got[0]! - before) / 2 > 0.8 * LINK, `${(run.got[0]! - before) / 2} of ${LINK} bytes a second`);
+});
+
 test("BBR: without SACK the connection is CUBIC's", async () => {
 	const run = await transfer({ seconds: 5, tcp: { ...bbr, sack: false } });
 	assert.ok(run.got[0]! / 5 > 0.8 * LINK);
