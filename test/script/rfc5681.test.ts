@@ -198,7 +198,7 @@ script(
 
 for (const minutes of [10, 40])
 	script(
-		`RFC 9438 4.2, 5.8: ${minutes} minutes of silence are no time in which CUBIC's window would have grown`,
+		`RFC 9438 4.2, 5.8: silence is no time in which the window of CUBIC would have grown (${minutes} minutes of it)`,
 		`
 		established(mss 1000, sackOK, rtt 0.1)
 		write 10000
