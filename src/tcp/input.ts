@@ -206,7 +206,11 @@ function synchronizedArrives(
 	let fresh = stamped;
 	if (stamped) {
 		// RFC 7323 5.5: after so long a silence the timestamp noted last says nothing any more.
-		if ((tick - c.lastHeard) >>> 0 > PAWS_IDLE) c.tsRecent = tsVal;
+		if ((tick - c.lastHeard) >>> 0 > PAWS_IDLE) {
+			// Only what is acceptable ends the silence: else anybody could send one segment that makes all others look old.
+			if (!acceptable(c, seq, span)) return outside(t, c, packet, seq, ack, bits, length, span);
+			c.tsRecent = tsVal;
+		}
 		fresh = seqGeq(tsVal, c.tsRecent);
 	}
 	c.lastHeard = tick;

@@ -175,6 +175,21 @@ script(
 );
 
 script(
+	"RFC 7323 5.5, 5.3: it is a segment inside the window that ends the silence; what one outside says of the time is not believed",
+	`
+	established(mss 1460, TS)
+	no segment for 2160000
+	< P. 900001:900011(10) ack 1 <TS val 3000000000 ecr 0>
+	> . 1:1(0) ack 1
+	< P. 1:11(10) ack 1
+	+0~0.05 > . 1:1(0) ack 11
+	event readable
+	read 10
+	counter pawsRejected=0
+`,
+);
+
+script(
 	"RFC 7323 5.5: after 24 days without a segment an older timestamp is taken again",
 	`
 	established(mss 1460, TS)
