@@ -12,7 +12,7 @@ export default {
 		sndNxt: "RFC 9293: next sequence number to be sent; retransmission never moves it back",
 		sndWnd: "RFC 9293: send window in bytes, already scaled",
 		rcvNxt: "RFC 9293: next sequence number expected",
-		rcvAdv: "right edge of the receive window that was advertised; never moves left (RFC 9293 3.8.6)",
+		rcvAdv: "right edge of the receive window that is honoured: the farthest ever advertised; never moves left (RFC 9293 3.8.6)",
 		tsRecent: "RFC 7323 4.3: the timestamp to echo",
 		lastAckSent: "RFC 7323 4.3: Last.ACK.sent",
 		sndHead: "first page of the send segment (oldest unacknowledged)",

@@ -74,7 +74,7 @@ export class Connection {
 		this.w[this.b + 5] = value;
 	}
 
-	/** right edge of the receive window that was advertised; never moves left (RFC 9293 3.8.6) */
+	/** right edge of the receive window that is honoured: the farthest ever advertised; never moves left (RFC 9293 3.8.6) */
 	get rcvAdv(): number {
 		return this.w[this.b + 6]!;
 	}

@@ -321,7 +321,8 @@ export class Tcp implements Transport {
 		c.sndNxt = c.iss;
 		c.sndEnd = (c.iss + 1) | 0;
 		c.rto = options.initialRto * 1000;
-		c.rcvBuf = options.receiveBuffer;
+		// Two units of the window field at least: where one cannot be told for the bytes that are open, there is another to tell (window.ts).
+		c.rcvBuf = Math.max(options.receiveBuffer, 2 << this.windowScale);
 		c.ssthresh = SSTHRESH_UNBOUNDED;
 		c.peerMss = DEFAULT_MSS;
 		c.mss = mssFor(this, c) - (options.timestamps ? TIMESTAMPS_LENGTH : 0);

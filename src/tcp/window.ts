@@ -24,17 +24,23 @@ export function tuneBuffer(t: Tcp, c: Connection, taken: number): void {
 	c.rcvRttBytes = 0;
 }
 
-/** The window to advertise now, as it stands in the header; notes the edge that this promises. */
+/**
+ * The window to advertise now, as it stands in the header; notes the edge that is honoured.
+ *
+ * The field counts in units of `1 << scale`. It is rounded up only into what there is room for: rounding that gave up to a unit more with each
+ * ACK would void flow control for small segments. Rounded down, the edge that the peer sees goes back by less than a unit, and what it
+ * was promised before is still taken (RFC 7323 2.4).
+ */
 export function advertise(t: Tcp, c: Connection): number {
 	const { rcvAdv, rcvNxt, rcvBuf } = c;
 	const old = (rcvAdv - rcvNxt) | 0;
-	let window = rcvBuf - c.rcvBytes;
-	// RFC 9293 3.8.6.2.2: move the edge by a full segment or half the buffer, or not at all; and never to the left. When the pool
-	// runs short nobody gets more.
-	if (window - old < Math.min(rcvBuf >> 1, t.ownMss) || t.pool.free < t.scarcePages) window = old;
-	if (window < old) window = old;
+	// When the pool runs short nobody gets more.
+	const room = t.pool.free < t.scarcePages ? old : rcvBuf - c.rcvBytes;
+	// RFC 9293 3.8.6.2.2: move the edge by a full segment or half the buffer, or not at all; and never to the left.
+	const window = room - old < Math.min(rcvBuf >> 1, t.ownMss) ? old : room;
 	const scale = c.rcvScale;
-	const field = Math.min((window + (1 << scale) - 1) >> scale, 65535);
+	const up = (window + (1 << scale) - 1) >> scale;
+	const field = Math.min(up << scale <= room ? up : window >> scale, 65535);
 	c.rcvAdv = seqMax((rcvNxt + (field << scale)) | 0, rcvAdv);
 	return field;
 }
