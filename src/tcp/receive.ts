@@ -9,12 +9,13 @@ import * as pages from "../memory/pages.ts";
 import type { Connection } from "./connection.gen.ts";
 import { dropEarly, insert } from "./early.ts";
 import type { Tcp } from "./engine.ts";
+import { sendAck } from "./output.ts";
 import { seqLeq } from "./seq.ts";
 import * as state from "./state.ts";
 import { tuneBuffer } from "./window.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
-const { C_ACK_NOW, C_PURE_ACK, P_FIN } = state;
+const { C_ACK_NOW, C_PURE_ACK, C_SACK, P_FIN } = state;
 const { PAGE_SIZE } = pages;
 
 /**
@@ -44,9 +45,10 @@ export function receiveData(t: Tcp, c: Connection, page: number, start: number, 
 	const beyond = (at + left - c.rcvAdv) | 0;
 	if (beyond > 0) {
 		t.counters.beyondWindow++;
-		c.flags |= C_ACK_NOW;
 		last = false;
 		left -= beyond;
+		// What is early asks for its ACK below.
+		if (left <= 0 || at === rcvNxt) c.flags |= C_ACK_NOW;
 		if (left <= 0) return false;
 	}
 	if (left === 0 && !last) return false;
@@ -59,6 +61,8 @@ export function receiveData(t: Tcp, c: Connection, page: number, start: number, 
 		return inOrder(t, c, page, from, left, last);
 	}
 	t.counters.outOfOrder++;
+	// RFC 5681 4.2: an ACK for each early segment. With SACK one can tell of all that came in this turn; without, the peer counts to three.
+	if ((c.flags & (C_SACK | C_ACK_NOW)) === C_ACK_NOW) sendAck(t, c);
 	c.flags |= C_ACK_NOW | C_PURE_ACK;
 	const kept = insert(t, c, page, from, left, at, last);
 	c.oooLast = at;
