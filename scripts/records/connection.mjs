@@ -77,7 +77,8 @@ export default {
 		cc4: "",
 
 		oooHead: "first page of the out-of-order list, sorted by sequence number",
-		oooTail: "last page of that list",
+		oooTail: "first page of the last run of that list",
+		oooCount: "low 21 bits: pages of that list; then its runs without a hole",
 		oooLast: "sequence number in the block that arrived last: the first SACK block (RFC 2018 4)",
 		oooBefore: "sequence number in the block that arrived before it, when that was another one",
 		dsackStart: "RFC 2883: duplicate range to report in the next ACK",

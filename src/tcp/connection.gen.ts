@@ -550,7 +550,7 @@ export class Connection {
 		this.w[this.b + 66] = value;
 	}
 
-	/** last page of that list */
+	/** first page of the last run of that list */
 	get oooTail(): number {
 		return this.w[this.b + 67]!;
 	}
@@ -558,216 +558,224 @@ export class Connection {
 		this.w[this.b + 67] = value;
 	}
 
-	/** sequence number in the block that arrived last: the first SACK block (RFC 2018 4) */
-	get oooLast(): number {
+	/** low 21 bits: pages of that list; then its runs without a hole */
+	get oooCount(): number {
 		return this.w[this.b + 68]!;
 	}
-	set oooLast(value: number) {
+	set oooCount(value: number) {
 		this.w[this.b + 68] = value;
+	}
+
+	/** sequence number in the block that arrived last: the first SACK block (RFC 2018 4) */
+	get oooLast(): number {
+		return this.w[this.b + 69]!;
+	}
+	set oooLast(value: number) {
+		this.w[this.b + 69] = value;
 	}
 
 	/** sequence number in the block that arrived before it, when that was another one */
 	get oooBefore(): number {
-		return this.w[this.b + 69]!;
+		return this.w[this.b + 70]!;
 	}
 	set oooBefore(value: number) {
-		this.w[this.b + 69] = value;
+		this.w[this.b + 70] = value;
 	}
 
 	/** RFC 2883: duplicate range to report in the next ACK */
 	get dsackStart(): number {
-		return this.w[this.b + 70]!;
+		return this.w[this.b + 71]!;
 	}
 	set dsackStart(value: number) {
-		this.w[this.b + 70] = value;
+		this.w[this.b + 71] = value;
 	}
 
 	/** equal to dsackStart when there is none */
 	get dsackEnd(): number {
-		return this.w[this.b + 71]!;
+		return this.w[this.b + 72]!;
 	}
 	set dsackEnd(value: number) {
-		this.w[this.b + 71] = value;
+		this.w[this.b + 72] = value;
 	}
 
 	/** limit of the receive segment in bytes */
 	get rcvBuf(): number {
-		return this.w[this.b + 72]!;
+		return this.w[this.b + 73]!;
 	}
 	set rcvBuf(value: number) {
-		this.w[this.b + 72] = value;
+		this.w[this.b + 73] = value;
 	}
 
 	/** receive buffer tuning: start of the current measuring interval, microseconds */
 	get rcvRttStart(): number {
-		return this.w[this.b + 73]!;
+		return this.w[this.b + 74]!;
 	}
 	set rcvRttStart(value: number) {
-		this.w[this.b + 73] = value;
+		this.w[this.b + 74] = value;
 	}
 
 	/** receive buffer tuning: bytes read by the application in it */
 	get rcvRttBytes(): number {
-		return this.w[this.b + 74]!;
+		return this.w[this.b + 75]!;
 	}
 	set rcvRttBytes(value: number) {
-		this.w[this.b + 74] = value;
+		this.w[this.b + 75] = value;
 	}
 
 	/** tick (ms) under which this record is in the timer wheel; 0 when it is not */
 	get timerAt(): number {
-		return this.w[this.b + 75]!;
+		return this.w[this.b + 76]!;
 	}
 	set timerAt(value: number) {
-		this.w[this.b + 75] = value;
+		this.w[this.b + 76] = value;
 	}
 
 	/** links of the timer wheel */
 	get timerPrev(): number {
-		return this.w[this.b + 76]!;
+		return this.w[this.b + 77]!;
 	}
 	set timerPrev(value: number) {
-		this.w[this.b + 76] = value;
+		this.w[this.b + 77] = value;
 	}
 
 	get timerNext(): number {
-		return this.w[this.b + 77]!;
+		return this.w[this.b + 78]!;
 	}
 	set timerNext(value: number) {
-		this.w[this.b + 77] = value;
+		this.w[this.b + 78] = value;
 	}
 
 	/** tick of the retransmission, probe, reordering or persist timer (see timerKind in flags); 0 when off */
 	get rtxAt(): number {
-		return this.w[this.b + 78]!;
+		return this.w[this.b + 79]!;
 	}
 	set rtxAt(value: number) {
-		this.w[this.b + 78] = value;
+		this.w[this.b + 79] = value;
 	}
 
 	/** tick of the delayed ACK; 0 when off */
 	get ackAt(): number {
-		return this.w[this.b + 79]!;
+		return this.w[this.b + 80]!;
 	}
 	set ackAt(value: number) {
-		this.w[this.b + 79] = value;
+		this.w[this.b + 80] = value;
 	}
 
 	/** tick of the keep-alive, FIN-WAIT-2, TIME-WAIT or give-up timer; 0 when off */
 	get idleAt(): number {
-		return this.w[this.b + 80]!;
+		return this.w[this.b + 81]!;
 	}
 	set idleAt(value: number) {
-		this.w[this.b + 80] = value;
+		this.w[this.b + 81] = value;
 	}
 
 	/** low byte: RTO back-off; then duplicate ACKs, window probes, keep-alive probes, one byte each */
 	get retries(): number {
-		return this.w[this.b + 81]!;
+		return this.w[this.b + 82]!;
 	}
 	set retries(value: number) {
-		this.w[this.b + 81] = value;
+		this.w[this.b + 82] = value;
 	}
 
 	/** bits: on which output list and on the ready list this record is */
 	get lists(): number {
-		return this.w[this.b + 82]!;
+		return this.w[this.b + 83]!;
 	}
 	set lists(value: number) {
-		this.w[this.b + 82] = value;
+		this.w[this.b + 83] = value;
 	}
 
 	/** E_ bits that the application has not been told yet */
 	get events(): number {
-		return this.w[this.b + 83]!;
+		return this.w[this.b + 84]!;
 	}
 	set events(value: number) {
-		this.w[this.b + 83] = value;
+		this.w[this.b + 84] = value;
 	}
 
 	/** why the connection ended: index into ERRORS */
 	get error(): number {
-		return this.w[this.b + 84]!;
+		return this.w[this.b + 85]!;
 	}
 	set error(value: number) {
-		this.w[this.b + 84] = value;
+		this.w[this.b + 85] = value;
 	}
 
 	/** number of the listener that it came from; -1 for an active open */
 	get listener(): number {
-		return this.w[this.b + 85]!;
+		return this.w[this.b + 86]!;
 	}
 	set listener(value: number) {
-		this.w[this.b + 85] = value;
+		this.w[this.b + 86] = value;
 	}
 
 	/** keep-alive: idle time before the first probe, ms */
 	get keepIdle(): number {
-		return this.w[this.b + 86]!;
+		return this.w[this.b + 87]!;
 	}
 	set keepIdle(value: number) {
-		this.w[this.b + 86] = value;
+		this.w[this.b + 87] = value;
 	}
 
 	/** tick when the last segment came (keep-alive) */
 	get lastHeard(): number {
-		return this.w[this.b + 87]!;
+		return this.w[this.b + 88]!;
 	}
 	set lastHeard(value: number) {
-		this.w[this.b + 87] = value;
+		this.w[this.b + 88] = value;
 	}
 
 	/** when the last data segment left, microseconds (RFC 5681 4.1: restart after idle) */
 	get lastSent(): number {
-		return this.w[this.b + 88]!;
+		return this.w[this.b + 89]!;
 	}
 	set lastSent(value: number) {
-		this.w[this.b + 88] = value;
+		this.w[this.b + 89] = value;
 	}
 
 	/** bytes a second at which segments leave; 0: not paced */
 	get paceRate(): number {
-		return this.w[this.b + 89]!;
+		return this.w[this.b + 90]!;
 	}
 	set paceRate(value: number) {
-		this.w[this.b + 89] = value;
+		this.w[this.b + 90] = value;
 	}
 
 	/** when the next segment is due, microseconds */
 	get paceTime(): number {
-		return this.w[this.b + 90]!;
+		return this.w[this.b + 91]!;
 	}
 	set paceTime(value: number) {
-		this.w[this.b + 90] = value;
+		this.w[this.b + 91] = value;
 	}
 
 	/** tick at which output goes on that pacing has stopped; 0 when off */
 	get paceAt(): number {
-		return this.w[this.b + 91]!;
-	}
-	set paceAt(value: number) {
-		this.w[this.b + 91] = value;
-	}
-
-	get segmentsIn(): number {
 		return this.w[this.b + 92]!;
 	}
-	set segmentsIn(value: number) {
+	set paceAt(value: number) {
 		this.w[this.b + 92] = value;
 	}
 
-	get segmentsOut(): number {
+	get segmentsIn(): number {
 		return this.w[this.b + 93]!;
 	}
-	set segmentsOut(value: number) {
+	set segmentsIn(value: number) {
 		this.w[this.b + 93] = value;
 	}
 
-	get retransmits(): number {
+	get segmentsOut(): number {
 		return this.w[this.b + 94]!;
 	}
-	set retransmits(value: number) {
+	set segmentsOut(value: number) {
 		this.w[this.b + 94] = value;
+	}
+
+	get retransmits(): number {
+		return this.w[this.b + 95]!;
+	}
+	set retransmits(value: number) {
+		this.w[this.b + 95] = value;
 	}
 }
 
@@ -841,31 +849,32 @@ export const connectionOffset = {
 	cc4: 65,
 	oooHead: 66,
 	oooTail: 67,
-	oooLast: 68,
-	oooBefore: 69,
-	dsackStart: 70,
-	dsackEnd: 71,
-	rcvBuf: 72,
-	rcvRttStart: 73,
-	rcvRttBytes: 74,
-	timerAt: 75,
-	timerPrev: 76,
-	timerNext: 77,
-	rtxAt: 78,
-	ackAt: 79,
-	idleAt: 80,
-	retries: 81,
-	lists: 82,
-	events: 83,
-	error: 84,
-	listener: 85,
-	keepIdle: 86,
-	lastHeard: 87,
-	lastSent: 88,
-	paceRate: 89,
-	paceTime: 90,
-	paceAt: 91,
-	segmentsIn: 92,
-	segmentsOut: 93,
-	retransmits: 94,
+	oooCount: 68,
+	oooLast: 69,
+	oooBefore: 70,
+	dsackStart: 71,
+	dsackEnd: 72,
+	rcvBuf: 73,
+	rcvRttStart: 74,
+	rcvRttBytes: 75,
+	timerAt: 76,
+	timerPrev: 77,
+	timerNext: 78,
+	rtxAt: 79,
+	ackAt: 80,
+	idleAt: 81,
+	retries: 82,
+	lists: 83,
+	events: 84,
+	error: 85,
+	listener: 86,
+	keepIdle: 87,
+	lastHeard: 88,
+	lastSent: 89,
+	paceRate: 90,
+	paceTime: 91,
+	paceAt: 92,
+	segmentsIn: 93,
+	segmentsOut: 94,
+	retransmits: 95,
 } as const;

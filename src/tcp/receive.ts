@@ -7,7 +7,7 @@
  */
 import * as pages from "../memory/pages.ts";
 import type { Connection } from "./connection.gen.ts";
-import { dropEarly, insert } from "./early.ts";
+import { dropEarly, insert, shiftEarly } from "./early.ts";
 import type { Tcp } from "./engine.ts";
 import { sendAck } from "./output.ts";
 import { seqLeq } from "./seq.ts";
@@ -146,9 +146,8 @@ export function receiveLanding(t: Tcp, c: Connection, page: number, start: numbe
 /** Moves what has become in order from the early list to the receive segment. */
 function advance(t: Tcp, c: Connection): void {
 	const pool = t.pool;
-	let page = c.oooHead;
-	while (page !== 0 && seqLeq(pool.seq(page), c.rcvNxt)) {
-		const next = pool.next(page);
+	while (c.oooHead !== 0 && seqLeq(pool.seq(c.oooHead), c.rcvNxt)) {
+		const page = shiftEarly(t, c);
 		const skip = (c.rcvNxt - pool.seq(page)) | 0;
 		const length = pool.length(page) - skip;
 		const fin = (pool.flags(page) & P_FIN) !== 0;
@@ -158,15 +157,11 @@ function advance(t: Tcp, c: Connection): void {
 			c.rcvNxt = (c.rcvNxt + length) | 0;
 		}
 		if (!kept) pool.release(page);
-		page = next;
 		if (fin && length >= 0) {
 			t.finArrived = true;
-			break;
+			dropEarly(t, c);
 		}
 	}
-	c.oooHead = page;
-	if (page === 0) c.oooTail = 0;
-	else if (t.finArrived) dropEarly(t, c);
 }
 
 /** Copies up to `length` bytes out of the receive segment; returns how many. */
