@@ -1,14 +1,11 @@
 /** One flow as fast as it goes, each way: unmodified `net` source and sink over TAP and on kernel sockets, iperf3 beside them. */
 import { type Bench, median, type Options, type Result, type Row, ratioAtLeast, valueAtLeast } from "../lib/bench.ts";
-import { machinesChoice, pin, pinLoopback } from "../lib/congestion.ts";
+import { pin, pinLoopback } from "../lib/congestion.ts";
 import { iperf3, kernel, millrace, type Path, type Server, type Serving } from "../lib/contestants.ts";
 import { flow } from "../lib/flow.ts";
-import { installed, isolationNeeds, type Lab } from "../lib/lab.ts";
+import { CUBIC, installed, isolationNeeds, type Lab } from "../lib/lab.ts";
 import { type Comparison, rowsOf } from "../lib/rows.ts";
 import { LONG_WARM_UP, withServers } from "../lib/servers.ts";
-
-/** Linux's own default. Without loss its window is as large as it may be, so the rate is what sender and receiver can do. */
-const CUBIC = "cubic";
 
 /** iperf3 on both sides over lo: what the kernel alone does on this machine. */
 async function iperf(lab: Lab, mode: "pull" | "push", server: Serving, seconds: number, congestion: string): Promise<number> {
@@ -29,7 +26,7 @@ const run = (options: Options): Promise<Result> =>
 		const rows: Row[] = [];
 		if (!installed("iperf3")) servers.notes.push("iperf3 left out: apt-get install iperf3");
 		// Where the machine gives its connections something else, that is measured as well: BBR's model decides otherwise.
-		const others = options.short ? [] : [machinesChoice()].filter((name) => name !== CUBIC);
+		const others = options.short ? [] : [lab.machinesChoice].filter((name) => name !== CUBIC);
 		for (const congestion of [CUBIC, ...others]) {
 			const usual = congestion === CUBIC;
 			const paths: readonly Path[] = options.short || !usual ? ["lo"] : ["lo", "veth"];

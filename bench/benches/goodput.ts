@@ -20,7 +20,7 @@ import {
 	row,
 	type Series,
 } from "../lib/bench.ts";
-import { machinesChoice, pin } from "../lib/congestion.ts";
+import { pin } from "../lib/congestion.ts";
 import { joined, millrace, type Serving } from "../lib/contestants.ts";
 import { flow } from "../lib/flow.ts";
 import { isolationNeeds } from "../lib/lab.ts";
@@ -32,68 +32,73 @@ const RATE_MBIT = 100;
 const SECONDS = 8;
 const WARM_UP = 2;
 
-const run = (options: Options): Promise<Result> =>
-	withServers(options, async (lab, servers) => {
-		const rows: Row[] = [];
-		const seconds = options.short ? 2 : Math.max(SECONDS, options.seconds);
-		const kernelsChoice = machinesChoice();
-		for (const loss of options.short ? [1] : [0, 1, 3]) {
-			const flags = ["--delay", `${DELAY_MS}ms`, "--rate", `${RATE_MBIT}mbit`, "--loss", `${loss}%`];
-			const limit: Series = {
-				name: "arithmetic limit",
-				unit: "Mbit/s",
-				values: [RATE_MBIT * (1448 / 1514)],
-			};
-			const impairment = { delay: DELAY_MS * 1000, rate: RATE_MBIT * 1e6, loss: loss / 100 };
-			for (const [mode, file, name] of [
-				["pull", "source.mjs", "download"],
-				["push", "sink.mjs", "upload"],
-			] as const) {
-				const ours = await servers.start(millrace(lab, options, file, flags));
-				// The client sends in an upload: there the server's choice decides nothing.
-				const byModel = mode === "pull" && !options.short;
-				const bbr = { ...millrace(lab, options, file, [...flags, "--congestion", "bbr"]), name: "millrace bbr" };
-				const oursByModel = byModel ? await servers.start(bbr) : undefined;
-				const theirs = await servers.start(joined(lab, options, file, impairment));
-				const contestants: Contestant[] = [];
-				const add = async (server: Serving | undefined, label: string, before: () => void): Promise<void> => {
-					if (server === undefined) return;
-					const measure = async (time: number) => {
-						before();
-						return { mbits: (await flow(lab, mode, server, time)) / 1e6 };
-					};
-					if (!options.short) await measure(WARM_UP);
-					contestants.push({ name: label, measure: () => measure(seconds) });
-				};
-				await add(ours, "millrace cubic", () => pin(ours!.device!, "cubic"));
-				await add(theirs, "kernel cubic", () => {
-					pin(theirs!.device!, "cubic");
-					pin(theirs!.far!.device, "cubic", theirs!.far!.namespace);
-				});
-				await add(oursByModel, "millrace bbr", () => pin(oursByModel!.device!, "cubic"));
-				if (byModel && kernelsChoice !== "cubic") {
-					await add(theirs, `kernel ${kernelsChoice}`, () => pin(theirs!.far!.device, kernelsChoice, theirs!.far!.namespace));
-				}
-				const figures = await alternate(contestants, options);
-				const series = contestants.map((contestant, i) => ({
-					name: `${name}, ${loss} % loss, ${contestant.name}`,
+const run = (options: Options): Promise<Result> => {
+	const seconds = options.short ? 2 : Math.max(SECONDS, options.seconds);
+	return withServers(
+		options,
+		async (lab, servers) => {
+			const rows: Row[] = [];
+			const kernelsChoice = lab.machinesChoice;
+			for (const loss of options.short ? [1] : [0, 1, 3]) {
+				const flags = ["--delay", `${DELAY_MS}ms`, "--rate", `${RATE_MBIT}mbit`, "--loss", `${loss}%`];
+				const limit: Series = {
+					name: "arithmetic limit",
 					unit: "Mbit/s",
-					values: figures[i]!.mbits!,
-				}));
-				const mine = ours === undefined ? undefined : series[0];
-				if (mine !== undefined) {
-					if (theirs !== undefined) rows.push(row(mine, series[1], ratioAtLeast(1)));
-					rows.push(row(mine, limit));
+					values: [RATE_MBIT * (1448 / 1514)],
+				};
+				const impairment = { delay: DELAY_MS * 1000, rate: RATE_MBIT * 1e6, loss: loss / 100 };
+				for (const [mode, file, name] of [
+					["pull", "source.mjs", "download"],
+					["push", "sink.mjs", "upload"],
+				] as const) {
+					const ours = await servers.start(millrace(lab, options, file, flags));
+					// The client sends in an upload: there the server's choice decides nothing.
+					const byModel = mode === "pull" && !options.short;
+					const bbr = { ...millrace(lab, options, file, [...flags, "--congestion", "bbr"]), name: "millrace bbr" };
+					const oursByModel = byModel ? await servers.start(bbr) : undefined;
+					const theirs = await servers.start(joined(lab, options, file, impairment));
+					const contestants: Contestant[] = [];
+					const add = async (server: Serving | undefined, label: string, before: () => void): Promise<void> => {
+						if (server === undefined) return;
+						const measure = async (time: number) => {
+							before();
+							return { mbits: (await flow(lab, mode, server, time)) / 1e6 };
+						};
+						if (!options.short) await measure(WARM_UP);
+						contestants.push({ name: label, measure: () => measure(seconds) });
+					};
+					await add(ours, "millrace cubic", () => pin(ours!.device!, "cubic"));
+					await add(theirs, "kernel cubic", () => {
+						pin(theirs!.device!, "cubic");
+						pin(theirs!.far!.device, "cubic", theirs!.far!.namespace);
+					});
+					await add(oursByModel, "millrace bbr", () => pin(oursByModel!.device!, "cubic"));
+					if (byModel && kernelsChoice !== "cubic") {
+						await add(theirs, `kernel ${kernelsChoice}`, () => pin(theirs!.far!.device, kernelsChoice, theirs!.far!.namespace));
+					}
+					const figures = await alternate(contestants, options);
+					const series = contestants.map((contestant, i) => ({
+						name: `${name}, ${loss} % loss, ${contestant.name}`,
+						unit: "Mbit/s",
+						values: figures[i]!.mbits!,
+					}));
+					const mine = ours === undefined ? undefined : series[0];
+					if (mine !== undefined) {
+						if (theirs !== undefined) rows.push(row(mine, series[1], ratioAtLeast(1)));
+						rows.push(row(mine, limit));
+					}
+					const model = series.find((other) => other.name.endsWith("millrace bbr"));
+					const rival = series.find((other) => other.name.endsWith("kernel bbr"));
+					if (model !== undefined && rival !== undefined) rows.push(row(model, rival, ratioAtLeast(1)));
+					for (const other of series) if (other !== mine) rows.push(row(other, limit));
+					await lab.clear();
 				}
-				const model = series.find((other) => other.name.endsWith("millrace bbr"));
-				const rival = series.find((other) => other.name.endsWith("kernel bbr"));
-				if (model !== undefined && rival !== undefined) rows.push(row(model, rival, ratioAtLeast(1)));
-				for (const other of series) if (other !== mine) rows.push(row(other, limit));
-				await lab.clear();
 			}
-		}
-		return rows;
-	});
+			return rows;
+		},
+		seconds,
+	);
+};
 
 export const goodput: Bench = {
 	name: "goodput",

@@ -29,39 +29,44 @@ async function share(server: Serving, seconds: number): Promise<{ share: number 
 	return { share: ((server.child.onCpu() - before) / (performance.now() - start)) * 1e5 };
 }
 
-const run = (options: Options): Promise<Result> =>
-	withServers(options, async (lab, servers) => {
-		const cases: { server: Server; serving: Serving }[] = [];
-		for (const [what, connections] of [
-			["no connection", 0],
-			[`${number(CONNECTIONS)} idle connections`, CONNECTIONS],
-		] as const) {
-			for (const who of ["millrace (tap)", "millrace (tap, --spin)", "kernel (lo)"]) {
-				const bare =
-					who === "kernel (lo)"
-						? kernel(lab, options, "net-keepalive.mjs", "lo")
-						: millrace(lab, options, "net-keepalive.mjs", who.includes("--spin") ? ["--spin"] : []);
-				const start = async (): Promise<Serving> => {
-					const serving = await bare.start();
-					if (connections > 0) await holdConnections(lab, serving);
-					return serving;
-				};
-				const server = { name: `${what}, ${who}`, ours: bare.ours, start };
-				const serving = await servers.start(server);
-				if (serving !== undefined) cases.push({ server, serving });
+const run = (options: Options): Promise<Result> => {
+	const seconds = options.short ? options.seconds : Math.max(WINDOW, options.seconds);
+	return withServers(
+		options,
+		async (lab, servers) => {
+			const cases: { server: Server; serving: Serving }[] = [];
+			for (const [what, connections] of [
+				["no connection", 0],
+				[`${number(CONNECTIONS)} idle connections`, CONNECTIONS],
+			] as const) {
+				for (const who of ["millrace (tap)", "millrace (tap, --spin)", "kernel (lo)"]) {
+					const bare =
+						who === "kernel (lo)"
+							? kernel(lab, options, "net-keepalive.mjs", "lo")
+							: millrace(lab, options, "net-keepalive.mjs", who.includes("--spin") ? ["--spin"] : []);
+					const start = async (): Promise<Serving> => {
+						const serving = await bare.start();
+						if (connections > 0) await holdConnections(lab, serving);
+						return serving;
+					};
+					const server = { name: `${what}, ${who}`, ours: bare.ours, start };
+					const serving = await servers.start(server);
+					if (serving !== undefined) cases.push({ server, serving });
+				}
 			}
-		}
-		await sleep(options.short ? SETTLE.short : SETTLE.full);
-		const seconds = options.short ? options.seconds : Math.max(WINDOW, options.seconds);
-		const figures = await alternate(
-			cases.map(({ server, serving }) => ({ name: server.name, measure: () => share(serving, seconds) })),
-			options,
-		);
-		const rows: Row[] = cases.map(({ server: { name, ours } }, i) =>
-			row({ name: `${name}: CPU`, unit: "% of a core", values: figures[i]!.share! }, undefined, ours ? valueAtMost(1) : undefined),
-		);
-		return rows;
-	});
+			await sleep(options.short ? SETTLE.short : SETTLE.full);
+			const figures = await alternate(
+				cases.map(({ server, serving }) => ({ name: server.name, measure: () => share(serving, seconds) })),
+				options,
+			);
+			const rows: Row[] = cases.map(({ server: { name, ours } }, i) =>
+				row({ name: `${name}: CPU`, unit: "% of a core", values: figures[i]!.share! }, undefined, ours ? valueAtMost(1) : undefined),
+			);
+			return rows;
+		},
+		seconds,
+	);
+};
 
 export const idle: Bench = {
 	name: "idle",

@@ -4,6 +4,9 @@
  * Each measurement has the pair to itself: as long as an XDP program is on it the kernel's own packets take another way through it.
  * So servers are started and ended with each. wrk, which is written in C, stands beside the plain `net` client.
  */
+
+import { packetAvailable } from "../../src/link/packet.ts";
+import { xdpAvailable } from "../../src/link/xdp.ts";
 import { alternate, type Bench, type Options, type Result, type Row, ratioAtLeast, row } from "../lib/bench.ts";
 import { type Child, stopAll } from "../lib/child.ts";
 import { program, script } from "../lib/contestants.ts";
@@ -60,7 +63,7 @@ function pairs(lab: Lab, options: Options): Pair[] {
 	});
 	const list = [ours("xdp"), kernel("kernel net to kernel net", (port) => client(["kernel", "veth0", "-", String(port), VETH_SERVER]))];
 	if (options.short) return list;
-	list.push(ours("packet"), ours("packet-v3"));
+	if (packetAvailable().ok) list.push(ours("packet"), ours("packet-v3"));
 	if (installed("wrk")) {
 		list.push(
 			kernel("wrk to kernel net", async (port) => {
@@ -99,6 +102,9 @@ export const xdp: Bench = {
 	name: "xdp",
 	title: "short connections over a veth pair, client and server past the kernel (AF_XDP) against both on kernel net",
 	isolated: true,
-	needs: isolationNeeds,
+	needs: () => {
+		const { ok, reason } = xdpAvailable();
+		return [...isolationNeeds(), ...(ok ? [] : [`AF_XDP: ${reason}`])];
+	},
 	run,
 };

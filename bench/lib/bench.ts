@@ -38,6 +38,8 @@ export interface Row {
 
 export interface Result {
 	readonly rounds: number;
+	/** Of a measurement, where it is not what the command line asked for. */
+	readonly seconds?: number;
 	readonly rows: readonly Row[];
 	/** What a reader must know to judge the rows: errors seen, contestants left out. */
 	readonly notes: readonly string[];

@@ -1,17 +1,11 @@
 /**
  * Which congestion control the kernel's connections have, by the routes that they take.
  *
- * Hides that it is an attribute of a route (ip-route(8), congctl), so that neither programs nor settings of the machine are touched. It
- * matters where a flow without any loss is measured: BBR's pacing and its small window at a round trip of 20 us decide the rate
+ * Hides that it is an attribute of a route (ip-route(8), congctl), so that programs are not touched. All kernels of a bench have
+ * CUBIC (lab.ts); another is pinned where it is to be compared. It matters where a flow without any loss is measured: BBR's pacing and its small window at a round trip of 20 us decide the rate
  * then, not who receives it.
  */
 import { spawnSync } from "node:child_process";
-import { readFileSync } from "node:fs";
-
-/** What the machine gives connections that nobody has pinned. */
-export function machinesChoice(): string {
-	return readFileSync("/proc/sys/net/ipv4/tcp_congestion_control", "latin1").trim();
-}
 
 /** Pins what is sent through a device, in our namespace or another process's. */
 export function pin(device: string, name: string, namespace?: number): void {

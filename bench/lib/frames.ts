@@ -6,8 +6,17 @@
  * number is the acknowledgment number of the question.
  */
 import { get16, get32, set16, set32 } from "../../src/wire/bytes.ts";
-import { checksum, pseudoHeader4 } from "../../src/wire/checksum.ts";
-import { headerLength, PROTOCOL_TCP, parseTcpOptions, SYN, TcpOptions, writeSynOptions, writeTimestamps } from "../../src/wire/tcp.ts";
+import { checksum, fold, pseudoHeader4 } from "../../src/wire/checksum.ts";
+import {
+	headerLength,
+	PROTOCOL_TCP,
+	parseTcpOptions,
+	SYN,
+	setChecksumField,
+	TcpOptions,
+	writeSynOptions,
+	writeTimestamps,
+} from "../../src/wire/tcp.ts";
 
 const IP_HEADER = 20;
 /** Scale 7 of 65535 is a window of 8 MiB: never what limits. */
@@ -44,18 +53,28 @@ export class Seen {
  *
  * @param now Timestamp value for the answer.
  * @param payload What the answer carries.
+ * @param partial The device completes TCP's checksum.
  * @returns Bytes of the IP packet, which begins where the received one did.
  */
-export function turnRound(u8: Uint8Array, seen: Seen, flags: number, seq: number, ack: number, now: number, payload: Uint8Array): number {
+export function turnRound(
+	u8: Uint8Array,
+	seen: Seen,
+	flags: number,
+	seq: number,
+	ack: number,
+	now: number,
+	payload: Uint8Array,
+	partial = false,
+): number {
 	const { ip, options } = seen;
 	const src = get32(u8, ip + 16);
 	const dst = get32(u8, ip + 12);
 	const srcPort = get16(u8, seen.tcp + 2);
 	const dstPort = get16(u8, seen.tcp);
-	return writeTcp(u8, ip, src, dst, srcPort, dstPort, flags, seq, ack, options.timestamps, now, options.tsVal, payload);
+	return writeTcp(u8, ip, src, dst, srcPort, dstPort, flags, seq, ack, options.timestamps, now, options.tsVal, payload, partial);
 }
 
-/** Writes an IPv4 packet with a TCP segment, checksums included; returns its bytes. A SYN offers what Linux offers. */
+/** Writes an IPv4 packet with a TCP segment, checksums included (TCP's only begun if `partial`); returns its bytes. A SYN offers what Linux offers. */
 export function writeTcp(
 	u8: Uint8Array,
 	ip: number,
@@ -70,6 +89,7 @@ export function writeTcp(
 	tsVal: number,
 	tsEcr: number,
 	payload: Uint8Array,
+	partial = false,
 ): number {
 	const tcp = ip + IP_HEADER;
 	set16(u8, tcp, srcPort);
@@ -85,7 +105,9 @@ export function writeTcp(
 	set32(u8, tcp + 16, 0);
 	u8.set(payload, tcp + 20 + options);
 	const segment = 20 + options + payload.length;
-	set16(u8, tcp + 16, checksum(u8, tcp, segment, pseudoHeader4(src, dst, PROTOCOL_TCP, segment)));
+	const pseudo = pseudoHeader4(src, dst, PROTOCOL_TCP, segment);
+	if (partial) setChecksumField(u8, tcp, fold(pseudo));
+	else setChecksumField(u8, tcp, checksum(u8, tcp, segment, pseudo));
 
 	set32(u8, ip, (0x4500 << 16) | (IP_HEADER + segment));
 	set32(u8, ip + 4, 0x4000); // don't fragment

@@ -9,9 +9,10 @@
  * N 10.77.N.1 (kernel) and 10.77.N.2 (Millrace).
  */
 import { spawnSync } from "node:child_process";
-import { writeFileSync } from "node:fs";
+import { readFileSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { availableParallelism } from "node:os";
+import { tapAvailable } from "../../src/sys/tun.ts";
 import { Child, type Spawn } from "./child.ts";
 
 /** Set for the command that runs inside the namespace. */
@@ -40,6 +41,10 @@ export function isolationNeeds(): string[] {
 	] as const) {
 		if (!installed(program)) needs.push(`${program}: apt-get install ${name}`);
 	}
+	if (needs.length === 0) {
+		const tap = tapAvailable();
+		if (!tap.ok) needs.push(`TAP devices: ${tap.reason}`);
+	}
 	return needs;
 }
 
@@ -62,12 +67,21 @@ export function must(command: string, ...args: string[]): void {
 	if (status !== 0) throw new Error(`${command} ${args.join(" ")}: ${error?.message ?? stderr.trim()}`);
 }
 
-/** Settings of a namespace in which many short connections come from one client: no contestant may starve for ports. */
+/** Linux's own default. Without loss its window is as large as it may be, so a rate is what sender and receiver can do. */
+export const CUBIC = "cubic";
+
+const CONGESTION = "net/ipv4/tcp_congestion_control";
+
+/**
+ * Settings of a namespace in which many short connections come from one client: no contestant may starve for ports, and every kernel has
+ * CUBIC. BBR, which some machines give their connections, paces each of them by a timer, at both ends, whoever the server is.
+ */
 const SYSCTLS: readonly [string, string][] = [
 	["net/ipv4/ip_local_port_range", "1024 65535"],
 	// Ports of servers: a client's connection may not have one of them when its server comes.
 	["net/ipv4/ip_local_reserved_ports", "8080-8999"],
 	["net/ipv4/tcp_tw_reuse", "1"],
+	[CONGESTION, CUBIC],
 	["net/ipv4/tcp_max_syn_backlog", "4096"],
 	["net/core/somaxconn", "4096"],
 	// Otherwise the kernel sends duplicate-address probes over each new device while we measure.
@@ -82,11 +96,18 @@ export class Lab {
 	/** What runs for the servers that are up, in the order of its start. */
 	#up: Child[] = [];
 
-	private constructor() {}
+	/** The congestion control that this machine gives its connections. */
+	readonly machinesChoice: string;
+
+	private constructor(machinesChoice: string) {
+		this.machinesChoice = machinesChoice;
+	}
 
 	static open(): Lab {
 		if (!inside()) throw new Error("millrace: a bench with packets runs only inside its own network namespace");
 		must("ip", "link", "set", "lo", "up");
+		// A new namespace has the machine's.
+		const machinesChoice = readFileSync(`/proc/sys/${CONGESTION}`, "latin1").trim();
 		for (const [key, value] of SYSCTLS) {
 			try {
 				writeFileSync(`/proc/sys/${key}`, value);
@@ -94,7 +115,7 @@ export class Lab {
 				// Not every kernel has every setting per namespace; the defaults do for a shorter run.
 			}
 		}
-		return new Lab();
+		return new Lab(machinesChoice);
 	}
 
 	/**

@@ -6,8 +6,11 @@
  */
 import type { Options } from "./bench.ts";
 import type { Child } from "./child.ts";
-import { onTap, planTap, program, type Server, script, type TapPlan } from "./contestants.ts";
+import { onTap, planTap, program, type Server, type Serving, script, type TapPlan } from "./contestants.ts";
+import { flow } from "./flow.ts";
 import { type Lab, must, reachable, said } from "./lab.ts";
+import { LONG_WARM_UP } from "./servers.ts";
+import { wrk } from "./wrk.ts";
 
 export type PeerMode = "keep-alive" | "close" | "source" | "sink";
 
@@ -67,16 +70,27 @@ export const events =
 /** Below all source ports of clients and gateways, which could hold any other one. */
 let nextOrigin = 801;
 
-/** A gateway program with a kernel server behind it, on the client's core: what that one costs shall not count as the gateway's. */
+/** Loads a server of a mode by itself, for as long as Node compiles it. */
+async function warm(lab: Lab, mode: PeerMode, serving: Serving): Promise<void> {
+	if (mode === "source" || mode === "sink") await flow(lab, mode === "source" ? "pull" : "push", serving, LONG_WARM_UP);
+	else await wrk(lab, { address: serving.address, port: serving.port, seconds: LONG_WARM_UP, connections: 64, close: mode === "close" });
+}
+
+/**
+ * A gateway program with a kernel server behind it, on the client's core: what that one costs shall not count as the gateway's. It is warm
+ * before the gateway starts: libslirp, which is machine code, keeps the connections of its last ten seconds and searches all of them.
+ */
 function gateway(lab: Lab, options: Options, name: string, ours: boolean, begin: (plan: TapPlan) => Promise<Child>): Peer {
 	const plan = planTap();
 	const port = nextOrigin++;
 	return (mode) => ({
 		name,
 		ours,
+		compiled: !ours,
 		start: async () => {
 			const behind = lab.client([options.node, script(SCRIPTS[mode])], { env: { PORT: String(port) }, seconds: 3600 });
 			await reachable(behind, "127.0.0.1", port);
+			if (!options.short) await warm(lab, mode, { child: behind, address: "127.0.0.1", port });
 			const child = await begin(plan);
 			await reachable(child, plan.address, port);
 			return { child, address: plan.address, port, device: plan.device };

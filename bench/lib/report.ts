@@ -1,12 +1,15 @@
 /**
- * Puts the kept results into docs/performance.md, between `<!-- bench:NAME -->` and `<!-- /bench:NAME -->`, and draws the charts.
+ * Puts the kept results into docs/performance.md and the README, between marks `<!-- NAME -->` and `<!-- /NAME -->`, and draws the charts.
  *
- * The document's prose is written by hand; only what stands between the marks is replaced, so a table can never
- * disagree with the file it comes from.
+ * In docs/performance.md `bench:NAME` holds the tables of a bench and `goals` all goals; in the README `figures` holds a choice. The
+ * documents' prose is written by hand; only what stands between the marks is replaced, so a table can never disagree with the file it
+ * comes from.
  */
 import { existsSync, readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
 import { root } from "./contestants.ts";
+import { figuresTable } from "./figures.ts";
+import { goalsTable } from "./goals.ts";
 import { cells, HEADINGS, read, resultsFolder, type Stored } from "./results.ts";
 import { chart } from "./svg.ts";
 
@@ -23,30 +26,45 @@ function markdown(result: Stored): string {
 	].join("\n");
 }
 
-/** Returns what was written, as paths within the package. */
-export function report(): string[] {
+/** Replaces what stands between the marks of a name. */
+function between(text: string, name: string, content: string, path: string): string {
+	const open = `<!-- ${name} -->`;
+	const from = text.indexOf(open);
+	const to = text.indexOf(`<!-- /${name} -->`);
+	if (from < 0 || to < from) throw new Error(`${path} has no section ${open} ... <!-- /${name} -->`);
+	return `${text.slice(0, from + open.length)}\n\n${content}\n\n${text.slice(to)}`;
+}
+
+function rewrite(path: string, sections: ReadonlyMap<string, string>): string {
+	let text = readFileSync(join(root, path), "utf8");
+	for (const [name, content] of sections) text = between(text, name, content, path);
+	writeFileSync(join(root, path), text);
+	return path;
+}
+
+/**
+ * Returns what was written, as paths within the package.
+ *
+ * @param order Names of the benches, in the order of the table of goals.
+ */
+export function report(order: readonly string[]): string[] {
 	const written: string[] = [];
-	const sections = new Map<string, string[]>();
+	const results = new Map<string, Stored>();
+	const tables = new Map<string, string>();
 	for (const file of existsSync(resultsFolder) ? readdirSync(resultsFolder).sort() : []) {
 		if (!file.endsWith(".json")) continue;
+		const name = file.replace(/\.json$/, "");
 		const result = read(join(resultsFolder, file));
-		const section = sections.get(result.name) ?? [];
-		const svg = `docs/bench-${file.replace(/\.json$/, "")}.svg`;
+		results.set(name, result);
+		const svg = `docs/bench-${name}.svg`;
 		writeFileSync(join(root, svg), chart(result));
 		written.push(svg);
-		section.push(markdown(result), "", `![${result.name}, Node ${result.node}](bench-${file.replace(/\.json$/, "")}.svg)`, "");
-		sections.set(result.name, section);
+		const mark = `bench:${result.name}`;
+		const before = tables.has(mark) ? `${tables.get(mark)}\n\n` : "";
+		tables.set(mark, `${before}${markdown(result)}\n\n![${result.name}, Node ${result.node}](bench-${name}.svg)`);
 	}
-	const path = join(root, "docs/performance.md");
-	let text = readFileSync(path, "utf8");
-	for (const [name, section] of sections) {
-		const open = `<!-- bench:${name} -->`;
-		const close = `<!-- /bench:${name} -->`;
-		const from = text.indexOf(open);
-		const to = text.indexOf(close);
-		if (from < 0 || to < from) throw new Error(`docs/performance.md has no section ${open} ... ${close}`);
-		text = `${text.slice(0, from + open.length)}\n\n${section.join("\n").trimEnd()}\n\n${text.slice(to)}`;
-	}
-	writeFileSync(path, text);
-	return [...written, "docs/performance.md"];
+	tables.set("goals", goalsTable([...results.values()], order));
+	written.push(rewrite("docs/performance.md", tables));
+	written.push(rewrite("README.md", new Map([["figures", figuresTable(results)]])));
+	return written;
 }

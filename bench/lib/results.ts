@@ -58,7 +58,7 @@ export function stored(bench: Bench, options: Options, result: Result): Stored {
 		machine: machine(),
 		node: nodeVersion(options.node),
 		rounds: result.rounds,
-		seconds: options.seconds,
+		seconds: result.seconds ?? options.seconds,
 		rows: result.rows,
 		notes: result.notes,
 	};

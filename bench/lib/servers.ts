@@ -76,13 +76,21 @@ export class Servers {
 	}
 }
 
-/** Runs a bench with servers, whose rows are what `measure` gives. All that was started is ended, however it comes out. */
-export async function withServers(options: Options, measure: (lab: Lab, servers: Servers) => Promise<Row[]>): Promise<Result> {
+/**
+ * Runs a bench with servers, whose rows are what `measure` gives. All that was started is ended, however it comes out.
+ *
+ * @param seconds Of a measurement, where the bench has a length of its own.
+ */
+export async function withServers(
+	options: Options,
+	measure: (lab: Lab, servers: Servers) => Promise<Row[]>,
+	seconds: number = options.seconds,
+): Promise<Result> {
 	try {
 		const lab = Lab.open();
 		const servers = new Servers(options, lab);
 		const rows = await measure(lab, servers);
-		return { rounds: options.rounds, rows, notes: servers.notes, complete: servers.complete };
+		return { rounds: options.rounds, seconds, rows, notes: servers.notes, complete: servers.complete };
 	} finally {
 		await stopAll();
 	}

@@ -2,15 +2,15 @@
  * A link with a function in place of a stack: takes frames, lets the function answer, sends.
  *
  * Hides the loop: the same order of work as a shard's turn (receive a batch, handle, transmit, flush), without anything
- * a stack would do in between. Turns follow each other while frames come; then the link's wake starts the next.
+ * a stack would do in between. The link has the offloads that a stack's has: checksums are the kernel's both ways. Turns follow each other while frames come; then the link's wake starts the next.
  */
 import type { Link } from "../../src/link/link.ts";
 import { Arena } from "../../src/memory/arena.ts";
-import { Batch } from "../../src/memory/batch.ts";
+import { Batch, FRAME_MORE, FRAME_PARTIAL_CHECKSUM } from "../../src/memory/batch.ts";
 import { PAGE_SIZE, PagePool } from "../../src/memory/pages.ts";
 import { nodeRuntime } from "../../src/node/runtime.ts";
 
-/** Takes over the page of a frame: it sends it on, or releases it. */
+/** Takes over the page of a frame of one segment: it sends it on, or releases it. */
 export type Handler = (page: number, start: number, length: number) => void;
 
 export class Station {
@@ -32,7 +32,6 @@ export class Station {
 			pool: this.pool,
 			runtime: this.#runtime,
 			wake: () => this.#schedule(),
-			plain: true,
 			failed: (error) => {
 				throw error;
 			},
@@ -41,9 +40,13 @@ export class Station {
 		this.#schedule();
 	}
 
-	/** To be called by the handler: the frame leaves at the end of the turn. */
-	send(page: number, start: number, length: number): void {
-		if (!this.#out.push(page, start, length)) this.pool.release(page);
+	/**
+	 * To be called by the handler: the frame leaves at the end of the turn.
+	 *
+	 * @param partial The device completes TCP's checksum.
+	 */
+	send(page: number, start: number, length: number, partial: boolean): void {
+		if (!this.#out.push(page, start, length, 0, partial ? FRAME_PARTIAL_CHECKSUM : 0)) this.pool.release(page);
 	}
 
 	#schedule(): void {
@@ -56,7 +59,14 @@ export class Station {
 		this.#scheduled = false;
 		const frames = this.#in;
 		const received = this.#link.receive(frames);
-		for (let i = 0; i < frames.count; i++) this.#handler(frames.page[i]!, frames.start[i]!, frames.length[i]!);
+		let run = false;
+		for (let i = 0; i < frames.count; i++) {
+			const page = frames.page[i]!;
+			const more = (frames.flags[i]! & FRAME_MORE) !== 0;
+			if (run || more) this.pool.release(page);
+			else this.#handler(page, frames.start[i]!, frames.length[i]!);
+			run = more;
+		}
 		frames.count = 0;
 		if (this.#out.count > 0) {
 			this.#link.transmit(this.#out);

@@ -6,9 +6,12 @@
 import type { Row } from "./bench.ts";
 import { number, type Stored } from "./results.ts";
 
-const WIDTH = 890;
-const LABEL = 350;
+const LABEL_MIN = 350;
+/** Width of a character of a label, on average and then some. */
+const CHARACTER = 6.3;
 const BAR = 380;
+/** Room behind the longest bar, for its value. */
+const VALUE = 160;
 const LINE = 22;
 
 const escaped = (text: string): string => text.replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll(">", "&gt;");
@@ -16,6 +19,8 @@ const ours = (row: Row): boolean => row.name.includes("millrace") || row.name.in
 
 export function chart(result: Stored): string {
 	const parts: string[] = [];
+	const label = Math.max(LABEL_MIN, Math.ceil(Math.max(...result.rows.map((row) => row.name.length)) * CHARACTER) + 20);
+	const chartWidth = label + BAR + VALUE;
 	let y = 24;
 	const text = (x: number, at: number, content: string, extra = ""): void => {
 		parts.push(`<text x="${x}" y="${at}"${extra}>${escaped(content)}</text>`);
@@ -43,17 +48,17 @@ export function chart(result: Stored): string {
 		for (const row of rows) {
 			y += LINE;
 			const width = Math.max(1, (row.value / top) * BAR);
-			text(LABEL - 8, y, row.name, ' text-anchor="end"');
+			text(label - 8, y, row.name, ' text-anchor="end"');
 			parts.push(
-				`<rect x="${LABEL}" y="${y - 13}" width="${width.toFixed(1)}" height="16" rx="2" fill="${ours(row) ? "#2a7ab9" : "#9aa5ad"}"/>`,
+				`<rect x="${label}" y="${y - 13}" width="${width.toFixed(1)}" height="16" rx="2" fill="${ours(row) ? "#2a7ab9" : "#9aa5ad"}"/>`,
 			);
-			text(Math.round(LABEL + width + 6), y, number(row.value));
+			text(Math.round(label + width + 6), y, number(row.value));
 		}
 		y += 6;
 	}
 	const height = y + 16;
-	return `<svg xmlns="http://www.w3.org/2000/svg" width="${WIDTH}" height="${height}" viewBox="0 0 ${WIDTH} ${height}" font-family="sans-serif" font-size="12" fill="#555">
-<rect width="${WIDTH}" height="${height}" rx="6" fill="#fbfbfb"/>
+	return `<svg xmlns="http://www.w3.org/2000/svg" width="${chartWidth}" height="${height}" viewBox="0 0 ${chartWidth} ${height}" font-family="sans-serif" font-size="12" fill="#555">
+<rect width="${chartWidth}" height="${height}" rx="6" fill="#fbfbfb"/>
 ${parts.join("\n")}
 </svg>
 `;

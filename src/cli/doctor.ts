@@ -16,6 +16,7 @@ import { linkEnds } from "../node/run-checks.ts";
 import { NetworkInterface } from "../sys/interface.ts";
 import { interfaceWith } from "../sys/interface-facts.ts";
 import { adviseLargePages, largePagePolicy } from "../sys/large-pages.ts";
+import { libc } from "../sys/libc.ts";
 import { type XdpFacts, xdpFacts } from "../sys/xdp-facts.ts";
 import { versionText } from "./help.ts";
 
@@ -92,8 +93,19 @@ function privileges(): string {
 	return process.getuid() === 0 ? "root" : `user ${process.getuid()}`;
 }
 
+/** What keeps all kernel devices from this machine: its kind, or koffi that is not there; null where they are worth trying. */
+function lackOfLibc(): Finding | null {
+	try {
+		libc();
+		return null;
+	} catch (error) {
+		return { ok: false, reason: (error as Error).message.replace(/^millrace: /, "") };
+	}
+}
+
 function tapLinkFinding(): Finding {
-	if (process.platform !== "linux") return { ok: false, reason: `TAP devices are used on Linux only, this is ${process.platform}` };
+	const lack = lackOfLibc();
+	if (lack !== null) return lack;
 	const { ok, reason } = tapAvailable();
 	if (!ok) return { ok, reason: `${reason}. Run as root or with CAP_NET_ADMIN, /dev/net/tun being there; or use --link user` };
 	const { address, kernelAddress } = linkEnds("tap", { address: null, kernelAddress: null });
@@ -103,7 +115,8 @@ function tapLinkFinding(): Finding {
 }
 
 function tapUringFinding(): Finding {
-	if (process.platform !== "linux") return { ok: false, reason: "see link tap" };
+	const lack = lackOfLibc();
+	if (lack !== null) return lack;
 	const { ok, reason } = uringAvailable();
 	return {
 		ok,
@@ -114,6 +127,8 @@ function tapUringFinding(): Finding {
 /** Several queues of a TAP device, and who may choose among them. */
 function tapQueueFindings(): Record<string, Finding> {
 	const both = (finding: Finding) => ({ "tap queues": finding, "tap steering": finding });
+	const lack = lackOfLibc();
+	if (lack !== null) return both(lack);
 	const queues = tapQueuesAvailable();
 	if (!queues.ok) return both({ ok: false, reason: `${queues.reason}; see link tap` });
 	const steering = tapSteeringAvailable();
@@ -131,7 +146,8 @@ function tapQueueFindings(): Record<string, Finding> {
 /** The three ways of an XDP link, from the one that every interface has to the one that few have. */
 function xdpLinkFindings(): Record<string, Finding> {
 	const all = (finding: Finding) => ({ "xdp generic": finding, "xdp native": finding, "xdp zero-copy": finding });
-	if (process.platform !== "linux") return all({ ok: false, reason: `AF_XDP is Linux's, this is ${process.platform}` });
+	const lack = lackOfLibc();
+	if (lack !== null) return all(lack);
 	const { ok, reason } = xdpAvailable();
 	if (!ok) return all({ ok, reason: `${reason}. Run as root, on Linux 5.9 or later; or use --link packet, which needs no XDP` });
 	const found = interfaces();
@@ -165,7 +181,8 @@ function interfaces(): { name: string; facts: XdpFacts | null }[] {
 }
 
 function packetLinkFinding(): Finding {
-	if (process.platform !== "linux") return { ok: false, reason: `packet sockets are Linux's, this is ${process.platform}` };
+	const lack = lackOfLibc();
+	if (lack !== null) return lack;
 	const { ok, reason } = packetAvailable();
 	if (!ok) return { ok, reason: `${reason}. Run as root, or with CAP_NET_RAW and CAP_NET_ADMIN` };
 	const { rings, fanout } = packetAbilities();

@@ -5,7 +5,7 @@ import { createRequire } from "node:module";
 import { OPTIONS } from "./options.ts";
 
 /** Column in which explanations begin. */
-const COLUMN = 30;
+const COLUMN = 35;
 
 /** What `--link` may say. */
 const LINKS: readonly (readonly [link: string, what: string])[] = [
@@ -18,7 +18,7 @@ const LINKS: readonly (readonly [link: string, what: string])[] = [
 	["stream:tcp:HOST:PORT", "the same by TCP (also QEMU -netdev socket)"],
 	["stream:listen:unix:PATH", "the same, waiting for the other side; it may leave and come again"],
 	["stream:listen:tcp:[HOST:]PORT", "the same by TCP; HOST is 127.0.0.1 unless it is given"],
-	["stream:udp:PORT:ADDR:PORT", "a frame a datagram, from the port here to the other side's (QEMU -netdev dgram)"],
+	["stream:udp:[ADDR:]PORT:ADDR:PORT", "a frame a datagram, from the port here to the other side's (QEMU -netdev dgram)"],
 	["pcap:FILE", "what a capture holds arrives again, in its time; answers go into --capture"],
 ];
 

@@ -278,8 +278,8 @@ export class PacketLink implements Link {
 		const long = new PacketSender({ fd, pool, limit, headers, bypassing, counters });
 		this.#sender = this.#txRing ? new PacketRingSender({ fd: this.#txFd, pool, limit, counters, long }) : long;
 
-		this.#watch = new Watch(context, () => this.flush());
-		for (const port of this.#ports) this.#watch.add(port.fd, () => this.#gone());
+		this.#watch = new Watch(context, { name: this.#interface, index }, () => this.flush());
+		for (const { fd } of this.#ports) this.#watch.add(fd);
 	}
 
 	/** A socket that hears nothing, for a ring to send from. */
@@ -356,10 +356,6 @@ export class PacketLink implements Link {
 	/** The kernel counts anew after each question. */
 	#countDrops(): void {
 		for (const { fd } of this.#ports) this.#dropped += packetDrops(fd);
-	}
-
-	#gone(): MillraceError {
-		return new MillraceError("ENODEV", `interface "${this.#interface}" was brought down or removed. Restart, or open a new link`);
 	}
 }
 

@@ -13,6 +13,7 @@
  */
 import { type Batch, FRAME_CHECKED, FRAME_MORE, FRAME_PARTIAL_CHECKSUM } from "../memory/batch.ts";
 import type { PagePool } from "../memory/pages.ts";
+import { EAGAIN } from "../sys/errno.ts";
 import type { Xsk } from "../sys/xsk.ts";
 import { copyFrame, FRAME_OFFSET, frameBytes, frameEntries } from "./frames.ts";
 import { completeChecksum, isPartial } from "./partial.ts";
@@ -32,6 +33,8 @@ export class XdpCounters {
 	txStalled = 0;
 	/** Times that the device took no more frames for now. */
 	txDelayed = 0;
+	/** Frames lost because the interface was down. */
+	txDown = 0;
 	/** Frames lost because they are longer than the MTU allows. */
 	txRejected = 0;
 	/** Frames lost because no page was free to join their parts in. */
@@ -170,26 +173,34 @@ export class XdpQueue {
 		return i;
 	}
 
-	/** Makes the kernel send what is in the transmit ring. False if something must be tried again later. */
-	kick(): boolean {
-		if (!this.#unkicked) return true;
+	/** Loses what is to be sent; returns how many entries that were. */
+	lose(batch: Batch): number {
+		const { count } = batch;
+		for (let i = 0; i < count; i++) if ((batch.flags[i]! & FRAME_MORE) === 0) this.#counters.txDown++;
+		batch.drop(count);
+		return count;
+	}
+
+	/** Makes the kernel send what is in the transmit ring. 0, or the error number of why some of it is left: EAGAIN where it is to be tried again. */
+	kick(): number {
+		if (!this.#unkicked) return 0;
 		const { socket } = this;
 		const ring = socket.transmit;
 		let left = ring.pending;
 		while (left > 0 && ring.needsWakeup) {
-			socket.kickTransmit();
+			const errno = socket.kickTransmit();
 			const before = left;
 			left = ring.pending;
-			// It takes so many frames at once, and none while the device is busy or down; why makes no difference.
+			// It takes so many frames at once, and none while the device is busy or down.
 			if (left === before) {
 				this.#counters.txDelayed++;
 				this.reap();
-				return false;
+				return errno === 0 ? EAGAIN : errno;
 			}
 		}
 		this.#unkicked = false;
 		this.reap();
-		return true;
+		return 0;
 	}
 
 	/** Takes back the pages whose frames were sent. */

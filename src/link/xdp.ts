@@ -19,21 +19,22 @@
  * program has is refused.
  *
  * Neighbors with `ports`: ARP is the kernel's there, and a frame cannot go both ways. The stack asks for itself (in the machine's
- * name) when it needs a neighbor; the answer goes to the kernel, and a packet socket gives us a copy of it. Nothing else of ARP
+ * name) when it needs a neighbor; the answer goes to the kernel, and a packet socket (xdp-beside.ts) gives us a copy of it. Nothing else of ARP
  * reaches the stack, so nobody is answered twice.
  *
  * What it cannot do: the kernel of this machine and the stack do not see each other on the same interface, for nothing that leaves
  * by it comes back. A program on this machine that connects to a taken port is refused by the kernel.
  *
- * Waiting and arrival times: watch.ts.
+ * While the interface is down nothing comes, and what is to be sent is lost (`txDown`); xdp-beside.ts tells of that. Waiting and arrival
+ * times: watch.ts.
  */
 import { factOf, MillraceError } from "../errors.ts";
 import type { Batch } from "../memory/batch.ts";
 import { PAGE_SIZE, type PagePool } from "../memory/pages.ts";
 import { attachXdp, createMap, loadXdp, MAP_ARRAY, MAP_XSK, setWord, XDP_GENERIC, XDP_NATIVE, XDP_PASS } from "../sys/bpf/bpf.ts";
+import { ENETDOWN, ENXIO } from "../sys/errno.ts";
 import { driverOf, interfaceWith, type KernelRoute, kernelRoutes, receiveQueues } from "../sys/interface-facts.ts";
 import { libc } from "../sys/libc.ts";
-import { bindPacketSocket, listenToMac, openPacketSocket } from "../sys/packet-socket.ts";
 import { holdPort } from "../sys/ports.ts";
 import { XDP_HEADROOM, Xsk } from "../sys/xsk.ts";
 import { mask4, parseCidr, parseIpv4 } from "../wire/address.ts";
@@ -43,6 +44,7 @@ import type { Link, LinkContext, LinkOffload } from "./link.ts";
 import { DRAINED, STARVED } from "./queue-state.ts";
 import { type InterfaceHostOptions, indexOfUp, machineAddresses, ownAddresses, refuseSharedRange, stationOn } from "./station.ts";
 import { Watch } from "./watch.ts";
+import { XdpBeside } from "./xdp-beside.ts";
 import { ADDRESSES_MAX, PORT_WORDS, xdpProgram } from "./xdp-program.ts";
 import { XdpCounters, XdpQueue } from "./xdp-queue.ts";
 
@@ -52,9 +54,6 @@ const HEADROOM = 2;
 const MTU_MAX = PAGE_SIZE - XDP_HEADROOM - HEADROOM - 18;
 /** Ports above those that Linux chooses from for connections of its own. */
 const OUTGOING: readonly [number, number] = [61000, 65535];
-const ETHERTYPE_ARP = 0x0806;
-const ARP_OPERATION = 20;
-const ARP_REPLY = 2;
 /** Drivers of devices that give frames of this machine's kernels without their checksums. */
 const VIRTUAL = new Set(["veth", "virtio_net", "tun", "bridge", "macvlan"]);
 const KNOWN = ["interface", "addresses", "mac", "ports", "outgoingPorts", "queues", "mode", "zeroCopy", "ringSize"];
@@ -109,9 +108,7 @@ export class XdpLink implements Link {
 	/** Descriptors to be closed: program, link, maps, ports. */
 	readonly #descriptors: number[] = [];
 	#queues: XdpQueue[] = [];
-	#arp = -1;
-	#arpReadable = false;
-	readonly #arpFrame = new Uint8Array(new ArrayBuffer(128));
+	#beside: XdpBeside | null = null;
 	/** The queue to look at first. */
 	#next = 0;
 	#context: LinkContext | null = null;
@@ -187,7 +184,7 @@ export class XdpLink implements Link {
 		const watch = this.#watch;
 		if (watch === null) return 0;
 		const time = watch.time();
-		let frames = this.#arpReadable ? this.#receiveArp(batch, time) : 0;
+		let frames = this.#beside!.receive(batch, time, watch);
 		const first = this.#next;
 		for (let i = 0; i < count; i++) {
 			const at = first + i < count ? first + i : first + i - count;
@@ -204,16 +201,25 @@ export class XdpLink implements Link {
 	transmit(batch: Batch): number {
 		const queue = this.#queues[0];
 		if (queue === undefined || batch.count === 0) return 0;
-		this.#watch?.sent();
+		const watch = this.#watch;
+		if (watch?.down === true) return queue.lose(batch);
+		watch?.sent();
 		const taken = queue.transmit(batch);
 		if (batch.count === 0) return taken;
 		// The ring is full: let the kernel take some, and try the rest once.
-		if (!queue.kick()) this.#watch?.later();
+		this.flush();
 		return taken + queue.transmit(batch);
 	}
 
 	flush(): void {
-		if (this.#queues.length > 0 && !this.#queues[0]!.kick()) this.#watch?.later();
+		const watch = this.#watch;
+		if (watch === null || watch.down) return;
+		const errno = this.#queues[0]?.kick() ?? 0;
+		if (errno === 0) return;
+		if (errno === ENETDOWN) watch.lost();
+		// The socket is bound to nothing any more.
+		else if (errno === ENXIO) watch.gone();
+		else watch.later();
 	}
 
 	ref(): void {
@@ -230,8 +236,8 @@ export class XdpLink implements Link {
 		// First the program, so that no frame is redirected to nobody; then sockets that share another's memory before that.
 		for (const fd of this.#descriptors.splice(0).reverse()) libc().close(fd);
 		for (const queue of this.#queues.splice(0).reverse()) queue.close();
-		if (this.#arp >= 0) libc().close(this.#arp);
-		this.#arp = -1;
+		this.#beside?.close();
+		this.#beside = null;
 	}
 
 	counters(): Readonly<Record<string, number>> {
@@ -259,11 +265,8 @@ export class XdpLink implements Link {
 		}
 
 		const ports = this.#ports === null ? undefined : this.#takePorts(this.#ports);
-		if (this.#ownMac || ports !== undefined) {
-			this.#arp = openPacketSocket();
-			if (this.#ownMac) listenToMac(this.#arp, index, this.mac);
-			else bindPacketSocket(this.#arp, index, ETHERTYPE_ARP);
-		}
+		const counters = this.#counters;
+		this.#beside = new XdpBeside({ interfaceIndex: index, mac: this.#ownMac ? this.mac : null, arp: ports !== undefined, counters });
 
 		const sockets = this.#keep(createMap(MAP_XSK, 4, 4, all));
 		const program = this.#keep(
@@ -291,21 +294,17 @@ export class XdpLink implements Link {
 				new XdpQueue({
 					socket,
 					pool,
-					counters: this.#counters,
+					counters,
 					lend: Math.min(ringSize, Math.max(8, Math.floor((pool.capacity >> 3) / queues.length))),
 					limit: frameLimit(this),
 					partial: !this.#partial ? "none" : plain === true ? "complete" : "mark",
 				}),
 			);
 		}
-		const watch = new Watch(context, () => this.flush());
+		const watch = new Watch(context, { name, index }, () => this.flush());
 		this.#watch = watch;
-		for (const { socket } of this.#queues) watch.add(socket.fd, () => this.#gone());
-		if (ports !== undefined) {
-			watch.add(this.#arp, undefined, () => {
-				this.#arpReadable = true;
-			});
-		}
+		for (const { socket } of this.#queues) watch.add(socket.fd);
+		this.#beside.watchBy(watch);
 		// From here on frames come.
 		for (const [i, { socket }] of this.#queues.entries()) setWord(sockets, queues[i]!, socket.fd);
 	}
@@ -340,29 +339,6 @@ export class XdpLink implements Link {
 	#keep(fd: number): number {
 		this.#descriptors.push(fd);
 		return fd;
-	}
-
-	/** Answers to ARP, for the machine and so for the stack. */
-	#receiveArp(batch: Batch, time: number): number {
-		const frame = this.#arpFrame;
-		let frames = 0;
-		while (batch.count < batch.capacity) {
-			const length = libc().read(this.#arp, frame, frame.length);
-			if (length < 0) {
-				this.#arpReadable = false;
-				break;
-			}
-			if (length < ARP_OPERATION + 2 || frame[ARP_OPERATION + 1] !== ARP_REPLY) continue;
-			if (!batch.add(frame.subarray(0, length), time)) break;
-			this.#counters.rxFrames++;
-			this.#counters.rxBytes += length;
-			frames++;
-		}
-		return frames;
-	}
-
-	#gone(): MillraceError {
-		return new MillraceError("ENODEV", `interface "${this.#interface}" was removed. Restart, or open a new link`);
 	}
 }
 

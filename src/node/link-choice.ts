@@ -53,6 +53,7 @@ const ONLY: Readonly<Record<string, readonly LinkChoice["kind"][]>> = {
 	offload: ["tap", "packet"],
 	landing: ["tap"],
 	pageOrder: ["tap"],
+	slabs: ["tap", "packet", "user"],
 	ring: ["packet"],
 	qdiscBypass: ["tap", "packet"],
 	txRing: ["packet"],

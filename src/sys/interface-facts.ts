@@ -6,6 +6,7 @@
  */
 import { readFileSync } from "node:fs";
 import { networkInterfaces } from "node:os";
+import type { MillraceError } from "../errors.ts";
 import { NetworkInterface } from "./interface.ts";
 import { libc } from "./libc.ts";
 
@@ -99,6 +100,22 @@ export function kernelForwards(name: string): boolean {
 		return readFileSync(`/proc/sys/net/ipv4/conf/${name}/forwarding`, "latin1").trim() !== "0";
 	} catch {
 		return false; // it has no IPv4 there
+	}
+}
+
+/** What became of the interface that had that name and number. Where that cannot be asked, it counts as down. */
+export function interfaceState(name: string, index: number): "up" | "down" | "gone" {
+	try {
+		const device = new NetworkInterface(name);
+		try {
+			if (device.index !== index) return "gone";
+			return device.up ? "up" : "down";
+		} finally {
+			device.close();
+		}
+	} catch (error) {
+		// It went between the two questions; or there is no descriptor left to ask by.
+		return (error as MillraceError).code === "ENODEV" ? "gone" : "down";
 	}
 }
 

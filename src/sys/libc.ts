@@ -6,7 +6,7 @@
  * clear error when it calls.
  *
  * Rules that keep the seam cheap and safe:
- * - Structs are bytes in a preallocated `Uint8Array` (little-endian, as all platforms that koffi has Linux builds for), never
+ * - Structs are bytes in a preallocated `Uint8Array`, laid out as on 64-bit little-endian machines (others are refused), never
  *   koffi structs, which are converted field by field on each call.
  * - A memory argument is a `Uint8Array` or an address as BigInt. On hot paths it is a BigInt that was made before: see
  *   address.ts for what the alternatives cost.
@@ -14,6 +14,7 @@
  * - No call here may block: descriptors are non-blocking. A foreign call that waits cannot be interrupted by `worker.terminate()`.
  */
 import { createRequire } from "node:module";
+import { endianness } from "node:os";
 import { MillraceError } from "../errors.ts";
 
 /** Memory handed to a call: bytes, or an address. */
@@ -88,12 +89,23 @@ export function libc(): Libc {
 	return loaded;
 }
 
+/**
+ * Architectures whose structs, and numbers of options and requests, are those that are written in this folder. (The other ones of Linux
+ * are of 32 bits, or have numbers of their own, as PowerPC and MIPS do.)
+ */
+const MACHINES = ["x64", "arm64", "riscv64", "loong64"];
+
+/** Throws MILLRACE_PLATFORM where kernel devices cannot be had. */
+export function refuseMachine(platform: string, arch: string, order: "BE" | "LE"): void {
+	const refused = (need: string, is: string) =>
+		new MillraceError("MILLRACE_PLATFORM", `kernel devices need ${need}; this is ${is}. Use --link user or a link of your own`);
+	if (platform !== "linux") throw refused("Linux", platform);
+	if (!MACHINES.includes(arch) || order !== "LE")
+		throw refused(`a 64-bit little-endian machine (${MACHINES.join(", ")})`, order === "LE" ? arch : `${arch}, big-endian`);
+}
+
 function load(): Libc {
-	if (process.platform !== "linux")
-		throw new MillraceError(
-			"MILLRACE_PLATFORM",
-			`kernel devices need Linux; this is ${process.platform}. Use --link user or a link of your own`,
-		);
+	refuseMachine(process.platform, process.arch, endianness());
 	let koffi: Koffi;
 	try {
 		koffi = createRequire(import.meta.url)("koffi") as Koffi;

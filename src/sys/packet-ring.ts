@@ -26,6 +26,8 @@ const TPACKET_V3 = 2;
 const STATUS_USER = 1;
 const STATUS_PARTIAL = 1 << 3;
 const STATUS_VLAN = 1 << 4;
+/** Bits of a VLAN tag that name the VLAN. */
+const VLAN_ID = 0xfff;
 
 /** Bytes of memory that the kernel takes in one piece, for slots. */
 export const RING_BLOCK = 1 << 20;
@@ -126,14 +128,17 @@ export abstract class PacketRing {
 		this.words = this.#arena.i32;
 	}
 
-	/** The frame came with a VLAN tag, which the kernel has taken off. */
+	/** The frame came with the tag of a VLAN, which the kernel has taken off. VLAN 0 is none: such a tag says a priority alone (IEEE 802.1Q 9.6). */
 	get tagged(): boolean {
-		return (this.status & STATUS_VLAN) !== 0;
+		return (this.status & STATUS_VLAN) !== 0 && (this.tag & VLAN_ID) !== 0;
 	}
 	/** The frame's transport checksum was never completed. */
 	get partial(): boolean {
 		return (this.status & STATUS_PARTIAL) !== 0;
 	}
+
+	/** The tag, where the status says that there is one. */
+	protected abstract get tag(): number;
 
 	/** Whether there is a frame. */
 	abstract look(): boolean;
@@ -146,7 +151,9 @@ export abstract class PacketRing {
 	}
 }
 
-/** Struct tpacket2_hdr: status, length, bytes there, offset of the frame (16 bits). */
+/** Word of struct tpacket2_hdr with the VLAN tag (16 bits). Its first: status, length, bytes there, offset of the frame (16 bits). */
+const SLOT_TAG = 6;
+
 class SlotRing extends PacketRing {
 	readonly #slots: number;
 	#at = 0;
@@ -157,6 +164,10 @@ class SlotRing extends PacketRing {
 		super(fd, options);
 		this.#slots = (this.bytes / RING_BLOCK) * SLOTS_PER_BLOCK;
 		this.#slot = this.base;
+	}
+
+	protected get tag(): number {
+		return this.words[(this.#slot >> 2) + SLOT_TAG]!;
 	}
 
 	look(): boolean {
@@ -181,12 +192,13 @@ class SlotRing extends PacketRing {
 const BLOCK_STATUS = 2;
 const BLOCK_FRAMES = 3;
 const BLOCK_FIRST = 4;
-/** Words of struct tpacket3_hdr: offset of the next, bytes there, length, status, offset of the frame (16 bits). */
+/** Words of struct tpacket3_hdr: offset of the next, bytes there, length, status, offset of the frame (16 bits), VLAN tag (16 bits). */
 const NEXT = 0;
 const CAPTURED = 3;
 const LENGTH = 4;
 const STATUS = 5;
 const MAC = 6;
+const TAG = 8;
 
 class BlockRing extends PacketRing {
 	/** Offset of the current block, of the current frame's header in it, and frames of it that are left. */
@@ -197,6 +209,10 @@ class BlockRing extends PacketRing {
 	constructor(fd: number, options: RingOptions) {
 		super(fd, options);
 		this.#block = this.base;
+	}
+
+	protected get tag(): number {
+		return this.words[(this.#frame >> 2) + TAG]!;
 	}
 
 	look(): boolean {

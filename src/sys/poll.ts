@@ -19,6 +19,9 @@
  */
 import { libc, type PollHandle } from "./libc.ts";
 
+const SOL_SOCKET = 1;
+const SO_ERROR = 4;
+
 const READABLE = { readable: true };
 // A handle that waits for nothing is inactive to libuv and would let the process end although it is referenced.
 const NOTHING = { readable: false, disconnect: true };
@@ -39,13 +42,15 @@ export class Poll {
 	 * Starts polling; the handle is unreferenced.
 	 *
 	 * @param readable Called while there is something to read. Only schedule work from it.
-	 * @param failed Called once if the descriptor can no longer be polled: its device is gone. Only schedule work from it.
+	 * @param failed Called if the descriptor has an error to tell of, or its device is gone. It is silent then until `resume`, which calls back
+	 *   at once if that is still so (`takeError`). Only schedule work from it.
 	 */
 	constructor(fd: number, readable: () => void, failed: () => void) {
 		this.#callback = (status) => {
 			try {
 				if (status >= 0) return readable();
 				this.#handle?.stop();
+				this.#armed = false;
 				failed();
 			} catch (error) {
 				setImmediate(() => {
@@ -83,4 +88,11 @@ export class Poll {
 		this.#handle = null;
 		if (open.delete(this) && open.size === 0) process.off("exit", closeAll);
 	}
+}
+
+/** The error that a socket has to tell of, 0 if none; it is told once. */
+export function takeError(fd: number): number {
+	const errno = new Uint8Array(4);
+	libc().getsockopt(fd, SOL_SOCKET, SO_ERROR, errno, Uint8Array.of(4, 0, 0, 0));
+	return errno[0]!;
 }

@@ -25,8 +25,12 @@ export function holdPort(port: number): number {
 	if (c.bind(fd, address, address.length) === 0) return fd;
 	// Connections that have ended but linger (TIME-WAIT) are in the way only of those who do not say this.
 	if (c.errno() === EADDRINUSE) {
-		c.setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, Uint8Array.of(1, 0, 0, 0), 4);
-		if (c.bind(fd, address, address.length) === 0) return fd;
+		setReuse(fd, 1);
+		if (c.bind(fd, address, address.length) === 0) {
+			// Who goes on saying it and does not listen lets others who say it listen there, as all of Node's servers do (inet_bind_conflict).
+			setReuse(fd, 0);
+			return fd;
+		}
 	}
 	const errno = c.errno();
 	c.close(fd);
@@ -35,4 +39,8 @@ export function holdPort(port: number): number {
 			? "A program has it from the kernel: stop that program, or take another port"
 			: "Run as root, or take ports from 1024 on";
 	throw systemError(`take port ${port}`, errno, remedy);
+}
+
+function setReuse(fd: number, on: 0 | 1): void {
+	libc().setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, Uint8Array.of(on, 0, 0, 0), 4);
 }

@@ -203,15 +203,17 @@ function noUring(errno: number): MillraceError {
 
 /** Whether io_uring can be had here, and if not, why, in a few words. */
 export function uringAvailable(): { ok: boolean; reason: string } {
-	const c = libc();
-	const base = c.address(new Arena(MAP_UNIT).u8);
-	const fd = c.open("/dev/null", O_RDWR | O_NONBLOCK | O_CLOEXEC);
 	try {
-		new Uring(fd, base, new Iovecs(1, base)).close();
-		return { ok: true, reason: "permitted" };
+		const c = libc();
+		const base = c.address(new Arena(MAP_UNIT).u8);
+		const fd = c.open("/dev/null", O_RDWR | O_NONBLOCK | O_CLOEXEC);
+		try {
+			new Uring(fd, base, new Iovecs(1, base)).close();
+		} finally {
+			c.close(fd);
+		}
 	} catch (error) {
 		return { ok: false, reason: factOf(error) };
-	} finally {
-		c.close(fd);
 	}
+	return { ok: true, reason: "permitted" };
 }

@@ -250,9 +250,10 @@ export class Xsk {
 		}
 	}
 
-	/** Makes the kernel send what is in the transmit ring; how far it came is seen there. */
-	kickTransmit(): void {
-		libc().send(this.fd, null, 0, MSG_DONTWAIT);
+	/** Makes the kernel send what is in the transmit ring; how far it came is seen there. 0, or the error number that says why it stopped. */
+	kickTransmit(): number {
+		const c = libc();
+		return c.send(this.fd, null, 0, MSG_DONTWAIT) < 0 ? c.errno() : 0;
 	}
 
 	/** Makes the kernel look for places in the fill ring. */

@@ -118,8 +118,9 @@ function synTimeout(t: Tcp, c: Connection): void {
 /** RFC 9293 3.8.6.1: at least one octet of new data into a window of zero (or too small), for as long as it is answered. */
 function probeWindow(t: Tcp, c: Connection): void {
 	const probes = Math.min(((c.retries >> 16) & 0xff) + 1, 255);
-	// Never given up while the peer answers; only when it has been silent for as many intervals as data would be sent again.
-	if (((t.tick - c.lastHeard) | 0) > t.options.retries * persistDelay(t, c)) {
+	// Never given up while the peer answers; only when it has been silent for as many intervals as data would be sent again, and for as many
+	// probes: it may have been silent long before the first, for nobody asked.
+	if (probes > t.options.retries && ((t.tick - c.lastHeard) | 0) > t.options.retries * persistDelay(t, c)) {
 		t.finished(c, ERR_TIMEOUT);
 		return;
 	}
@@ -152,6 +153,7 @@ function probeTail(t: Tcp, c: Connection): void {
 	if (c.sndUna === c.sndNxt) return;
 	t.counters.tailLossProbes++;
 	const before = c.sndNxt;
+	let probed = false;
 	if (c.sndNext !== 0 && t.pool.length(c.sndNext) > c.mss) splitPage(t, c, c.sndNext, c.mss);
 	if (c.sndNext !== 0 && t.pool.length(c.sndNext) <= ((c.sndUna + c.sndWnd - c.sndNxt) | 0)) {
 		// One segment more than the window allows.
@@ -164,7 +166,8 @@ function probeTail(t: Tcp, c: Connection): void {
 		c.cwnd = cwnd;
 		c.flags &= ~(C_CWND_LIMITED | C_TLP_REPEATED);
 	}
-	if (c.sndNxt === before) {
+	if (c.sndNxt !== before) probed = true;
+	else {
 		let last = 0;
 		let beforeLast = 0;
 		let prev = 0;
@@ -174,8 +177,11 @@ function probeTail(t: Tcp, c: Connection): void {
 				beforeLast = prev;
 			}
 		}
-		if (last !== 0) last = ownPage(t, c, lastSegment(t, c, last), beforeLast);
+		// Of a slab in as many pieces as it may have the last segment cannot be cut off.
+		const segment = last === 0 ? 0 : lastSegment(t, c, last);
+		last = segment === 0 ? 0 : ownPage(t, c, segment, segment === last ? beforeLast : last);
 		if (last !== 0) {
+			probed = true;
 			t.pool.setFlags(last, t.pool.flags(last) | P_RETRANSMITTED);
 			c.retransmits++;
 			t.counters.retransmits++;
@@ -183,7 +189,8 @@ function probeTail(t: Tcp, c: Connection): void {
 			transmit(t, c, last);
 		}
 	}
-	c.tlpEnd = c.sndNxt || 1;
+	// Without a probe there is no answer to wait for; the time-out is what is left.
+	c.tlpEnd = probed ? c.sndNxt || 1 : 0;
 	setRetransmitTimer(t, c, TIMER_RTO, backedOff(c, 0, t.options));
 	t.onWork();
 }

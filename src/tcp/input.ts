@@ -39,6 +39,7 @@ const {
 	C_ACK_NOW,
 	C_DETACHED,
 	C_FIN_ACKED,
+	C_FIN_PENDING,
 	C_FIN_RECEIVED,
 	C_FINISHED,
 	C_HELD,
@@ -405,7 +406,8 @@ function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: n
 	summary.duplicate = ahead === 0 && length === 0 && (bits & FIN) === 0 && window === oldWindow && window > 0 && sndUna !== sndNxt;
 
 	const recovery = recoveryOf(c);
-	const finOut = (flags & C_FINISHED) !== 0 && c.sndNext === 0 && ack === c.sndEnd && ack === sndNxt;
+	// A FIN that still waits for a page has no number yet.
+	const finOut = (flags & (C_FINISHED | C_FIN_PENDING)) === C_FINISHED && c.sndNext === 0 && ack === c.sndEnd && ack === sndNxt;
 	if (advances) {
 		const sacked = c.sacked;
 		acknowledge(t, c, ack, recovery.delivered);

@@ -47,7 +47,8 @@ export function takeSacks(t: Tcp, c: Connection, ack: number): void {
 				span = pageSpan(t, page);
 			}
 			if ((flags & P_LOST) !== 0) c.lost -= span;
-			pool.setFlags(page, (flags & ~P_LOST) | P_SACKED | P_SENT);
+			// Not `flags`: a cut has left the FIN with the rest.
+			pool.setFlags(page, (pool.flags(page) & ~P_LOST) | P_SACKED | P_SENT);
 			c.sacked += span;
 			summary.sacked += span;
 			recovery.delivered(t, c, page);

@@ -2,8 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { alternate, median, ratioAtLeast, row, valueAtMost } from "../../bench/lib/bench.ts";
+import { figuresTable } from "../../bench/lib/figures.ts";
 import { Seen, turnRound, writeTcp } from "../../bench/lib/frames.ts";
-import { table } from "../../bench/lib/results.ts";
+import { goalsTable } from "../../bench/lib/goals.ts";
+import { type Stored, table } from "../../bench/lib/results.ts";
 import { chart } from "../../bench/lib/svg.ts";
 import { parse } from "../../bench/lib/wrk.ts";
 import { checksum, pseudoHeader4 } from "../../src/wire/checksum.ts";
@@ -101,4 +103,43 @@ test("table and chart show every row, and the chart is well-formed where names h
 	const svg = chart(result);
 	assert.ok(svg.includes("millrace &lt;tap&gt;") && svg.includes("a &lt; b &amp; c"));
 	assert.equal(svg.match(/<rect /g)!.length, 3);
+});
+
+const kept = (name: string, node: string, rows: Stored["rows"]): Stored => ({
+	name,
+	title: name,
+	date: "2026-01-01",
+	machine: { cpu: "some", cores: 2, memoryGiB: 1, kernel: "Linux 6" },
+	node,
+	rounds: 1,
+	seconds: 1,
+	rows,
+	notes: [],
+});
+
+test("the table of goals has a line for each, with what came out on each Node, missed ones bold", () => {
+	const ours = { name: "ours", unit: "requests/s", values: [30] };
+	const theirs = { name: "theirs", unit: "requests/s", values: [20] };
+	const size = { name: "size", unit: "bytes", values: [400] };
+	const results = [
+		kept("b", "20.1.0", [row(size, undefined, valueAtMost(1000))]),
+		kept("a", "26.0.0", [row(ours, theirs, ratioAtLeast(2)), row(theirs)]),
+		kept("a", "20.1.0", [row(ours, theirs, ratioAtLeast(1.5)), row(theirs)]),
+	];
+	assert.deepEqual(goalsTable(results, ["a", "b"]).split("\n"), [
+		"| bench | what | against | goal | Node 20 | Node 26 |",
+		"| --- | --- | --- | --- | ---: | ---: |",
+		"| `a` | ours | theirs | \\>= 1.5x | 1.50x |  |",
+		"| `a` | ours | theirs | \\>= 2x |  | **1.50x** |",
+		"| `b` | size |  | \\<= 1,000 bytes | 400 |  |",
+	]);
+});
+
+test("the README's figures are the rows of the kept results, without those that are not there", () => {
+	const ours = { name: "keep-alive, millrace (tap)", unit: "requests/s", values: [30000] };
+	const theirs = { name: "keep-alive, kernel (lo)", unit: "requests/s", values: [20000] };
+	const results = new Map([["net-node26", kept("net", "26.0.0", [row(ours, theirs), row(theirs)])]]);
+	assert.deepEqual(figuresTable(results).split("\n").slice(2), [
+		"| the same, Node 26 | 30,000 requests/s | 20,000 | 1.50x | `npm run bench -- net --node PATH` |",
+	]);
 });

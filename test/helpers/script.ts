@@ -18,6 +18,7 @@
  *   no segment for T  silence
  *   icmp port|host|net|too-big MTU  the last segment sent was unreachable, or too big
  *   slow | release    the link keeps what it is given; it has sent all that, unchanged
+ *   scarce | plenty   all pages but those kept for what comes in are in other hands; they come back
  *   counter NAME=N    so many are counted by the stack's TCP
  *   incarnation N     what comes now on these ports is another connection; the peer's ISN is N beyond what the last one reached
  *
@@ -68,6 +69,8 @@ class Player {
 	readonly #options: ScriptOptions;
 	readonly #flows = new Map<string, Flow>();
 	readonly #accepted: TcpSocket[] = [];
+	/** Pages that `scarce` took. */
+	readonly #taken: number[] = [];
 	readonly #start: number;
 	readonly #isn: number;
 	#listener: TcpListener | undefined;
@@ -156,11 +159,21 @@ class Player {
 			this.link.slow = false;
 			this.link.release();
 		},
+		scarce: () => {
+			const { pool, reservedPages } = this.host.shard.tcp;
+			while (pool.free > reservedPages) this.#taken.push(pool.alloc());
+		},
+		plenty: () => this.#plenty(),
 		incarnation: (flow, rest) => flow.reincarnate(Number(rest)),
 	};
 
+	#plenty(): void {
+		for (const page of this.#taken.splice(0)) this.host.shard.tcp.pool.release(page);
+	}
+
 	/** After the last line: nothing unnoticed, and nothing left behind. */
 	end(): void {
+		this.#plenty();
 		this.#run(this.time.now());
 		this.#nothingUnnoticed();
 		for (const flow of this.#flows.values()) {

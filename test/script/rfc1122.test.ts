@@ -291,6 +291,26 @@ script(
 );
 
 script(
+	"RFC 9293 3.8.6.1: a window that shut before a quiet time is probed before the connection is given up",
+	`
+	established(mss 1000, rtt 0.1, win 1000)
+	write 1000
+	> P. 1:1001(1000) ack 1
+	+0.1 < . 1:1(0) ack 1001 win 0
+	no segment for 10
+	write 100
+	+0.2~1 > . 1001:1002(1) ack 1
+	+0.1 < . 1:1(0) ack 1001 win 0
+	+0.4~2 > . 1001:1002(1) ack 1
+	+0.1 < . 1:1(0) ack 1001 win 1000
+	> . 1001:1002(1) ack 1
+	+0.1 < . 1:1(0) ack 1002 win 1000
+	> P. 1002:1101(99) ack 1
+	+0.1 < . 1:1(0) ack 1101
+`,
+);
+
+script(
 	"RFC 9293 3.8.6.2.1: the sender waits rather than fill a crumb of window",
 	`
 	established(mss 1000, rtt 0.1, win 4000)

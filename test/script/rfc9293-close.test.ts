@@ -392,3 +392,22 @@ script(
 	gone
 `,
 );
+
+script(
+	"RFC 9293 3.10.7.4, fifth: a FIN that waits for a page is not acknowledged with the data before it",
+	`
+	established(mss 1000, rtt 0.1)
+	write 1000
+	> P. 1:1001(1000) ack 1
+	+0.05 < F. 1:1(0) ack 1
+	> . 1001:1001(0) ack 2
+	scarce
+	shutdown
+	+0.05 < . 2:2(0) ack 1001
+	info state=LAST-ACK
+	plenty
+	+0~0.05 > F. 1001:1001(0) ack 2
+	+0.1 < . 2:2(0) ack 1002
+	gone
+`,
+);

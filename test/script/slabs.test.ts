@@ -480,3 +480,38 @@ script(
 `,
 	{ ...long, keep: true },
 );
+
+script(
+	"RFC 9293 3.4: a FIN stays behind the last byte when SACK blocks cut the frame that carries it",
+	`
+	${SACK}
+	write 60000
+	& shutdown
+	> FP. 1:60001(60000) ack 1
+	+0.1 < . 1:1(0) ack 1 <sack 1001:30001>
+	> . 1:1001(1000) ack 1
+	+0.1 < . 1:1(0) ack 30001 <sack 31001:60002>
+	> . 30001:31001(1000) ack 1
+	+0.2~0.4 > . 30001:31001(1000) ack 1
+	+0.1 < . 1:1(0) ack 60002
+	info state=FIN-WAIT-2
+`,
+	{ ...long, keep: true },
+);
+
+script(
+	"RFC 8985 7.3, RFC 1191: a slab in as many pieces as it may have is probed without its last segment",
+	`
+	${SACK}
+	write 65000
+	> P. 1:65001(65000) ack 1
+	icmp too-big 296
+	> burst 1:32513(32512)
+	+0.2~0.7 > . 1:257(256) ack 1
+	+0.1 < . 1:1(0) ack 32513
+	> burst 32513:65001(32488)
+	+0.1 < . 1:1(0) ack 65001
+	no segment for 1
+`,
+	long,
+);

@@ -51,9 +51,8 @@ export const SKB_PROTOCOL = 16;
 /** What LOAD_BYTES_RELATIVE counts from: the header behind Ethernet's. */
 export const HEADER_NETWORK = 1;
 
-/** Numbers of the system call; the architectures not listed share one. */
-const SYSCALL: Partial<Record<NodeJS.Architecture, number>> = { x64: 321, ia32: 357, arm: 386, ppc64: 361, s390x: 351 };
-const SYSCALL_GENERIC = 280;
+/** Number of the system call; all architectures but one that kernel devices are used on (libc.ts) have that of asm-generic/unistd.h. */
+const SYSCALL = process.arch === "x64" ? 321 : 280;
 
 /** Bytes of union bpf_attr that are given: zeros behind what a kernel knows are no offence. */
 const ATTRIBUTES = 128;
@@ -91,7 +90,7 @@ class Attributes {
 
 	/** A descriptor or 0, or -1. */
 	call(command: number): number {
-		return libc().syscall3(SYSCALL[process.arch] ?? SYSCALL_GENERIC, command, this.bytes, ATTRIBUTES);
+		return libc().syscall3(SYSCALL, command, this.bytes, ATTRIBUTES);
 	}
 }
 
