@@ -74,7 +74,7 @@ export class Connection {
 		this.w[this.b + 5] = value;
 	}
 
-	/** right edge of the receive window that was advertised; never moves left (RFC 9293 3.8.6) */
+	/** right edge of the receive window that is honoured: the farthest ever advertised; never moves left (RFC 9293 3.8.6) */
 	get rcvAdv(): number {
 		return this.w[this.b + 6]!;
 	}
@@ -450,119 +450,119 @@ export class Connection {
 		this.w[this.b + 53] = value;
 	}
 
-	/** when the probe left, if it repeated old data, microseconds */
-	get tlpAt(): number {
-		return this.w[this.b + 54]!;
-	}
-	set tlpAt(value: number) {
-		this.w[this.b + 54] = value;
-	}
-
 	/** RFC 6937: bytes delivered in this recovery; NewReno: bytes of window inflation */
 	get prrDelivered(): number {
-		return this.w[this.b + 55]!;
+		return this.w[this.b + 54]!;
 	}
 	set prrDelivered(value: number) {
-		this.w[this.b + 55] = value;
+		this.w[this.b + 54] = value;
 	}
 
 	/** RFC 6937: bytes sent in this recovery */
 	get prrOut(): number {
-		return this.w[this.b + 56]!;
+		return this.w[this.b + 55]!;
 	}
 	set prrOut(value: number) {
-		this.w[this.b + 56] = value;
+		this.w[this.b + 55] = value;
 	}
 
-	/** RFC 6937: RecoverFS */
+	/** RFC 6937: RecoverFS; before recovery, while a tail loss probe is out that repeated old data: when it left, microseconds */
 	get prrFlight(): number {
-		return this.w[this.b + 57]!;
+		return this.w[this.b + 56]!;
 	}
 	set prrFlight(value: number) {
-		this.w[this.b + 57] = value;
+		this.w[this.b + 56] = value;
 	}
 
 	/** congestion window before the last reduction, 0 when there is nothing to undo */
 	get undoCwnd(): number {
-		return this.w[this.b + 58]!;
+		return this.w[this.b + 57]!;
 	}
 	set undoCwnd(value: number) {
-		this.w[this.b + 58] = value;
+		this.w[this.b + 57] = value;
 	}
 
 	/** slow-start threshold before the last reduction */
 	get undoSsthresh(): number {
-		return this.w[this.b + 59]!;
+		return this.w[this.b + 58]!;
 	}
 	set undoSsthresh(value: number) {
-		this.w[this.b + 59] = value;
+		this.w[this.b + 58] = value;
 	}
 
 	/** RFC 4015: TSval of the first retransmission */
 	get undoTs(): number {
-		return this.w[this.b + 60]!;
+		return this.w[this.b + 59]!;
 	}
 	set undoTs(value: number) {
-		this.w[this.b + 60] = value;
+		this.w[this.b + 59] = value;
 	}
 
 	/** end sequence number of the segment that it repeated */
 	get undoEnd(): number {
-		return this.w[this.b + 61]!;
+		return this.w[this.b + 60]!;
 	}
 	set undoEnd(value: number) {
-		this.w[this.b + 61] = value;
+		this.w[this.b + 60] = value;
 	}
 
 	/** congestion control's own words */
 	get cc0(): number {
-		return this.w[this.b + 62]!;
+		return this.w[this.b + 61]!;
 	}
 	set cc0(value: number) {
-		this.w[this.b + 62] = value;
+		this.w[this.b + 61] = value;
 	}
 
 	get cc1(): number {
-		return this.w[this.b + 63]!;
+		return this.w[this.b + 62]!;
 	}
 	set cc1(value: number) {
-		this.w[this.b + 63] = value;
+		this.w[this.b + 62] = value;
 	}
 
 	get cc2(): number {
-		return this.w[this.b + 64]!;
+		return this.w[this.b + 63]!;
 	}
 	set cc2(value: number) {
-		this.w[this.b + 64] = value;
+		this.w[this.b + 63] = value;
 	}
 
 	get cc3(): number {
-		return this.w[this.b + 65]!;
+		return this.w[this.b + 64]!;
 	}
 	set cc3(value: number) {
-		this.w[this.b + 65] = value;
+		this.w[this.b + 64] = value;
 	}
 
 	get cc4(): number {
-		return this.w[this.b + 66]!;
+		return this.w[this.b + 65]!;
 	}
 	set cc4(value: number) {
-		this.w[this.b + 66] = value;
+		this.w[this.b + 65] = value;
 	}
 
 	/** first page of the out-of-order list, sorted by sequence number */
 	get oooHead(): number {
-		return this.w[this.b + 67]!;
+		return this.w[this.b + 66]!;
 	}
 	set oooHead(value: number) {
+		this.w[this.b + 66] = value;
+	}
+
+	/** first page of the last run of that list */
+	get oooTail(): number {
+		return this.w[this.b + 67]!;
+	}
+	set oooTail(value: number) {
 		this.w[this.b + 67] = value;
 	}
 
-	/** last page of that list */
-	get oooTail(): number {
+	/** low 21 bits: pages of that list; then its runs without a hole */
+	get oooCount(): number {
 		return this.w[this.b + 68]!;
 	}
-	set oooTail(value: number) {
+	set oooCount(value: number) {
 		this.w[this.b + 68] = value;
 	}
 
@@ -835,21 +835,21 @@ export const connectionOffset = {
 	rackWindow: 51,
 	rackDsack: 52,
 	tlpEnd: 53,
-	tlpAt: 54,
-	prrDelivered: 55,
-	prrOut: 56,
-	prrFlight: 57,
-	undoCwnd: 58,
-	undoSsthresh: 59,
-	undoTs: 60,
-	undoEnd: 61,
-	cc0: 62,
-	cc1: 63,
-	cc2: 64,
-	cc3: 65,
-	cc4: 66,
-	oooHead: 67,
-	oooTail: 68,
+	prrDelivered: 54,
+	prrOut: 55,
+	prrFlight: 56,
+	undoCwnd: 57,
+	undoSsthresh: 58,
+	undoTs: 59,
+	undoEnd: 60,
+	cc0: 61,
+	cc1: 62,
+	cc2: 63,
+	cc3: 64,
+	cc4: 65,
+	oooHead: 66,
+	oooTail: 67,
+	oooCount: 68,
 	oooLast: 69,
 	oooBefore: 70,
 	dsackStart: 71,

@@ -60,6 +60,10 @@ export class TcpCounters {
 	dataAfterClose = 0;
 	/** Data beyond the window, cut off. */
 	beyondWindow = 0;
+	/** Data ahead of a hole, not kept because what is early has all the pages that it may have (RFC 2018 8). */
+	earlyPages = 0;
+	/** Data ahead of a hole, not kept because there are as many holes before it as there may be (RFC 2018 8). */
+	earlyRuns = 0;
 
 	synBacklogFull = 0;
 	acceptBacklogFull = 0;

@@ -24,6 +24,7 @@ import { type CongestionControl, initialWindow, type PathModel, SSTHRESH_UNBOUND
 import { CONNECTION_WORDS, type Connection, connectionOffset } from "./connection.gen.ts";
 import { TcpCounters } from "./counters.ts";
 import { cubic } from "./cubic.ts";
+import { dropEarly } from "./early.ts";
 import { timersDue } from "./expiry.ts";
 import { segmentArrives } from "./input.ts";
 import { Secrets } from "./isn.ts";
@@ -33,7 +34,7 @@ import { newReno } from "./newreno.ts";
 import { TCP_DEFAULTS, type TcpOptions } from "./options.ts";
 import { output, sendReset } from "./output.ts";
 import { IndexQueue } from "./queue.ts";
-import { beforeLanding, dropEarly, dropReceived, readInto, takeLanding, windowUpdateDue } from "./receive.ts";
+import { beforeLanding, dropReceived, readInto, takeLanding } from "./receive.ts";
 import { AckSummary } from "./recovery.ts";
 import { sampleRtt } from "./rto.ts";
 import { dropSendQueue, enqueue, enqueueFin, sendRoom } from "./sendqueue.ts";
@@ -41,6 +42,7 @@ import * as state from "./state.ts";
 import { ConnectionTable } from "./table.ts";
 import { setIdle, stopRetransmitTimer } from "./timers.ts";
 import { unreachableArrives } from "./unreachable.ts";
+import { windowUpdateDue } from "./window.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
 const {
@@ -319,7 +321,8 @@ export class Tcp implements Transport {
 		c.sndNxt = c.iss;
 		c.sndEnd = (c.iss + 1) | 0;
 		c.rto = options.initialRto * 1000;
-		c.rcvBuf = options.receiveBuffer;
+		// Two units of the window field at least: where one cannot be told for the bytes that are open, there is another to tell (window.ts).
+		c.rcvBuf = Math.max(options.receiveBuffer, 2 << this.windowScale);
 		c.ssthresh = SSTHRESH_UNBOUNDED;
 		c.peerMss = DEFAULT_MSS;
 		c.mss = mssFor(this, c) - (options.timestamps ? TIMESTAMPS_LENGTH : 0);

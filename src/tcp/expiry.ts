@@ -188,7 +188,7 @@ function probeTail(t: Tcp, c: Connection): void {
 			c.retransmits++;
 			t.counters.retransmits++;
 			c.flags |= C_TLP_REPEATED;
-			c.tlpAt = t.now;
+			c.prrFlight = t.now;
 			transmit(t, c, last);
 		}
 	}

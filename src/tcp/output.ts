@@ -14,14 +14,15 @@ import * as tcp from "../wire/tcp.ts";
 import { setChecksumField, synOptionsLength, writeSynOptions, writeTcpHeader, writeTimestamps } from "../wire/tcp.ts";
 import { initialWindow } from "./congestion.ts";
 import type { Connection } from "./connection.gen.ts";
+import { writeSackBlocks } from "./early.ts";
 import type { Tcp } from "./engine.ts";
 import { mssFor } from "./mss.ts";
 import { paceBudget, paceDelay, paceSpent, UNPACED } from "./pacing.ts";
 import { restamp } from "./rack.ts";
-import { advertise, writeSackBlocks } from "./receive.ts";
 import { enqueueFin, inFlight, ownPage, pageSpan, splitPage } from "./sendqueue.ts";
 import * as state from "./state.ts";
 import { armRetransmit, persistDelay, setPaceTimer, setRetransmitTimer, startSynTimer } from "./timers.ts";
+import { advertise } from "./window.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
 const {

@@ -134,7 +134,7 @@ function probeAnswered(t: Tcp, c: Connection, ack: AckSummary, flight: number): 
 	if (!repeated) return;
 	if (ack.dsack) {
 		// The ACK before was for the original or for the probe, but this one is for the copy that came second: no sooner than the probe allows.
-		const rtt = (ack.time - c.tlpAt) | 0;
+		const rtt = (ack.time - c.prrFlight) | 0;
 		if (ack.dsackEnd === tlpEnd && rtt > 0 && rtt <= t.options.maxRto * 1000) sampleRtt(c, rtt, t.options);
 	} else if (beyond && (flags & (C_RECOVERY | C_LOSS)) === 0) {
 		// The probe repaired a loss that nobody else noticed: react to it once.

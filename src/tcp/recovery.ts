@@ -62,7 +62,7 @@ export function recoveryOf(c: Connection): LossRecovery {
 
 /** Losses were found in open state: one reduction for all of this window (RFC 5681 3.2, RFC 6675 5). */
 export function enterRecovery(t: Tcp, c: Connection, flight: number): void {
-	c.flags |= C_RECOVERY;
+	c.flags = (c.flags & ~C_TLP_REPEATED) | C_RECOVERY;
 	c.recover = c.sndNxt;
 	c.undoCwnd = c.cwnd;
 	c.undoSsthresh = c.ssthresh;
@@ -71,6 +71,8 @@ export function enterRecovery(t: Tcp, c: Connection, flight: number): void {
 	c.prrDelivered = 0;
 	c.prrOut = 0;
 	c.prrFlight = Math.max(flight, c.mss);
+	// RFC 8985 7.1: what a probe was to find out is known.
+	c.tlpEnd = 0;
 	t.counters.fastRecoveries++;
 }
 

@@ -166,19 +166,30 @@ export class Invariants {
 		if (c.rcvTail !== last) fail(c, `the last received page is ${last}`);
 		if (c.rcvBytes !== bytes) fail(c, `${bytes} bytes received`);
 
-		last = 0;
+		let early = 0;
+		let runs = 0;
+		let run = 0;
 		let end = c.rcvNxt;
+		last = 0;
 		for (let page = c.oooHead; page !== 0; last = page, page = pool.next(page)) {
 			this.pages++;
+			early++;
 			if (pool.refs(page) < 1) fail(c, `page ${page} of the early list is free`);
 			if (this.pages > pool.capacity) fail(c, "the early list is a ring");
 			const at = pool.seq(page);
 			if (((at - end) | 0) < 0 || (last === 0 && at === end)) fail(c, `page ${page} of the early list begins at ${at}, before ${end}`);
 			if (pool.length(page) === 0 && (pool.flags(page) & P_FIN) === 0) fail(c, "an empty page in the early list");
+			if (last === 0 || at !== end) {
+				if (last !== 0 && pool.aux(run) !== last) fail(c, `the run at page ${run} ends with ${last}`);
+				run = page;
+				runs++;
+			}
 			end = (at + pool.length(page)) | 0;
 			if (((end - c.rcvAdv) | 0) > 0) fail(c, "the early list runs beyond the window");
 		}
-		if (c.oooTail !== last) fail(c, `the last early page is ${last}`);
+		if (last !== 0 && pool.aux(run) !== last) fail(c, `the last early page is ${last}`);
+		if (c.oooTail !== run) fail(c, `the last early run begins with ${run}`);
+		if ((c.oooCount & 0x1fffff) !== early || c.oooCount >> 21 !== runs) fail(c, `${early} early pages in ${runs} runs`);
 	}
 
 	/** Notes a slice, which lies within its slab. */

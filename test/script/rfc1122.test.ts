@@ -172,6 +172,34 @@ script(
 );
 
 script(
+	"RFC 9293 3.8.6, RFC 7323 2.4: crumbs that nobody reads use the window up, whatever the scale; a shut one takes no more",
+	`
+	established(mss 1460, wscale 7)
+	< P. 1:101(100) ack 1
+	+0~0.05 > . 1:1(0) ack 101 win 63
+	< P. 101:201(100) ack 1
+	+0~0.05 > . 1:1(0) ack 201 win 62
+	< . 201:1661(1460) ack 1
+	& < . 1661:3121(1460) ack 1
+	& < . 3121:4581(1460) ack 1
+	& < . 4581:6041(1460) ack 1
+	& < . 6041:7501(1460) ack 1
+	> . 1:1(0) ack 7501 win 5
+	< P. 7501:8101(600) ack 1
+	+0~0.05 > . 1:1(0) ack 8101 win 0
+	< P. 8101:8141(40) ack 1
+	+0~0.05 > . 1:1(0) ack 8141 win 0
+	< P. 8141:8241(100) ack 1
+	+0~0.05 > . 1:1(0) ack 8193 win 0
+	readable 8192
+	event readable
+	read 8192
+	> . 1:1(0) ack 8193 win 128
+`,
+	{ host: { tcp: { receiveBuffer: 8192 } } },
+);
+
+script(
 	"RFC 9293 3.8.6: a window that has been shut opens again when the program reads",
 	`
 	established(mss 1460)

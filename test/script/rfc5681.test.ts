@@ -255,3 +255,36 @@ script(
 `,
 	newreno,
 );
+
+script(
+	"RFC 5681 4.2: each segment ahead of a hole has a duplicate ACK of its own, for a peer without SACK counts them",
+	`
+	established(mss 1000)
+	< . 1001:2001(1000) ack 1
+	& < . 2001:3001(1000) ack 1
+	& < . 3001:4001(1000) ack 1
+	> . 1:1(0) ack 1
+	> . 1:1(0) ack 1
+	> . 1:1(0) ack 1
+	< . 1:1001(1000) ack 1
+	& < . 4001:5001(1000) ack 1
+	& < . 6001:7001(1000) ack 1
+	& < . 7001:8001(1000) ack 1
+	> . 1:1(0) ack 5001                     // what the hole's filling acknowledges is no duplicate
+	> . 1:1(0) ack 5001
+	> . 1:1(0) ack 5001
+	event readable
+	read 5000
+`,
+);
+
+script(
+	"RFC 2018 4: a peer with SACK is told of all that came ahead of a hole at once",
+	`
+	established(mss 1000, sackOK)
+	< . 1001:2001(1000) ack 1
+	& < . 2001:3001(1000) ack 1
+	& < . 3001:4001(1000) ack 1
+	> . 1:1(0) ack 1 <sack 1001:4001>
+`,
+);

@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
 import { LANDING_SLACK } from "../../src/memory/pages.ts";
-import { beforeLanding, dropReceived, readInto, receiveData, receiveLanding, takeLanding, writeSackBlocks } from "../../src/tcp/receive.ts";
-import { C_SACK } from "../../src/tcp/state.ts";
+import { writeSackBlocks } from "../../src/tcp/early.ts";
+import { beforeLanding, dropReceived, readInto, receiveData, receiveLanding, takeLanding } from "../../src/tcp/receive.ts";
+import { C_ACK_NOW, C_SACK } from "../../src/tcp/state.ts";
 import { bareTcp } from "../helpers/bare-tcp.ts";
 import { decodeSack } from "../helpers/segment.ts";
 
@@ -150,3 +151,16 @@ for (const origin of [0, -2000, 0x7ffffff0]) {
 		);
 	});
 }
+
+test("RFC 5681 4.2: of a frame that the link has merged, each early page counts as a segment; all but the last ACK leave at once", () => {
+	const { t, pool, connection } = bareTcp({}, 64, 1);
+	const c = connection();
+	c.rcvAdv = (c.rcvNxt + 65_535) | 0;
+	const buffer = new Uint8Array(4 * 2048);
+	const landing = pool.land(buffer, buffer.length) || assert.fail("no landing");
+	receiveLanding(t, c, landing, 0, buffer.length, (c.rcvNxt + 1448) | 0, false);
+	pool.release(landing);
+	assert.equal(t.counters.segmentsOut, 3);
+	assert.equal(c.flags & C_ACK_NOW, C_ACK_NOW);
+	dropReceived(t, c);
+});

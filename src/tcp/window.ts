@@ -1,0 +1,55 @@
+/**
+ * The receive window: what the peer may send.
+ *
+ * Flow control follows what the application has really read: the right edge of the window moves only when bytes leave the receive
+ * segment, and by silly-window avoidance (RFC 9293 3.8.6.2.2) only in steps worth telling.
+ */
+import type { Connection } from "./connection.gen.ts";
+import type { Tcp } from "./engine.ts";
+import { seqMax } from "./seq.ts";
+
+/** Microseconds of a measuring interval while no round-trip time is known. */
+const UNKNOWN_ROUND_TRIP = 100_000;
+
+/**
+ * Receive buffer tuning: when the application reads more than half of the buffer within one round trip, the window is what
+ * holds the sender back, so the buffer doubles what was read (dynamic right-sizing; Linux does the same).
+ */
+export function tuneBuffer(t: Tcp, c: Connection, taken: number): void {
+	c.rcvRttBytes += taken;
+	const elapsed = (t.now - c.rcvRttStart) >>> 0;
+	if (elapsed < (c.srtt || UNKNOWN_ROUND_TRIP)) return;
+	if (2 * c.rcvRttBytes > c.rcvBuf) c.rcvBuf = Math.min(Math.max(2 * c.rcvRttBytes, 2 * c.rcvBuf), t.options.maxReceiveBuffer);
+	c.rcvRttStart = t.now;
+	c.rcvRttBytes = 0;
+}
+
+/**
+ * The window to advertise now, as it stands in the header; notes the edge that is honoured.
+ *
+ * The field counts in units of `1 << scale`. It is rounded up only into what there is room for: rounding that gave up to a unit more with each
+ * ACK would void flow control for small segments. Rounded down, the edge that the peer sees goes back by less than a unit, and what it
+ * was promised before is still taken (RFC 7323 2.4).
+ */
+export function advertise(t: Tcp, c: Connection): number {
+	const { rcvAdv, rcvNxt, rcvBuf } = c;
+	const old = (rcvAdv - rcvNxt) | 0;
+	// When the pool runs short nobody gets more.
+	const room = t.pool.free < t.scarcePages ? old : rcvBuf - c.rcvBytes;
+	// RFC 9293 3.8.6.2.2: move the edge by a full segment or half the buffer, or not at all; and never to the left.
+	const window = room - old < Math.min(rcvBuf >> 1, t.ownMss) ? old : room;
+	const scale = c.rcvScale;
+	const up = (window + (1 << scale) - 1) >> scale;
+	const field = Math.min(up << scale <= room ? up : window >> scale, 65535);
+	c.rcvAdv = seqMax((rcvNxt + (field << scale)) | 0, rcvAdv);
+	return field;
+}
+
+/** Whether the application has read so much that the sender should be told (RFC 9293 3.8.6.2.2). */
+export function windowUpdateDue(t: Tcp, c: Connection): boolean {
+	const open = (c.rcvAdv - c.rcvNxt) | 0;
+	// Not more than the header can say: without scaling, a buffer beyond 64 KiB opens nothing.
+	const gain = Math.min(c.rcvBuf - c.rcvBytes, 65535 << c.rcvScale) - open;
+	// Worth an ACK of its own when the sender may be held back: the window was nearly shut, or a quarter of the buffer is new.
+	return gain >= Math.min(c.rcvBuf >> 1, 2 * t.ownMss) && (open < 2 * t.ownMss || gain >= c.rcvBuf >> 2);
+}
