@@ -66,8 +66,7 @@ export default {
 		tlpEnd: "RFC 8985 7: end of the tail loss probe, 0 when none is out",
 		prrDelivered: "RFC 6937: bytes delivered in this recovery; NewReno: bytes of window inflation",
 		prrOut: "RFC 6937: bytes sent in this recovery",
-		prrFlight:
-			"RFC 6937: RecoverFS; before recovery, while a tail loss probe is out that repeated old data: when it left, microseconds",
+		prrFlight: "RFC 6937: RecoverFS; before recovery, while a tail loss probe is out that repeated old data: when it left, microseconds",
 		undoCwnd: "congestion window before the last reduction, 0 when there is nothing to undo",
 		undoSsthresh: "slow-start threshold before the last reduction",
 		undoTs: "RFC 4015: TSval of the first retransmission",
