@@ -102,7 +102,7 @@ export default {
 		keepIdle: "keep-alive: idle time before the first probe, ms",
 		lastHeard: "tick when the last segment came (keep-alive)",
 		lastSent:
-			"tick when `output` sent data last, 0 before (RFC 5681 4.1: restart after idle; what is timed in microseconds wraps in 72 minutes)",
+			"tick when `output` sent data last, or could not though nothing was out; 0 before (RFC 5681 4.1: restart after idle; what is timed in microseconds wraps in 72 minutes)",
 		paceRate: "bytes a second at which segments leave; 0: not paced",
 		paceTime: "when the next segment is due, microseconds",
 		paceAt: "tick at which output goes on that pacing has stopped; 0 when off",

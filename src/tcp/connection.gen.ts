@@ -725,7 +725,7 @@ export class Connection {
 		this.w[this.b + 88] = value;
 	}
 
-	/** tick when `output` sent data last, 0 before (RFC 5681 4.1: restart after idle; what is timed in microseconds wraps in 72 minutes) */
+	/** tick when `output` sent data last, or could not though nothing was out; 0 before (RFC 5681 4.1: restart after idle; what is timed in microseconds wraps in 72 minutes) */
 	get lastSent(): number {
 		return this.w[this.b + 89]!;
 	}

@@ -141,6 +141,8 @@ function repeatLost(t: Tcp, c: Connection, budget: number): number {
 function afterIdle(t: Tcp, c: Connection): void {
 	restamp(t, c);
 	const { lastSent } = c;
+	// Even if nothing leaves, for want of window or of its time: what has passed is taken into account but once.
+	c.lastSent = t.tick || 1;
 	if (lastSent === 0 || (c.flags & C_MODEL) !== 0) return;
 	const idle = (t.tick - lastSent) >>> 0;
 	if (idle === 0) return;
