@@ -8,6 +8,7 @@
  *   wait for a reader, too; a write meets the error first.
  * - One write at a time; it is complete when the stack has taken all of it. Its completion comes on the next tick, never inside
  *   the call (JSStream does not bear that); that of a shutdown comes from the event loop, though the FIN is on its way.
+ * - What came before a reset can be read after it (rest.ts), and the error comes behind it.
  * - After a reset the first write fails with ECONNRESET, or EPIPE if the peer had ended its side, later ones with EPIPE.
  * - The process is kept alive by a connect, by a write that waits for room, and by reading unless `unref` was called.
  */
@@ -16,6 +17,7 @@ import { hold, release } from "./alive.ts";
 import { EBADF, ECANCELED, ECONNRESET, EINVAL, ENOTCONN, EPIPE, errnoOf, errnoOfThrown } from "./errno.ts";
 import type { Request } from "./internals.ts";
 import { pumpLater, settleSoon, throwLater } from "./later.ts";
+import { Rest } from "./rest.ts";
 import type { StackEvents, StackHost, StackSocket } from "./stack.ts";
 
 /** A kind of handle, as its conduit sees it. */
@@ -156,6 +158,7 @@ export class Conduit implements StackEvents {
 	readStop(): number {
 		this.#reading = false;
 		this.#hold();
+		if (this.#dead) this.#failWrite();
 		return 0;
 	}
 
@@ -292,18 +295,30 @@ export class Conduit implements StackEvents {
 		if (socket !== null && this.#write !== null && !this.#writeOver && this.#push(socket)) this.#writeEnds(0);
 	}
 
+	closing(complete: boolean): void {
+		const socket = this.#socket;
+		if (socket === null) return;
+		if (socket.available > 0) this.#socket = new Rest(socket);
+		// Behind a FIN there is an end of file, whatever became of the connection afterwards.
+		if (complete) this.#ended = true;
+	}
+
 	closed(error: string | null): void {
 		if (error === null || this.#closed) return;
 		const errno = errnoOf(error);
 		if (this.#connect !== null) return this.#connectDone(errno);
 		this.#dead = true;
 		this.#error = errno;
-		if (this.#reading && !this.#ended) return this.readable();
-		// Nobody reads: the write in flight learns of it, else the next one.
-		if (this.#write !== null && !this.#writeOver) this.#writeEnds(this.#writeError());
+		if (this.#reading) this.readable();
+		else this.#failWrite();
 	}
 
 	// --- inside
+
+	/** The connection is dead, and nobody reads: the write in flight learns of it, else the next one. */
+	#failWrite(): void {
+		if (this.#write !== null && !this.#writeOver) this.#writeEnds(this.#writeError());
+	}
 
 	/** The error that a write on a dead connection meets. */
 	#writeError(): number {
@@ -365,6 +380,7 @@ export class Conduit implements StackEvents {
 		} else if (this.#ended) {
 			this.#reading = false;
 			this.#hold();
+			if (this.#dead) this.#failWrite();
 			this.sink.endOfFile();
 		} else if (this.#error !== 0) {
 			const errno = this.#error;

@@ -15,6 +15,8 @@ export interface StackEvents {
 	ended(): void;
 	/** There is room again, after `write` took less than it was offered. */
 	writable(): void;
+	/** The connection died, and what it has to be read goes with it when this returns. @param complete The peer had ended its side. */
+	closing?(complete: boolean): void;
 	/** The connection is gone. Last of all events. */
 	closed(error: string | null): void;
 }

@@ -22,6 +22,12 @@ export interface SocketEvents {
 	ended(): void;
 	/** There is room again, after `write` took less than it was offered. */
 	writable(): void;
+	/**
+	 * The connection died of an error, and what it has to be read goes with it when this returns: the last moment to read. `closed` comes next.
+	 *
+	 * @param complete The peer had ended its side: nothing is missing behind these bytes.
+	 */
+	closing?(complete: boolean): void;
 	/** The connection is gone: null in good order, else the code of an operating-system error such as "ECONNRESET". The last event. */
 	closed(error: string | null): void;
 }

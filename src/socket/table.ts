@@ -11,7 +11,7 @@ import { HOST_UNREACHABLE, NET_UNREACHABLE } from "../wire/icmp.ts";
 import { errorName, type SocketEvents, TcpSocket } from "./socket.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
-const { E_CLOSED, E_CONNECTED, E_ENDED, E_READABLE, E_WRITABLE } = state;
+const { C_FIN_RECEIVED, E_CLOSED, E_CONNECTED, E_ENDED, E_READABLE, E_WRITABLE } = state;
 
 /**
  * How the peer is turned away: as by a machine where nobody listens ("reset"), as by a router that has no way to the network or to the
@@ -123,7 +123,9 @@ export class SocketTable implements Upper {
 		} finally {
 			// Also if the application threw: the record goes, and no other event will come.
 			if ((events & E_CLOSED) !== 0 && socket.index === index) {
-				const error = errorName(this.tcp.at(index));
+				const connection = this.tcp.at(index);
+				const error = errorName(connection);
+				if (error !== null) socket.events.closing?.((connection.flags & C_FIN_RECEIVED) !== 0);
 				socket.index = -1;
 				this.#forget(index);
 				socket.events.closed(error);

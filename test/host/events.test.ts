@@ -126,6 +126,28 @@ test("a peer that resets: ECONNRESET, and bytes that were not read are gone", ()
 		assert.deepEqual(there.heard, []);
 	}));
 
+test("a peer that resets: `closing` is the last moment to read, and says whether the peer had ended its side", () =>
+	world(async (hosts) => {
+		for (const ends of [false, true]) {
+			const [here, there] = await connected(hosts);
+			let left: Uint8Array | null = null;
+			Object.assign(here, {
+				closing(complete: boolean) {
+					left = here.socket.read();
+					here.heard.push(`closing ${complete}`);
+				},
+			});
+			there.socket.write(hello);
+			if (ends) there.socket.finish();
+			await hosts.sim.sleep(1);
+			there.socket.abort();
+			await hosts.sim.sleep(1);
+			assert.deepEqual(left, hello);
+			assert.deepEqual(here.heard, ["readable", `closing ${ends}`, "closed ECONNRESET"]);
+			assert.equal(here.socket.available, 0);
+		}
+	}));
+
 test("half-close: what is left flows the other way until that side finishes too", () =>
 	world(async (hosts) => {
 		const [here, there] = await connected(hosts);
