@@ -14,6 +14,7 @@ import { Host, type HostOptions } from "./host/host.ts";
 import { holdProcess, releaseProcess } from "./node/alive.ts";
 import { createNet, type StackNet } from "./node/net.ts";
 import { nodeRuntime } from "./node/runtime.ts";
+import { stayFor } from "./node/until-sent.ts";
 
 /** Options of `createHost`: as those of the portable host, with Node's clock and timers unless given. */
 export interface NodeHostOptions extends Omit<HostOptions, "runtime"> {
@@ -21,16 +22,19 @@ export interface NodeHostOptions extends Omit<HostOptions, "runtime"> {
 	runtime?: HostOptions["runtime"];
 }
 
-/** A host with Node's `net` on it. */
+/** A host with Node's `net` on it. A process that has nothing more to do stays until its peers have what it sent them. */
 export class NodeHost extends Host {
 	#net: StackNet | null = null;
 	/** How many hold the process by this host, until it is closed. */
 	#holders = 0;
 	#ended = false;
+	/** The process need not stay for this host's peers any more. Null where another runtime's time is not the process's. */
+	readonly #leave: (() => void) | null;
 
 	/** @internal Use createHost. */
 	constructor(options: NodeHostOptions) {
 		super({ ...options, runtime: options.runtime ?? nodeRuntime() });
+		this.#leave = options.runtime === undefined ? stayFor(this) : null;
 	}
 
 	/**
@@ -55,6 +59,7 @@ export class NodeHost extends Host {
 
 	override close(): Promise<void> {
 		const closed = super.close();
+		this.#leave?.();
 		if (!this.#ended && this.#holders > 0) releaseProcess();
 		this.#ended = true;
 		return closed;

@@ -17,6 +17,7 @@ import { atEnd } from "./run-end.ts";
 import { type Figures, showFigures } from "./run-figures.ts";
 import { openRunHost, type RunHost } from "./run-link.ts";
 import { OPTIONS_VARIABLE, parseRunOptions, type RunOptions } from "./run-options.ts";
+import { unsentBytes } from "./until-sent.ts";
 
 /** Set to "0": V8 alone decides how far the heap may grow (gc-room.ts). */
 const GC_VARIABLE = "MILLRACE_GC_ROOM";
@@ -160,14 +161,6 @@ async function orEnd(work: Promise<void>): Promise<void> {
 	} finally {
 		clearInterval(hold);
 	}
-}
-
-/** States in which a FIN of ours waits to be acknowledged. */
-const FINISHING = new Set(["FIN-WAIT-1", "CLOSING", "LAST-ACK"]);
-
-function unsentBytes(host: Host): number {
-	if (host.stats().connections.total === 0) return 0;
-	return host.connections().reduce((sum, { state, sendQueue }) => sum + Math.max(sendQueue, FINISHING.has(state) ? 1 : 0), 0);
 }
 
 function figuresOf(host: Host): Figures {

@@ -4,20 +4,17 @@
  * When a process ends, the kernel closes its sockets, and their peers hear of it. Sockets on the stack are this process's own
  * business, so: on SIGINT, SIGTERM and SIGHUP, if the program does not handle them itself, the connections are closed first,
  * and then the process dies of that signal, as it would have. A program that has nothing more to do stays until its peers have
- * what it sent them, as the kernel would go on sending for it, unless they stop taking it; at `process.exit` what can be done at
- * once is done.
+ * what it sent them (until-sent.ts); at `process.exit` what can be done at once is done.
  *
  * The program must not notice. Libraries count the listeners of a signal to find out whether they are alone and may end the
  * process; so while a signal is delivered our listener takes itself off the list before the program's are called, and comes
  * back afterwards.
  */
 
+import { stayUntilSent } from "./until-sent.ts";
+
 /** Signals whose default is to end the process, and which people and supervisors send. */
 const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
-
-/** How long a peer may take nothing before the process no longer waits for it, in ms, and how often that is looked at. */
-const STANDSTILL = 5000;
-const LOOK = 20;
 
 /** What a run has to do at its end. */
 export interface Ending {
@@ -46,19 +43,5 @@ export function atEnd({ close, unsent }: Ending): void {
 	};
 	for (const signal of SIGNALS) process.on(signal, listener);
 
-	// The event loop is empty: a timer that is referenced brings it back to life, and "beforeExit" comes again when it is done.
-	let patient = true;
-	process.on("beforeExit", () => {
-		let left = unsent();
-		if (left === 0 || !patient) return;
-		let since = performance.now();
-		const timer = setInterval(() => {
-			const now = performance.now();
-			const before = left;
-			left = unsent();
-			if (left !== before) since = now;
-			patient = now - since < STANDSTILL;
-			if (left === 0 || !patient) clearInterval(timer);
-		}, LOOK);
-	});
+	stayUntilSent(unsent);
 }
