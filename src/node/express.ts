@@ -8,7 +8,6 @@
  *
  * The way is only taken on a Node whose own way was seen to come to the same: see `tryExpress` in plain-handle.ts.
  */
-import { AsyncResource } from "node:async_hooks";
 import net from "node:net";
 import { type Request, type SocketInternals, userBufferOf } from "./internals.ts";
 
@@ -140,7 +139,7 @@ function onlyChunk(chunks: Chunks): Chunks[number] | null {
 	return chunks[only]!;
 }
 
-/** A shutdown in flight: what net.js makes a ShutdownWrap for, an object in C++ that only a stream in C++ needs. */
+/** A shutdown in flight: what net.js makes a ShutdownWrap for, an object in C++ that only a stream in C++ needs. The handle keeps its context. */
 class Shutdown implements Request {
 	readonly #done: Done;
 	constructor(done: Done) {
@@ -153,24 +152,8 @@ class Shutdown implements Request {
 
 const final: Final = function (done) {
 	// On an error nothing was begun: net.js shall meet it itself.
-	if (!mayExpress(this) || hooked() || (this._handle as ExpressHandle).shutdown(new Shutdown(done)) !== 0) nodeFinal.call(this, done);
+	if (!mayExpress(this) || (this._handle as ExpressHandle).shutdown(new Shutdown(done)) !== 0) nodeFinal.call(this, done);
 };
-
-let everHooked = false;
-
-/**
- * Whether somebody may be told of each ShutdownWrap (`async_hooks`). Nothing public says so, but a resource must not be without a type where
- * there are such hooks, and may be where there are none.
- */
-function hooked(): boolean {
-	if (everHooked) return true;
-	try {
-		new AsyncResource("", -1);
-	} catch {
-		everHooked = true;
-	}
-	return everHooked;
-}
 
 /** Lets the writes of a socket take the express way, unless somebody has put methods of his own in its place. */
 export function express(socket: ExpressSocket): void {

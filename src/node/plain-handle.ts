@@ -85,6 +85,8 @@ export class PlainHandle implements Sink, ExpressHandle, Feeder {
 	httpListener: unknown = null;
 	/** Whoever wrote what waits for room. */
 	#scope: AsyncResource | null = null;
+	/** Whoever ended the own side: what `finish` and the callback of `end` set off belongs to him (AsyncLocalStorage). */
+	#ending: AsyncResource | null = null;
 
 	constructor(host: StackHost) {
 		this.conduit = new Conduit(host, this);
@@ -178,7 +180,9 @@ export class PlainHandle implements Sink, ExpressHandle, Feeder {
 	}
 
 	shutdown(request: Request): number {
-		return this.conduit.shutdown(request);
+		const error = this.conduit.shutdown(request);
+		if (error === 0) this.#ending = new AsyncResource("SHUTDOWNWRAP");
+		return error;
 	}
 	close(callback?: () => void): void {
 		this.conduit.close(callback);
@@ -259,7 +263,10 @@ export class PlainHandle implements Sink, ExpressHandle, Feeder {
 	}
 
 	shutdownDone(request: Request, status: number): void {
-		(request as unknown as WriteRequest).oncomplete?.(status);
+		const complete = (request as unknown as WriteRequest).oncomplete;
+		const scope = this.#ending;
+		this.#ending = null;
+		if (complete !== null && scope !== null) scope.runInAsyncScope(complete, request, status);
 	}
 }
 

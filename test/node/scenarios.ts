@@ -709,6 +709,30 @@ export const scenarios: Record<string, Scenario> = {
 		await closed(client);
 		await shut(server);
 	},
+	"context of AsyncLocalStorage, where an accepted socket writes and ends": async (net, w) => {
+		const storage = new AsyncLocalStorage<string>();
+		const where = (what: string) => () => w.note("server", `${what} ${storage.getStore()}`);
+		for (const end of ["at once", "late"]) {
+			const server = net.createServer((socket) => {
+				for (const event of ["finish", "end", "close"]) socket.on(event, where(event));
+				if (end === "at once") {
+					storage.run(end, () => socket.end("bye", where("ended")));
+					socket.resume();
+					return;
+				}
+				socket.once("data", () => {
+					storage.run("write", () => socket.write("x", where("written")));
+					socket.once("data", () => storage.run(end, () => socket.end("bye", where("ended"))));
+				});
+			});
+			const port = await listen(server);
+			const client = net.connect(port, "127.0.0.1");
+			client.write("a");
+			client.once("data", () => client.write("b"));
+			await closed(client.resume());
+			await shut(server);
+		}
+	},
 	"cork and uncork": async (net, w) => {
 		const { client, peer } = await pair(w, net);
 		client.cork();
