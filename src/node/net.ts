@@ -38,8 +38,9 @@ export function createNet(host: StackHost, options: HandleOptions = {}): StackNe
 	const dialer = new Dialer(theHost, policy);
 	guardIpc();
 
-	// Functions, not classes: Node's may be called without `new`.
+	// Functions, not classes: Node's may be called without `new`, also on an object of a class derived by `util.inherits`.
 	function Socket(this: unknown, options?: net.SocketConstructorOpts): net.Socket {
+		if (new.target === undefined && this instanceof Socket) return initialized(net.Socket, this as net.Socket, [options]);
 		return Reflect.construct(net.Socket, [options], new.target ?? Socket);
 	}
 	inherit(Socket, net.Socket, {
@@ -57,6 +58,7 @@ export function createNet(host: StackHost, options: HandleOptions = {}): StackNe
 	};
 
 	function Server(this: unknown, options?: unknown, listener?: unknown): net.Server {
+		if (new.target === undefined && this instanceof Server) return initialized(net.Server, this as net.Server, [options, listener]);
 		return Reflect.construct(net.Server, [options, listener], new.target ?? Server);
 	}
 	inherit(Server, net.Server, { _listen2: listen2, listen: listenHere });
@@ -97,6 +99,12 @@ function listenHere(this: net.Server, ...args: unknown[]): net.Server {
 		if (backlog !== undefined) options.backlog = backlog;
 	}
 	return Reflect.apply(listen, this, callback === undefined ? [options] : [options, callback]);
+}
+
+/** Has `base` initialize an object that was made already, as `base.call(object, ...)` does. */
+function initialized<T extends object>(base: unknown, object: T, args: unknown[]): T {
+	Reflect.apply(base as (...args: unknown[]) => void, object, args);
+	return object;
 }
 
 /** Makes `derived` a subclass of `base` with `methods`, of which whatever `base` made is an instance, too. */

@@ -7,6 +7,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { once as promised } from "node:events";
 import type net from "node:net";
 import { finished, PassThrough, pipeline, Transform, Writable } from "node:stream";
+import { inherits } from "node:util";
 import {
 	closed,
 	quietPair as delayingPair,
@@ -909,5 +910,28 @@ export const unusual: Record<string, Scenario> = {
 		client.destroy();
 		peer.destroy();
 		await closed(client, peer);
+	},
+	"classes derived as before there were classes": async (net, w) => {
+		type Old = { call(self: unknown, ...args: unknown[]): void; prototype: object };
+		const { Socket, Server } = net as unknown as { Socket: Old; Server: Old };
+		function Client(this: { hello: string }): void {
+			Socket.call(this, { allowHalfOpen: true });
+			this.hello = "hello";
+		}
+		inherits(Client, Socket as never);
+		function Greeter(this: object): void {
+			Server.call(this, { allowHalfOpen: true }, (socket: net.Socket) => socket.resume().end("bye"));
+		}
+		inherits(Greeter, Server as never);
+		const server = new (Greeter as unknown as new () => net.Server)();
+		const port = await listen(w.server("listener", server));
+		const client = w.socket("client", new (Client as unknown as new () => net.Socket & { hello: string })());
+		w.note("client", `${client.hello} ${client.allowHalfOpen} ${client instanceof net.Socket} ${server instanceof net.Server}`);
+		client.connect(port, "127.0.0.1");
+		await promised(client, "end");
+		client.end();
+		await closed(client);
+		server.close();
+		await promised(server, "close");
 	},
 };
