@@ -2,7 +2,8 @@
  * `createNet(host)`: a module object that can be used wherever `node:net` is, and whose sockets live on that host.
  *
  * `Socket` and `Server` are subclasses of Node's own, so everything that takes those takes these; they differ in `connect` and
- * `_listen2` alone. Node's global classes are not touched. UNIX sockets and file descriptors are the kernel's as ever, names are
+ * `_listen2` alone. Node's global classes are not touched, but for what TLS and child processes need to bear our handles (tls-upgrade.ts,
+ * ipc-guard.ts). UNIX sockets and file descriptors are the kernel's as ever, names are
  * resolved as Node does (`lookup` option, else `dns.lookup`), and an IPv6 address that is not a loop-back address is unreachable.
  *
  * Sockets that a server accepts are made by Node and therefore of its class; `instanceof` counts them in.
@@ -13,9 +14,11 @@ import { Dialer } from "./dial.ts";
 import type { SocketInternals } from "./internals.ts";
 import { guardIpc } from "./ipc-guard.ts";
 import { type Listen2, prepareServer } from "./listen.ts";
+import { PlainHandle } from "./plain-handle.ts";
 import { StackOnly } from "./policy.ts";
 import type { HandleOptions } from "./server-handle.ts";
 import type { StackHost } from "./stack.ts";
+import { upgradeForTls } from "./tls-upgrade.ts";
 
 /** `node:net`, on a host of the stack. */
 export type StackNet = typeof net & {
@@ -37,6 +40,8 @@ export function createNet(host: StackHost, options: HandleOptions = {}): StackNe
 	const theHost = () => host;
 	const dialer = new Dialer(theHost, policy);
 	guardIpc();
+	// Also for processes that never listen: JSStreams need it as well.
+	upgradeForTls(PlainHandle);
 
 	// Functions, not classes: Node's may be called without `new`, also on an object of a class derived by `util.inherits`.
 	function Socket(this: unknown, options?: net.SocketConstructorOpts): net.Socket {

@@ -9,9 +9,11 @@ import { Dialer } from "./dial.ts";
 import type { SocketInternals } from "./internals.ts";
 import { guardIpc } from "./ipc-guard.ts";
 import { type Listen2, prepareServer } from "./listen.ts";
+import { PlainHandle } from "./plain-handle.ts";
 import type { Policy } from "./policy.ts";
 import type { HandleOptions } from "./server-handle.ts";
 import type { StackHost } from "./stack.ts";
+import { upgradeForTls } from "./tls-upgrade.ts";
 
 /**
  * Sends the sockets of this thread to the stack, as `policy` says.
@@ -40,6 +42,8 @@ export function installPatch(host: () => StackHost, policy: Policy, options: Han
 	sockets.connect = connect as typeof nodeConnect;
 	servers._listen2 = listen;
 	guardIpc();
+	// Also for processes that never listen: JSStreams need it as well.
+	upgradeForTls(PlainHandle);
 
 	return () => {
 		if (sockets.connect === (connect as typeof nodeConnect)) sockets.connect = nodeConnect;

@@ -13,7 +13,7 @@
  * that waits, a full buffer, an end, a reset. Where anything differs, and where the array cannot be had, connections get JSStreams.
  *
  * TLS needs a stream in C++. Servers of TLS and HTTP/2 get JSStreams from the start, and when somebody wraps a plain connection
- * later (STARTTLS), it is given one then; see `tls-upgrade.ts`.
+ * later (STARTTLS), it is given one then; see `tls-upgrade.ts`, which `installPatch` and `createNet` put in place.
  */
 import { AsyncResource } from "node:async_hooks";
 import tls from "node:tls";
@@ -27,7 +27,6 @@ import { type Feeder, feed, parserOf, takeForParser, tryFeed } from "./http-feed
 import type { Request, SocketInternals } from "./internals.ts";
 import { ownable } from "./ownership.ts";
 import type { StackHost, StackSocket } from "./stack.ts";
-import { upgradeForTls } from "./tls-upgrade.ts";
 
 interface StreamBase {
 	streamBaseState: Int32Array;
@@ -328,7 +327,6 @@ export function plainHandlesWork(): boolean {
 			// No such binding, not permitted (--permission), or net.js stumbled: then JSStreams it is.
 		}
 		if (checked) {
-			upgradeForTls(PlainHandle);
 			try {
 				if (process.env[EXPRESS_VARIABLE] !== "0") tryExpress();
 			} catch (error) {
