@@ -354,6 +354,15 @@ export class Host {
 		if (!listener.any) this.onUnlisten?.(listener.port);
 	}
 
+	/** Whether this is an address of this host; false for what is no IPv4 address. */
+	hasAddress(address: string): boolean {
+		try {
+			return this.#shard.ip.isLocal(parseIpv4(address));
+		} catch {
+			return false;
+		}
+	}
+
 	/** Whether anybody listens on this port. */
 	hasListener(port: number): boolean {
 		return this.#shard.tcp.listeners.has(port);

@@ -14,7 +14,19 @@
  */
 import { AsyncResource } from "node:async_hooks";
 import { hold, release } from "./alive.ts";
-import { EBADF, ECANCELED, ECONNRESET, EINVAL, ENOTCONN, EPIPE, errnoOf, errnoOfThrown } from "./errno.ts";
+import {
+	EADDRINUSE,
+	EADDRNOTAVAIL,
+	EALREADY,
+	EBADF,
+	ECANCELED,
+	ECONNRESET,
+	EISCONN,
+	ENOTCONN,
+	EPIPE,
+	errnoOf,
+	errnoOfThrown,
+} from "./errno.ts";
 import type { Request } from "./internals.ts";
 import { pumpLater, settleSoon, throwLater } from "./later.ts";
 import { Rest } from "./rest.ts";
@@ -124,15 +136,20 @@ export class Conduit implements StackEvents {
 	/** Begins to connect; `request.oncomplete` tells the outcome later. Returns an error number if it cannot even begin. */
 	connect(request: Request, address: string, port: number): number {
 		if (this.#closed) return EBADF;
-		if (this.#dialled) return EINVAL;
+		if (this.#connect !== null) return EALREADY;
+		if (this.#dialled || this.#socket !== null) return EISCONN;
 		this.#dialled = true;
 		const options: { address: string; port: number; localAddress?: string; localPort?: number } = { address, port };
 		if (this.#localAddress !== undefined && this.#localAddress !== "0.0.0.0") options.localAddress = this.#localAddress;
 		if (this.#localPort !== 0) options.localPort = this.#localPort;
 		try {
-			this.#socket = this.host.tcpConnect(options, this);
+			// Nobody listens on port 0. That is learned later, as from a peer.
+			if (port === 0) setImmediate(refuse, this);
+			else this.#socket = this.host.tcpConnect(options, this);
 		} catch (error) {
-			return errnoOfThrown(error);
+			const errno = errnoOfThrown(error);
+			// A port that is taken towards this peer alone: Linux has then no address to connect from.
+			return errno === EADDRINUSE ? EADDRNOTAVAIL : errno;
 		}
 		this.#connect = request;
 		// Callbacks belong to whoever called `connect`, not to whatever woke the stack (AsyncLocalStorage).
@@ -469,6 +486,10 @@ export class Conduit implements StackEvents {
 /** `oncomplete` is taken away from attempts that took too long. */
 function completeConnect(request: Request, status: number, handle: Sink): void {
 	request.oncomplete?.(status, handle, request, status === 0, status === 0);
+}
+
+function refuse(conduit: Conduit): void {
+	conduit.closed("ECONNREFUSED");
 }
 
 /** From the event loop, before the handle's own callback: what was in flight when it was closed. */

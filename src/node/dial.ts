@@ -13,10 +13,10 @@
  */
 import net from "node:net";
 import tls from "node:tls";
-import { ENETUNREACH } from "./errno.ts";
+import { EADDRNOTAVAIL, EINVAL, ENETUNREACH, systemError } from "./errno.ts";
 import { StackHandle } from "./handle.ts";
 import { type Request, reinitialize, reinitializeSymbol, type SocketInternals, TCP, TCP_SOCKET, type TCPHandle } from "./internals.ts";
-import { KERNEL, type Policy, UNREACHABLE } from "./policy.ts";
+import { asIpv4, KERNEL, type Policy, UNREACHABLE } from "./policy.ts";
 import type { StackHost } from "./stack.ts";
 
 /** The dialer of a socket, for further attempts. */
@@ -91,18 +91,30 @@ class DialHandle extends StackHandle {
 	}
 
 	bind(address: string, port: number): number {
-		return this.conduit.bind(address, port);
+		return net.isIPv4(address) ? this.conduit.bind(address, port) : EINVAL;
 	}
 
 	bind6(address: string, port: number): number {
-		return this.conduit.bind(address, port);
+		return net.isIPv6(address) ? this.conduit.bind(address, port) : EINVAL;
 	}
 
 	connect(request: Request, address: string, port: number): number {
 		const verdict = this.#policy.destination(address, port);
 		if (verdict === KERNEL) return this.#handOver(request, address, port);
 		if (verdict === UNREACHABLE) return this.conduit.refuse(ENETUNREACH);
+		const { host, boundAddress, boundPort } = this.conduit;
+		if (boundAddress !== undefined) {
+			const local = asIpv4(boundAddress);
+			if (local === null || (local !== "0.0.0.0" && !host.hasAddress(local))) return this.#bindFails(EADDRNOTAVAIL);
+			this.conduit.bind(local, boundPort);
+		}
 		return this.conduit.connect(request, verdict, port);
+	}
+
+	/** Which addresses are ours is known when the destination is: what went wrong is `bind` all the same. */
+	#bindFails(errno: number): number {
+		this.owner!.destroy(systemError(errno, "bind", this.conduit.boundAddress, this.conduit.boundPort));
+		return 0;
 	}
 
 	connect6(request: Request, address: string, port: number): number {
@@ -118,7 +130,7 @@ class DialHandle extends StackHandle {
 		const local = this.conduit.boundAddress;
 		if (local !== undefined) {
 			const error = ipv6 ? kernel.bind6(local, this.conduit.boundPort, 0) : kernel.bind(local, this.conduit.boundPort);
-			if (error !== 0) return error;
+			if (error !== 0) return this.#bindFails(error);
 		}
 		return ipv6 ? kernel.connect6(request, address, port) : kernel.connect(request, address, port);
 	}

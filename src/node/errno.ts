@@ -17,6 +17,10 @@ export const ECANCELED = errnoOf("ECANCELED");
 export const ECONNRESET = errnoOf("ECONNRESET");
 export const EPIPE = errnoOf("EPIPE");
 export const EBADF = errnoOf("EBADF");
+export const EADDRINUSE = errnoOf("EADDRINUSE");
+export const EADDRNOTAVAIL = errnoOf("EADDRNOTAVAIL");
+export const EALREADY = errnoOf("EALREADY");
+export const EISCONN = errnoOf("EISCONN");
 export const EINVAL = errnoOf("EINVAL");
 export const ENOTCONN = errnoOf("ENOTCONN");
 export const ENETUNREACH = errnoOf("ENETUNREACH");
@@ -28,12 +32,15 @@ export function errnoOfThrown(error: unknown): number {
 	return errnoOf(code);
 }
 
-/** An error as Node makes it from a failed system call: `read ECONNRESET`, with errno, code and syscall. */
-export function systemError(errno: number, syscall: string): NodeJS.ErrnoException {
+/** An error as Node makes it from a failed system call: `read ECONNRESET`, with errno, code and syscall, and the address that it was about. */
+export function systemError(errno: number, syscall: string, address?: string, port = 0): NodeJS.ErrnoException {
 	const code = getSystemErrorMap().get(errno)?.[0] ?? `Unknown system error ${errno}`;
-	const error: NodeJS.ErrnoException = new Error(`${syscall} ${code}`);
+	const about = address === undefined ? "" : port === 0 ? ` ${address}` : ` ${address}:${port}`;
+	const error: NodeJS.ErrnoException & { address?: string; port?: number } = new Error(`${syscall} ${code}${about}`);
 	error.errno = errno;
 	error.code = code;
 	error.syscall = syscall;
+	if (address !== undefined) error.address = address;
+	if (port !== 0) error.port = port;
 	return error;
 }

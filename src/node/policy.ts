@@ -36,7 +36,7 @@ export interface Policy {
 }
 
 /** The IPv4 address that an address means on a stack without IPv6, or null. */
-function asIpv4(address: string): string | null {
+export function asIpv4(address: string): string | null {
 	if (isIPv4(address)) return address;
 	if (address === "::1") return "127.0.0.1";
 	if (address === "::") return "0.0.0.0";

@@ -81,6 +81,8 @@ export interface StackHost {
 	ref(): void;
 	/** Takes one `ref` back. */
 	unref(): void;
+	/** Whether this is an IPv4 address of the host. */
+	hasAddress(address: string): boolean;
 	/** Whether anybody listens on this port. */
 	hasListener(port: number): boolean;
 }

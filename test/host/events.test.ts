@@ -32,6 +32,8 @@ test("a connect that cannot work throws at once: EINVAL, ENETUNREACH, EADDRNOTAV
 			assert.throws(() => connect({ localAddress: "nobody" }), coded("EINVAL"));
 			assert.throws(() => connect({ address: "192.168.1.1" }), coded("ENETUNREACH"));
 			assert.throws(() => connect({ localAddress: "10.0.0.77" }), coded("EADDRNOTAVAIL"));
+			const ours = [CLIENT, "127.0.0.1", "10.0.0.77", "::1", "nobody"].map((address) => client.hasAddress(address));
+			assert.deepEqual(ours, [true, true, false, false, false]);
 			const first = connect({ localPort: 5000 });
 			assert.equal(first.localPort, 5000);
 			assert.throws(() => connect({ localPort: 5000 }), coded("EADDRINUSE"));

@@ -356,6 +356,39 @@ export const scenarios: Record<string, Scenario> = {
 		const client = w.socket("client", net.connect({ port, host: "127.0.0.1", localAddress: "127.0.0.1", localPort: 20123 }));
 		await closed(client);
 	},
+	"from a local address that is not ours": async (net, w) => {
+		for (const options of [
+			{ localAddress: "192.0.2.77" },
+			{ localAddress: "192.0.2.77", localPort: 20125 },
+			{ localAddress: "192.0.2.77", port: 0 },
+			{ localAddress: "::1" },
+		]) {
+			const client = net.connect({ host: "127.0.0.1", port: 20126, ...options });
+			client.on("error", (error) => w.note("client", describe(error)));
+			await closed(client);
+		}
+	},
+	"from a local port that is in use towards the same peer": async (net, w) => {
+		const { client, peer, port } = await pair(w, net, {}, { localAddress: "127.0.0.1", localPort: 20127 });
+		const other = w.socket("other", net.connect({ port, host: "127.0.0.1", localAddress: "127.0.0.1", localPort: 20127 }));
+		await closed(other);
+		client.resetAndDestroy();
+		await closed(client, peer);
+	},
+	"port 0": async (net, w) => {
+		for (const host of ["127.0.0.1", "localhost"]) {
+			const client = w.socket("client", net.connect({ host, port: 0, family: 4 }));
+			await closed(client);
+		}
+	},
+	"connect while connecting": async (net, w) => {
+		const server = net.createServer((socket) => socket.on("error", () => {}));
+		const port = await listen(server);
+		const client = w.socket("client", net.connect(port, "127.0.0.1"));
+		client.connect(port, "127.0.0.1");
+		await closed(client);
+		await shut(server);
+	},
 	"connected from a local port": async (net, w) => {
 		const { client, peer } = await pair(w, net, {}, { localAddress: "127.0.0.1", localPort: 20124 });
 		w.note("server", `${peer.remotePort} ${peer.remoteAddress} ${peer.remoteFamily}`);
