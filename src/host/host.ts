@@ -177,9 +177,12 @@ export function createHost(options: HostOptions): Host {
 export class Host {
 	/** TCP as streams: `connect` and `listen`. */
 	readonly tcp: TcpFace;
-	/** Called when a port gets its first listener, and when its last is gone. */
+	/**
+	 * Called with the port of each new listener, before `tcpListen` returns. If it throws, there is no listener, and `tcpListen`
+	 * throws that; an EADDRINUSE for a port that was ours to choose has it choose another one.
+	 */
 	onListen: ((port: number) => void) | null = null;
-	/** Called when a port's last listener is gone. */
+	/** Called with the port of each listener that is gone, also one that `onListen` would not have. */
 	onUnlisten: ((port: number) => void) | null = null;
 	/** Called when the link is gone for good. */
 	onLinkFailed: ((error: Error) => void) | null = null;
@@ -302,7 +305,7 @@ export class Host {
 	/**
 	 * Listens.
 	 *
-	 * @throws {MillraceError} EADDRINUSE, EADDRNOTAVAIL, EINVAL.
+	 * @throws {MillraceError} EADDRINUSE, EADDRNOTAVAIL, EINVAL, or what `onListen` throws.
 	 */
 	tcpListen(options: ListenOptions): TcpListener {
 		const { address = "0.0.0.0", backlog = 511 } = options;
@@ -310,13 +313,12 @@ export class Host {
 		const word = ipv4(address, "address");
 		if (word !== 0 && !this.#shard.ip.isLocal(word)) throw new MillraceError("EADDRNOTAVAIL", `${address} is not an address of this host`);
 		const key: [number, number, number, number] = word === 0 ? [0, 0, 0, 0] : [0, 0, 0xffff, word];
-		const listener = port === 0 ? this.#listenAnywhere(key, backlog) : this.#listen(key, port, backlog, false, false);
+		const listener = port === 0 ? this.#listenAnywhere(key, backlog) : this.#listenAt(key, port, backlog);
 		if (listener === null)
 			throw new MillraceError("EADDRINUSE", `port ${port} of ${address} is in use. Choose another, or 0 for any free one`);
 		const result = new TcpListener(address, listener, () => this.#unlisten(listener));
 		listener.owner = (socket: TcpSocket) => result.onconnection(socket);
 		this.#listeners.set(listener, result);
-		this.onListen?.(listener.port);
 		return result;
 	}
 
@@ -325,10 +327,27 @@ export class Host {
 		const range = lastPort - firstPort + 1;
 		const start = (this.runtime.random.int32() >>> 0) % range;
 		for (let i = 0; i < range; i++) {
-			const listener = this.#listen(key, firstPort + ((start + i) % range), backlog, false, false);
-			if (listener !== null) return listener;
+			try {
+				const listener = this.#listenAt(key, firstPort + ((start + i) % range), backlog);
+				if (listener !== null) return listener;
+			} catch (error) {
+				// Whoever gives the port away outside has given this one to somebody else.
+				if ((error as { code?: unknown }).code !== "EADDRINUSE") throw error;
+			}
 		}
 		return null;
+	}
+
+	#listenAt(key: [number, number, number, number], port: number, backlog: number): Listener | null {
+		const listener = this.#listen(key, port, backlog, false, false);
+		if (listener === null) return null;
+		try {
+			this.onListen?.(port);
+		} catch (error) {
+			this.#unlisten(listener);
+			throw error;
+		}
+		return listener;
 	}
 
 	#listen(key: [number, number, number, number], port: number, backlog: number, held: boolean, any: boolean): Listener | null {

@@ -6,11 +6,25 @@
  * loaded; whoever patches must therefore import this module first (register does, through from-environment.ts).
  */
 import net from "node:net";
+import { getSystemErrorName } from "node:util";
 
 /** The method that binds a server; Node keeps its name for code that wraps it, but does not declare it. */
 interface Listening {
 	_listen2: (...args: unknown[]) => void;
 }
+
+/** What Node's own cluster makes listeners with: bound before it returns, or the error's number. */
+interface HandleMaker {
+	_createServerHandle(address: string, port: number, addressType: 4 | 6): ServerHandle | number;
+}
+
+interface ServerHandle {
+	listen(backlog: number): number;
+	close(): void;
+}
+
+/** Node's own default. */
+const BACKLOG = 511;
 
 const { connect } = net.Socket.prototype;
 const { _listen2 } = net.Server.prototype as unknown as Listening;
@@ -20,5 +34,23 @@ export class KernelSocket extends net.Socket {}
 KernelSocket.prototype.connect = connect;
 
 /** A server on the kernel's TCP, whatever `net.Server.prototype._listen2` has become. */
-export class KernelServer extends net.Server {}
+export class KernelServer extends net.Server {
+	/**
+	 * Listens before it returns; `listen` would do so later, and tell of an error later still.
+	 *
+	 * @returns The code of the error, or null. @param address An address, not a name.
+	 */
+	listenNow(address: string, port: number): string | null {
+		const handle = (net as unknown as HandleMaker)._createServerHandle(address, port, net.isIPv6(address) ? 6 : 4);
+		if (typeof handle === "number") return getSystemErrorName(handle);
+		// The kernel may tell only here that somebody else has the port.
+		const error = handle.listen(BACKLOG);
+		if (error !== 0) {
+			handle.close();
+			return getSystemErrorName(error);
+		}
+		this.listen({ _handle: handle });
+		return null;
+	}
+}
 (KernelServer.prototype as unknown as Listening)._listen2 = _listen2;

@@ -13,6 +13,8 @@
  * `createGateway` serves whatever is at the other end of its link: a virtual machine, a sandbox, another process. `userLink`
  * is the same with the program in this process: a memory link whose far end is a gateway, behind the Link interface.
  */
+import { lookup } from "node:dns/promises";
+import { isIP } from "node:net";
 import { MillraceError } from "../errors.ts";
 import { createHost, type Host, type Refusal, type TcpRequest } from "../host/host.ts";
 import type { Batch } from "../memory/batch.ts";
@@ -38,6 +40,14 @@ export interface Publication {
 	to: number;
 	/** Address of this machine; default 127.0.0.1, so that only this machine can use it. */
 	address?: string;
+}
+
+/** A port that is open. */
+export interface Published {
+	/** Port of this machine. */
+	port: number;
+	/** Closes the port before it returns; connections go on. */
+	close: () => void;
 }
 
 /** Options of `createGateway`. */
@@ -130,33 +140,35 @@ export class Gateway implements SpliceOwner {
 	 * Opens a port of this machine that leads to one of the guest.
 	 *
 	 * @returns The port, which matters when any free one was asked for, and a way to close it again; connections go on.
-	 * @throws {MillraceError} EADDRINUSE, EACCES, EADDRNOTAVAIL: the port cannot be had.
+	 * @throws {MillraceError} EADDRINUSE, EACCES, EADDRNOTAVAIL: the port cannot be had. EINVAL: there is no such port.
 	 */
-	publish(publication: Publication): Promise<{ port: number; close: () => void }> {
+	async publish(publication: Publication): Promise<Published> {
+		const { address = THIS_MACHINE } = publication;
+		return this.publishNow({ ...publication, address: isIP(address) === 0 ? (await lookup(address)).address : address });
+	}
+
+	/** The same before it returns; `address` is not a name then. */
+	publishNow(publication: Publication): Published {
 		const { port, to, address = THIS_MACHINE } = publication;
+		if (!Number.isInteger(port) || port < 0 || port > 65535)
+			throw new MillraceError("EINVAL", `cannot publish port ${port}: it is not a whole number from 0 to 65535`);
 		const server = new KernelServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => this.#accepted(socket, to));
-		return new Promise((resolve, reject) => {
-			server.once("error", (error: NodeJS.ErrnoException) => {
-				const remedy = error.code === "EACCES" ? "Ports below 1024 need privilege: publish another one" : "Publish another port";
-				const code = error.code ?? "EIO";
-				reject(
-					new MillraceError(code, `cannot publish port ${port} on ${address}: ${code}. ${remedy}, such as ${(port % 64511) + 1024}:${to}`, {
-						cause: error,
-					}),
-				);
-			});
-			server.listen({ host: address, port, exclusive: true }, () => {
-				this.#servers.add(server);
-				// Errors of a server that listens (too many open files) concern one connection; the client sees a reset.
-				server.on("error", () => {});
-				const close = (): void => {
-					this.#servers.delete(server);
-					server.close();
-				};
-				resolve({ port: (server.address() as { port: number }).port, close });
-			});
-			server.unref();
-		});
+		const code = server.listenNow(address, port);
+		if (code !== null) {
+			const remedy = code === "EACCES" ? "Ports below 1024 need privilege: publish another one" : "Publish another port";
+			throw new MillraceError(
+				code,
+				`cannot publish port ${port} on ${address}: ${code}. ${remedy}, such as ${(port % 64511) + 1024}:${to}`,
+			);
+		}
+		server.unref();
+		this.#servers.add(server);
+		// Errors of a server that listens (too many open files) concern one connection; the client sees a reset.
+		server.on("error", () => {});
+		const close = (): void => {
+			if (this.#servers.delete(server)) server.close();
+		};
+		return { port: (server.address() as { port: number }).port, close };
 	}
 
 	/** Resets all connections, closes all ports and the link. */

@@ -7,6 +7,7 @@
  *
  * What is said goes to stderr, one line each, beginning with "millrace: ".
  */
+import type { MillraceError } from "../errors.ts";
 import type { Host } from "../host/host.ts";
 import type { Gateway } from "../link/user.ts";
 import { keepFreedMemory } from "../sys/malloc.ts";
@@ -118,26 +119,27 @@ function start(options: RunOptions): RunningStack {
 	return { host, options, kind, description, ready, ...(leaves === undefined ? {} : { leaves }) };
 }
 
-/** Publishes each port that the program listens on under its own number, as long as it does. */
+/**
+ * Publishes each port that the program listens on under its own number, as long as it does. A port that this machine cannot give
+ * is none that the program can have: `listen` fails as it would with the kernel.
+ */
 function publishAll(host: Host, gateway: Gateway, opened: (port: number, at: string) => void): void {
-	const closers = new Map<number, Promise<(() => void) | null>>();
+	const closers = new Map<number, () => void>();
 	host.onListen = (port) => {
 		if (closers.has(port)) return;
-		const published = gateway.publish({ port, to: port }).then(
-			({ close }) => {
-				opened(port, `127.0.0.1:${port}`);
-				return close;
-			},
-			(error: Error) => {
-				complain(error.message.replace(/^millrace: /, "").replace("Publish another port, such as", "Choose another port: --publish"));
-				return null;
-			},
-		);
-		closers.set(port, published);
+		try {
+			closers.set(port, gateway.publishNow({ port, to: port }).close);
+		} catch (error) {
+			const { code, message } = error as MillraceError;
+			// What a port in use means every program knows; that another port can lead to this one it does not.
+			if (code !== "EADDRINUSE") complain(message.replace(/^millrace: /, ""));
+			throw error;
+		}
+		opened(port, `127.0.0.1:${port}`);
 	};
 	host.onUnlisten = (port) => {
 		if (host.hasListener(port)) return;
-		void closers.get(port)?.then((close) => close?.());
+		closers.get(port)?.();
 		closers.delete(port);
 	};
 }

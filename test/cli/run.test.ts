@@ -116,6 +116,42 @@ describe("millrace run --link user", () => {
 		await assert.rejects(get(`http://127.0.0.1:${port}/`), { code: "ECONNREFUSED" });
 	});
 
+	test("a port that another process has is an error of listen, as with the kernel, and the program can take another", async () => {
+		const other = net.createServer((socket) => socket.destroy()).listen(0, "127.0.0.1");
+		await once(other, "listening");
+		const { port } = other.address() as AddressInfo;
+		const source = `
+			import http from "node:http";
+			const server = http.createServer((request, response) => response.end("from the next port"));
+			server.once("error", ({ code, syscall, port }) => {
+				console.log("refused", code, syscall, port);
+				server.listen(0);
+			});
+			server.on("listening", () => console.log("listening on", server.address().port));
+			server.listen(${port});`;
+		const running = start(["run", "--link=user", "--quiet", script(source)]);
+		const [, next] = await running.says(/listening on (\d+)/);
+		assert.equal(await get(`http://127.0.0.1:${next}/`), "from the next port");
+		running.child.kill("SIGTERM");
+		const { stdout, stderr } = await running.outcome;
+		other.close();
+		assert.deepEqual([stdout, stderr], [`refused EADDRINUSE listen ${port}\nlistening on ${next}\n`, ""]);
+	});
+
+	test("a port that is closed and opened again at once is reachable again", async () => {
+		const port = await freePort();
+		const source = `
+			import http from "node:http";
+			const first = http.createServer().listen(${port}, () =>
+				first.close(() => http.createServer((request, response) => response.end("the second")).listen(${port}, () => console.log("listening"))),
+			);`;
+		const running = start(["run", "--link=user", "--quiet", script(source)]);
+		await running.says(/listening/);
+		assert.equal(await get(`http://127.0.0.1:${port}/`), "the second");
+		running.child.kill("SIGTERM");
+		assert.equal((await running.outcome).stderr, "");
+	});
+
 	test("--publish leads one port of the machine to another of the program, and publishes no other", async () => {
 		const [outside, inside] = [await freePort(), await freePort()];
 		const running = start(["run", "--publish", `${outside}:${inside}`, script(HELLO), String(inside)]);

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { MillraceError } from "../../src/errors.ts";
 import { createHost } from "../../src/host/host.ts";
 import { memoryLinkPair } from "../../src/link/memory.ts";
 import { VirtualClock } from "../helpers/runtime.ts";
@@ -78,6 +79,28 @@ test("listening twice is EADDRINUSE, also any against one address; a closed list
 		assert.ok(chosen.port >= 32768 && chosen.port <= 60999);
 		chosen.close();
 	}));
+
+test("a port that onListen would not have is not listened on; a port of the host's own choice is then another", () =>
+	world(
+		({ server }) => {
+			const refused = new Set([6000, 6002, 80]);
+			server.onListen = (port) => {
+				if (refused.has(port)) throw new MillraceError("EADDRINUSE", `${port} is somebody else's`);
+			};
+			assert.throws(() => server.tcpListen({ port: 80 }), coded("EADDRINUSE"));
+			assert.ok(!server.hasListener(80));
+			const chosen = server.tcpListen({ port: 0 });
+			assert.equal(chosen.port, 6001);
+			assert.throws(() => server.tcpListen({ port: 0 }), coded("EADDRINUSE"));
+			chosen.close();
+			server.onListen = () => {
+				throw new MillraceError("EACCES", "not for us");
+			};
+			assert.throws(() => server.tcpListen({ port: 0 }), coded("EACCES"));
+			assert.ok(!server.hasListener(6000) && !server.hasListener(6001) && !server.hasListener(6002));
+		},
+		{ server: { tcp: { firstPort: 6000, lastPort: 6002 } } },
+	));
 
 test("nobody listens: ECONNREFUSED", () =>
 	world(async ({ sim, client }) => {
