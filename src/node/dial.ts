@@ -9,18 +9,29 @@
  * kReinitializeHandle; a property of the same name on the socket replaces each TCP handle by one of ours.
  *
  * A TLS client has a TCP handle inside its TLS handle from the start, so it is given a new one by the same method, before it
- * connects.
+ * connects. Where TLS was put on a socket that is still connecting, it is moved along to each handle that the socket gets.
  */
 import net from "node:net";
 import tls from "node:tls";
 import { EADDRNOTAVAIL, EINVAL, ENETUNREACH, systemError } from "./errno.ts";
 import { StackHandle } from "./handle.ts";
-import { type Request, reinitialize, reinitializeSymbol, type SocketInternals, TCP, TCP_SOCKET, type TCPHandle } from "./internals.ts";
+import {
+	ownerSymbol,
+	type Request,
+	reinitialize,
+	reinitializeSymbol,
+	type SocketInternals,
+	TCP,
+	TCP_SOCKET,
+	type TCPHandle,
+} from "./internals.ts";
 import { asIpv4, KERNEL, type Policy, UNREACHABLE } from "./policy.ts";
 import type { StackHost } from "./stack.ts";
 
 /** The dialer of a socket, for further attempts. */
 const dialerSymbol = Symbol("millrace.dialer");
+/** The TLS that was put on a socket, when the socket has been given another handle. */
+const wrapperSymbol = Symbol("millrace.wrapper");
 
 export class Dialer {
 	/** The host; the first call may open it. */
@@ -78,7 +89,22 @@ function needsHandle(socket: SocketInternals): boolean {
 function reinitializeOnStack(this: SocketInternals, handle: TCPHandle): void {
 	handle.close();
 	const dialer = (this as unknown as Record<symbol, Dialer>)[dialerSymbol]!;
-	reinitialize(this, new DialHandle(dialer));
+	moveTo(this, new DialHandle(dialer));
+}
+
+/** Gives a socket its next handle, and the TLS that was put on it with it. */
+function moveTo(socket: SocketInternals, handle: StackHandle | TCPHandle): void {
+	const old = socket._handle;
+	const noted = socket as unknown as Record<symbol, SocketInternals | null | undefined>;
+	const wrapper = (old instanceof StackHandle ? (old.wrapper as SocketInternals | null) : noted[wrapperSymbol]) ?? null;
+	reinitialize(socket, handle);
+	if (wrapper === null || wrapper === socket || wrapper.destroyed) return;
+	noted[wrapperSymbol] = wrapper;
+	// What it read and wrote so far is nothing: it waits for the socket to connect.
+	reinitialize(wrapper, handle);
+	(handle as unknown as Record<symbol, unknown>)[ownerSymbol] = socket;
+	// As at first: whoever destroys the one destroys the other.
+	(wrapper._handle as { _parentWrap?: unknown })._parentWrap = socket;
 }
 
 /** A handle that can connect. */
@@ -124,7 +150,7 @@ class DialHandle extends StackHandle {
 	/** Lets a TCP handle of the kernel take this one's place, with all that it was told so far. */
 	#handOver(request: Request, address: string, port: number): number {
 		const kernel = new TCP(TCP_SOCKET);
-		reinitialize(this.owner!, kernel);
+		moveTo(this.owner!, kernel);
 		if (!this.conduit.referenced) kernel.unref();
 		const ipv6 = net.isIPv6(address);
 		const local = this.conduit.boundAddress;
