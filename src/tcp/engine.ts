@@ -664,6 +664,8 @@ export class Tcp implements Transport {
 	nextDeadline(): number {
 		const timeWait = this.table.expireTimeWait(this.tick);
 		let delay = this.wheel.nextDelay();
+		// Outside of a turn the wheel is behind: by the whole silence, if nothing else has happened. It stays so: frames that wait come before timers.
+		if (delay >= 0) delay = Math.max(0, delay - ((this.tick - this.wheel.now) | 0));
 		if (timeWait >= 0 && (delay < 0 || timeWait < delay)) delay = timeWait;
 		// Pages may come back without a turn: the link gives some back when it has sent them, the application when it reads.
 		if (this.#starved.length > 0 && (delay < 0 || delay > STARVED_DELAY)) delay = STARVED_DELAY;

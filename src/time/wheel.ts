@@ -54,6 +54,11 @@ export class TimerWheel {
 		this.#now = now | 0;
 	}
 
+	/** The tick that `advance` has reached: what `nextDelay` counts from. Behind the clock until the next `advance`. */
+	get now(): number {
+		return this.#now;
+	}
+
 	/** Files record `index` under `tick`; moves it if it is in the wheel already. What is past is due at the next `advance`. */
 	set(index: number, tick: number): void {
 		const b = this.#base + index * this.#stride;
@@ -156,7 +161,7 @@ export class TimerWheel {
 		}
 	}
 
-	/** Ticks until `advance` should be called next: exact below 256 ticks, never late above; -1 when nothing is filed. */
+	/** Ticks from `now` until `advance` should be called next: exact below 256 ticks, never late above; -1 when nothing is filed. */
 	nextDelay(): number {
 		if (this.count === 0) return -1;
 		const now = this.#now;

@@ -36,6 +36,8 @@ import {
 export class Invariants {
 	/** Pages that records held at the last check. */
 	pages = 0;
+	/** Ticks from now to the earliest deadline of a connection at the last check; Infinity: there was none. */
+	due = Number.POSITIVE_INFINITY;
 	/** Slabs of which records held slices. */
 	get slabs(): number {
 		return this.#slabs.size;
@@ -56,6 +58,7 @@ export class Invariants {
 	check(settled = true): void {
 		const tcp = this.#tcp;
 		this.pages = 0;
+		this.due = Number.POSITIVE_INFINITY;
 		this.#slabs.clear();
 		let halfOpen = 0;
 		let live = 0;
@@ -256,8 +259,9 @@ export class Invariants {
 
 	#timers(c: Connection, settled: boolean): void {
 		const { tick } = this.#tcp;
-		for (const at of [c.rtxAt, c.ackAt, c.idleAt]) {
+		for (const at of [c.rtxAt, c.ackAt, c.idleAt, c.paceAt]) {
 			if (at === 0) continue;
+			this.due = Math.min(this.due, (at - tick) | 0);
 			if (c.timerAt === 0) fail(c, "a deadline, but it is not in the wheel");
 			const latest = ((at - tick) | 0) < 1 ? tick + 1 : at;
 			if (((c.timerAt - latest) | 0) > 0) fail(c, `filed under ${c.timerAt}, due at ${at}, now ${tick}`);

@@ -277,6 +277,19 @@ test("setting keep-alive on a host where nothing else happens works too", () =>
 		{ server: { tcp: { keepAliveInterval: 5000, keepAliveProbes: 3 } } },
 	));
 
+test("what is lost after a silence is probed as soon as ever, though a timer of long ago is all that the host waits for", () =>
+	world(async (hosts) => {
+		const [here, there] = await connected(hosts);
+		here.socket.setKeepAlive(true, 3600);
+		await hosts.sim.sleep(600);
+		hosts.cut();
+		here.socket.write(hello);
+		await hosts.sim.sleep(5);
+		assert.ok(here.socket.info()!.retransmits > 0);
+		here.socket.abort();
+		there.socket.abort();
+	}));
+
 test("a connection closed in FIN-WAIT-2 after a long silence does not stay for ever", () =>
 	world(async (hosts) => {
 		const [here, there] = await connected(hosts);

@@ -80,3 +80,31 @@ test("a record that is set again moves, and one that is set while firing waits f
 	wheel.advance(16, (i) => fired.push(i));
 	assert.deepEqual(fired, [1, 2]);
 });
+
+for (const start of [0, 0x7fffff00 | 0, 0xffff00])
+	test(`what is filed while the wheel is behind the clock fires on time, and nextDelay counts from the wheel's own time (clock at ${start})`, () => {
+		const delays = fc.oneof(
+			fc.integer({ min: 1, max: 600 }),
+			fc.integer({ min: 1, max: 200_000 }),
+			fc.integer({ min: 1, max: 0x3fffffff }),
+		);
+		fc.assert(
+			fc.property(fc.integer({ min: 1, max: 40_000_000 }), fc.array(delays, { minLength: 1, maxLength: 20 }), (lag, filed) => {
+				const { wheel } = makeWheel(start);
+				// Something is filed, so the wheel stays where it is while the clock goes on.
+				wheel.set(0, (start + 0x3fffffff) | 0);
+				const clock = (start + lag) | 0;
+				const model = new Map(filed.map((delay, i) => [i + 1, (clock + delay) | 0 || 1]));
+				for (const [index, at] of model) wheel.set(index, at);
+				assert.equal(wheel.now, start);
+				while (model.size > 0) {
+					const next = (wheel.now + wheel.nextDelay()) | 0;
+					for (const due of model.values()) assert.ok(((due - next) | 0) >= 0, "nextDelay beyond a deadline");
+					wheel.advance(next, (index) => {
+						if (index !== 0) assert.equal(model.get(index), next);
+						model.delete(index);
+					});
+				}
+			}),
+		);
+	});
