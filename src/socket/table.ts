@@ -100,7 +100,13 @@ export class SocketTable implements Upper {
 	/** A connection came to a listener: its owner gets a socket. */
 	accept(listener: Listener, index: number): void {
 		const socket = this.adopt(index, nobody);
-		(listener.owner as (socket: TcpSocket) => void)(socket);
+		try {
+			(listener.owner as (socket: TcpSocket) => void)(socket);
+		} catch (error) {
+			// Nobody would ever hear of it, or answer it.
+			if (socket.events === nobody) socket.abort();
+			throw error;
+		}
 	}
 
 	/** Whether the events of a connection, its coming included, only settle promises. */
@@ -115,14 +121,28 @@ export class SocketTable implements Upper {
 	events(index: number, events: number): void {
 		const socket = this.#sockets[index];
 		if (socket === undefined) return;
+		let left = events;
 		try {
-			if ((events & E_CONNECTED) !== 0) socket.events.connected();
-			if ((events & E_READABLE) !== 0 && socket.index === index) socket.events.readable();
-			if ((events & E_WRITABLE) !== 0 && socket.index === index) socket.events.writable();
-			if ((events & E_ENDED) !== 0 && socket.index === index) socket.events.ended();
+			if ((left & E_CONNECTED) !== 0) {
+				left &= ~E_CONNECTED;
+				socket.events.connected();
+			}
+			if ((left & E_READABLE) !== 0 && socket.index === index) {
+				left &= ~E_READABLE;
+				socket.events.readable();
+			}
+			if ((left & E_WRITABLE) !== 0 && socket.index === index) {
+				left &= ~E_WRITABLE;
+				socket.events.writable();
+			}
+			if ((left & E_ENDED) !== 0 && socket.index === index) {
+				left &= ~E_ENDED;
+				socket.events.ended();
+			}
 		} finally {
-			// Also if the application threw: the record goes, and no other event will come.
-			if ((events & E_CLOSED) !== 0 && socket.index === index) {
+			// If the application threw, what it was not told yet comes in the next turn.
+			if ((left & ~E_CLOSED) !== 0 && socket.index === index) this.tcp.raise(this.tcp.at(index), left);
+			else if ((left & E_CLOSED) !== 0 && socket.index === index) {
 				const connection = this.tcp.at(index);
 				const error = errorName(connection);
 				if (error !== null) socket.events.closing?.((connection.flags & C_FIN_RECEIVED) !== 0);

@@ -610,7 +610,7 @@ export class Tcp implements Transport {
 					continue;
 				}
 				if (!listener.held) listener.pending--;
-				this.upper.accept(listener, index);
+				this.#accept(listener, index, events, generation);
 				if (c.at(index).generation !== generation || (c.flags & C_DETACHED) !== 0) continue;
 			}
 			if ((events & E_CLOSED) !== 0) this.#deliverLast(index, events, generation);
@@ -618,13 +618,24 @@ export class Tcp implements Transport {
 		}
 	}
 
-	/** Hands over the end of a connection; the record goes, even if the application throws. */
+	/** Hands over a connection. If the application throws, the events that came with it are raised again: they come in the next turn. */
+	#accept(listener: Listener, index: number, events: number, generation: number): void {
+		try {
+			this.upper.accept(listener, index);
+		} catch (error) {
+			const c = this.#c.at(index);
+			if (events !== 0 && c.generation === generation) this.raise(c, events);
+			throw error;
+		}
+	}
+
+	/** Hands over the end of a connection; the record goes, even if the application throws, unless an event was not told yet. */
 	#deliverLast(index: number, events: number, generation: number): void {
 		try {
 			this.upper.events(index, events);
 		} finally {
 			const c = this.#c.at(index);
-			if (c.generation === generation) {
+			if (c.generation === generation && (c.events & E_CLOSED) === 0) {
 				c.flags |= C_DETACHED;
 				if (c.state === CLOSED) this.#free(c);
 				else if (c.state === TIME_WAIT) this.#toTimeWait(c);

@@ -1,7 +1,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { MillraceError } from "../../src/errors.ts";
-import { createHost } from "../../src/host/host.ts";
+import { createHost, type Host } from "../../src/host/host.ts";
+import type { Link } from "../../src/link/link.ts";
 import { memoryLinkPair } from "../../src/link/memory.ts";
 import { VirtualClock } from "../helpers/runtime.ts";
 import { CLIENT, coded, connected, Ear, SERVER, world } from "../helpers/two-hosts.ts";
@@ -513,14 +514,35 @@ test("connections() and stats() say what is there", () =>
 		there.socket.close();
 	}));
 
-test("a callback that throws is the program's error: the stack goes on, and nothing is left", () => {
+/** Two hosts on a clock whose `advance` throws what a program throws. */
+function throwing(): { clock: VirtualClock; server: Host; client: Host; fails(): void; empty(): void } {
 	const clock = new VirtualClock();
 	const [a, b] = memoryLinkPair();
-	const server = createHost({ link: a, runtime: clock.runtime, addresses: [`${SERVER}/24`], memory: 1 << 20, tcp: { maxConnections: 8 } });
-	const client = createHost({ link: b, runtime: clock.runtime, addresses: [`${CLIENT}/24`], memory: 1 << 20, tcp: { maxConnections: 8 } });
-	const fail = () => {
-		throw new Error("the program's own");
+	const tcp = { maxConnections: 8, sendBuffer: 1000, maxSendBuffer: 1000 };
+	const host = (link: Link, address: string) =>
+		createHost({ link, runtime: clock.runtime, addresses: [`${address}/24`], memory: 1 << 20, tcp });
+	const server = host(a, SERVER);
+	const client = host(b, CLIENT);
+	return {
+		clock,
+		server,
+		client,
+		fails: () => assert.throws(() => clock.advance(1e6), /own/),
+		empty() {
+			for (const { shard } of [server, client]) {
+				assert.equal(shard.tcp.table.count, 0);
+				assert.equal(shard.pool.inUse, 0);
+			}
+		},
 	};
+}
+
+const fail = () => {
+	throw new Error("the program's own");
+};
+
+test("a callback that throws is the program's error: the stack goes on, and nothing is left", () => {
+	const { clock, server, client, fails, empty } = throwing();
 	server.tcpListen({ port: 80 }).onconnection = (socket) => {
 		const ear = new Ear();
 		socket.events = Object.assign(ear, { readable: fail, closed: fail });
@@ -529,13 +551,87 @@ test("a callback that throws is the program's error: the stack goes on, and noth
 	for (const ear of others) ear.socket = client.tcpConnect({ address: SERVER, port: 80 }, ear);
 	clock.advance(1e6);
 	for (const ear of others) ear.socket.write(hello);
-	for (const _ of others) assert.throws(() => clock.advance(1e6), /own/);
+	for (const _ of others) fails();
 	clock.advance(1e6);
 	for (const ear of others) ear.socket.abort();
-	for (const _ of others) assert.throws(() => clock.advance(1e6), /own/);
+	for (const _ of others) fails();
 	clock.advance(1e6);
-	for (const host of [server, client]) {
-		assert.equal(host.stats().connections.total, 0);
-		assert.equal(host.shard.pool.inUse, 0);
-	}
+	empty();
+});
+
+test("an onconnection that throws before anybody hears of the connection resets it; one that throws later loses no event", () => {
+	const { clock, server, client, fails, empty } = throwing();
+	const there = new Ear();
+	let hears = false;
+	server.tcpListen({ port: 80 }).onconnection = (socket) => {
+		there.socket = socket;
+		if (hears) socket.events = there;
+		fail();
+	};
+	const here = new Ear();
+	here.socket = client.tcpConnect({ address: SERVER, port: 80 }, here);
+	fails();
+	clock.advance(1e6);
+	assert.deepEqual(here.heard, ["connected", "closed ECONNRESET"]);
+	empty();
+
+	hears = true;
+	const other = new Ear();
+	other.socket = client.tcpConnect({ address: SERVER, port: 80 }, other);
+	// With the ACK of the SYN-ACK: bytes that are there as soon as the connection is.
+	other.connected = () => other.socket.write(hello);
+	fails();
+	clock.advance(1e6);
+	assert.deepEqual(there.heard, ["readable"]);
+	there.socket.abort();
+	clock.advance(1e6);
+	empty();
+});
+
+test("an onrequest that throws refuses the request", () => {
+	const { clock, server, client, fails, empty } = throwing();
+	server.tcpListenAny(fail);
+	const here = new Ear();
+	here.socket = client.tcpConnect({ address: SERVER, port: 80 }, here);
+	fails();
+	clock.advance(1e6);
+	assert.deepEqual(here.heard, ["closed ECONNREFUSED"]);
+	empty();
+});
+
+test("an event that throws is lost, but no other that came with it", () => {
+	const { clock, server, client, fails, empty } = throwing();
+	const there = new Ear();
+	server.tcpListen({ port: 80 }).onconnection = (socket) => {
+		socket.events = there;
+		there.socket = socket;
+	};
+	const here = new Ear();
+	here.socket = client.tcpConnect({ address: SERVER, port: 80 }, here);
+	clock.advance(1e6);
+	here.heard.length = 0;
+	here.readable = fail;
+	// What the server says as soon as it has read carries the ACK that makes room.
+	there.readable = () => {
+		there.socket.read();
+		there.socket.write(hello);
+	};
+	assert.equal(here.socket.write(new Uint8Array(2000)), 1000);
+	fails();
+	clock.advance(1e6);
+	assert.deepEqual(here.heard, ["writable"]);
+
+	// Nor the end, and the record goes only after it.
+	here.heard.length = 0;
+	there.readable = () => {
+		there.socket.read();
+		there.socket.write(hello);
+		server.shard.drain();
+		there.socket.abort();
+	};
+	assert.equal(here.socket.write(new Uint8Array(2000)), 1000);
+	fails();
+	clock.advance(1e6);
+	assert.deepEqual(here.heard, ["writable", "closed ECONNRESET"]);
+	empty();
 });
