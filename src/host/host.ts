@@ -201,6 +201,8 @@ export class Host {
 	readonly #remote = Int32Array.of(0, 0, MAPPED, 0);
 	#refs = 0;
 	#closed = false;
+	/** What `close` promises. */
+	#ending: Promise<void> = Promise.resolve();
 
 	/** @internal Use createHost. */
 	constructor(options: HostOptions) {
@@ -440,23 +442,35 @@ export class Host {
 		if (this.#closed) throw new MillraceError("MILLRACE_CLOSED", "the host is closed");
 	}
 
-	/** Resets what is still open, tells every socket so, and gives the link back. */
+	/**
+	 * Resets what is still open, tells every socket so, and gives the link back. Everybody is told, and the link is given back, whatever those
+	 * who are told throw; the promise is rejected with the first of it.
+	 */
 	close(): Promise<void> {
-		if (this.#closed) return Promise.resolve();
+		if (this.#closed) return this.#ending;
 		// From here on nobody who is told can open anything new.
 		this.#closed = true;
+		const errors: unknown[] = [];
+		const attempt = (step: () => void): void => {
+			try {
+				step();
+			} catch (error) {
+				errors.push(error);
+			}
+		};
 		const tcp = this.#shard.tcp;
 		const listeners = [...this.#listeners.values()];
-		for (const listener of [...tcp.listeners.all()]) this.#unlisten(listener);
-		for (const listener of listeners) listener.onclose();
+		for (const listener of [...tcp.listeners.all()]) attempt(() => this.#unlisten(listener));
+		for (const listener of listeners) attempt(() => listener.onclose());
 		for (const socket of [...this.#sockets.all()]) {
 			const { events } = socket;
 			socket.abort();
-			events.closed("ECONNABORTED");
+			attempt(() => events.closed("ECONNABORTED"));
 		}
 		for (let index = 0; index < tcp.table.touched; index++) if (tcp.at(index).state !== 0) tcp.abort(index);
-		this.#shard.close();
-		return Promise.resolve();
+		attempt(() => this.#shard.close());
+		if (errors.length > 0) this.#ending = Promise.reject(errors[0]);
+		return this.#ending;
 	}
 
 	/** @internal For tests and tools: the shard. */

@@ -488,6 +488,36 @@ test("host.close() tells every socket and listener, and everything after it is M
 		{ keep: true, segment: { delay: 0 } },
 	));
 
+test("host.close() closes the host whatever is thrown meanwhile, tells everybody, and rejects with what was thrown first", () =>
+	world(
+		async (hosts) => {
+			const { sim, server, client } = hosts;
+			const [here, there] = await connected(hosts);
+			const [, other] = await connected(hosts, 81);
+			const told: string[] = [];
+			const thrown = (what: string) => () => {
+				told.push(what);
+				void server.close();
+				throw new Error(what);
+			};
+			server.tcpListen({ port: 90 }).onclose = thrown("onclose 90");
+			server.tcpListen({ port: 91 }).onclose = thrown("onclose 91");
+			server.onUnlisten = (port) => thrown(`onUnlisten ${port}`)();
+			there.closed = thrown("closed");
+			const closing = server.close();
+			await assert.rejects(closing, new Error("onUnlisten 90"));
+			assert.deepEqual(told, ["onUnlisten 90", "onUnlisten 91", "onclose 90", "onclose 91", "closed"]);
+			assert.deepEqual(other.heard, ["closed ECONNABORTED"]);
+			assert.equal(server.shard.pool.inUse, 0);
+			await assert.rejects(server.close(), new Error("onUnlisten 90"));
+			await sim.sleep(1);
+			assert.deepEqual(here.heard, ["closed ECONNRESET"]);
+			assert.equal(sim.pending("server"), 0);
+			await client.close();
+		},
+		{ keep: true, segment: { delay: 0 } },
+	));
+
 test("connections() and stats() say what is there", () =>
 	world(async (hosts) => {
 		const [here, there] = await connected(hosts);
