@@ -8,7 +8,7 @@
  * Cost: an idle stream is this object, its socket and its record; no web stream, promise or buffer exists until it is used.
  */
 import { MillraceError } from "../errors.ts";
-import type { ConnectionInfo, SocketEvents, TcpSocket } from "../socket/socket.ts";
+import { assertBytes, type ConnectionInfo, type SocketEvents, type TcpSocket } from "../socket/socket.ts";
 import type { ConnectOptions, Host, ListenOptions, TcpListener } from "./host.ts";
 
 /** Bytes that `write` gathers before it waits for room; and largest piece that `read` gives. */
@@ -49,7 +49,10 @@ export class TcpStream {
 	#resolveRead: ((bytes: Uint8Array | null) => void) | null = null;
 	#rejectRead: ((error: Error) => void) | null = null;
 	#readMax = PIECE;
+	/** Of the write that waits for room. */
 	#writer: Waiter<void> | null = null;
+	/** A write has waited and is not over: also when `#writer` was told of room and has not gone on yet. */
+	#writing = false;
 	#ended = false;
 	#finished = false;
 	/** Undefined while the connection lives. */
@@ -108,12 +111,12 @@ export class TcpStream {
 	/**
 	 * Writes all bytes; settles when the last is in the send segment. One write at a time.
 	 *
-	 * @throws {MillraceError} EPIPE after `finish`, ECONNRESET, ETIMEDOUT, ...
+	 * @throws {MillraceError} EPIPE after `finish`, ECONNRESET, ETIMEDOUT, ..., EINVAL for what is no array of bytes (as a rejection).
 	 */
 	write(bytes: Uint8Array): Promise<void> {
 		let sent = 0;
 		try {
-			if (this.#writer === null && this.#error === undefined && !this.#finished) {
+			if (!this.#writing && this.#error === undefined && !this.#finished) {
 				sent = this.socket.write(bytes);
 				if (sent === bytes.length) return DONE;
 			}
@@ -126,17 +129,23 @@ export class TcpStream {
 
 	/** What `write` could not do at once. */
 	async #writeRest(bytes: Uint8Array, already: number): Promise<void> {
-		if (this.#writer !== null) throw new MillraceError("MILLRACE_BUSY", "a write is under way already; wait for it");
-		let sent = already;
-		while (sent < bytes.length) {
-			if (this.#error !== undefined) throw streamError(this.#error ?? "EPIPE");
-			if (this.#finished) throw streamError("EPIPE");
-			sent += this.socket.write(bytes, sent);
-			if (sent < bytes.length) {
-				await new Promise<void>((resolve, reject) => {
-					this.#writer = { resolve, reject };
-				});
+		assertBytes(bytes, already, 0);
+		if (this.#writing) throw new MillraceError("MILLRACE_BUSY", "a write is under way already; wait for it");
+		this.#writing = true;
+		try {
+			let sent = already;
+			while (sent < bytes.length) {
+				if (this.#error !== undefined) throw streamError(this.#error ?? "EPIPE");
+				if (this.#finished) throw streamError("EPIPE");
+				sent += this.socket.write(bytes, sent);
+				if (sent < bytes.length) {
+					await new Promise<void>((resolve, reject) => {
+						this.#writer = { resolve, reject };
+					});
+				}
 			}
+		} finally {
+			this.#writing = false;
 		}
 		if (bytes.length === 0 && this.#error !== undefined) throw streamError(this.#error ?? "EPIPE");
 	}
@@ -198,10 +207,13 @@ export class TcpStream {
 
 	/** The incoming bytes, piece by piece; leaving the loop early closes the stream. */
 	async *[Symbol.asyncIterator](): AsyncGenerator<Uint8Array, void, void> {
+		let over = false;
 		try {
 			for (let bytes = await this.read(); bytes !== null; bytes = await this.read()) yield bytes;
+			over = true;
 		} finally {
-			if (!this.#ended) this.close();
+			// Not by `#ended`: the FIN may come while the loop's body runs.
+			if (!over) this.close();
 		}
 	}
 

@@ -5,6 +5,8 @@
  * the socket does nothing and says so by its result, so late work of an application can never touch the connection that
  * uses the record next. Events come from the shard's turn, never from inside a call of the application.
  */
+
+import { MillraceError } from "../errors.ts";
 import type { ReceivedSyn } from "../icmp/icmp.ts";
 import type { Connection } from "../tcp/connection.gen.ts";
 import type { Tcp } from "../tcp/engine.ts";
@@ -114,6 +116,27 @@ export function connectionInfo(c: Connection): ConnectionInfo {
 /** Largest piece that `read` returns, in bytes. */
 const READ_MAX = 65536;
 
+/**
+ * Refuses what is no array of bytes, and a place outside of it: below this face nothing is checked again, and what a page held before could
+ * be sent, or a page be freed whose bytes were not taken. Not by `instanceof`: arrays of other realms are good.
+ *
+ * @throws {MillraceError} EINVAL
+ */
+export function assertBytes(bytes: Uint8Array, offset: number, length: number): void {
+	if (!ArrayBuffer.isView(bytes) || bytes.BYTES_PER_ELEMENT !== 1)
+		throw new MillraceError("EINVAL", `${kindOf(bytes)} is no array of bytes: give a Uint8Array or a Buffer`);
+	if (!Number.isInteger(offset) || !Number.isInteger(length) || offset < 0 || length < 0 || offset + length > bytes.length)
+		throw new MillraceError(
+			"EINVAL",
+			`${length} bytes at ${offset} do not lie within an array of ${bytes.length}: give whole numbers from 0 up to what it holds`,
+		);
+}
+
+function kindOf(value: unknown): string {
+	const kind = typeof value === "object" && value !== null ? value.constructor?.name : undefined;
+	return kind === undefined ? `a value of type ${value === null ? "null" : typeof value}` : `an object of class ${kind}`;
+}
+
 /** The event face of one connection. Every call on a socket whose connection is gone does nothing. */
 export class TcpSocket {
 	/** Who hears of this connection. */
@@ -176,10 +199,15 @@ export class TcpSocket {
 		return bytes;
 	}
 
-	/** Copies up to `length` bytes to `target` at `offset`; returns how many. */
+	/**
+	 * Copies up to `length` bytes to `target` at `offset`; returns how many.
+	 *
+	 * @throws {MillraceError} EINVAL if `target` is no array of bytes or has no `length` bytes there.
+	 */
 	readInto(target: Uint8Array, offset: number, length: number): number {
+		assertBytes(target, offset, length);
 		if (!this.alive) return 0;
-		return this.#tcp.read(this.index, target, offset, Math.min(length, target.length - offset) | 0);
+		return this.#tcp.read(this.index, target, offset, length);
 	}
 
 	/**
@@ -199,8 +227,10 @@ export class TcpSocket {
 	 * Copies bytes into the send segment; they leave at the end of the turn.
 	 *
 	 * @returns How many were taken. If not all: offer the rest again when `writable` comes.
+	 * @throws {MillraceError} EINVAL if `bytes` is no array of bytes or ends before `offset`.
 	 */
 	write(bytes: Uint8Array, offset = 0): number {
+		assertBytes(bytes, offset, 0);
 		if (!this.alive) return 0;
 		return this.#tcp.write(this.index, bytes, offset, bytes.length - offset);
 	}

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { runInNewContext } from "node:vm";
 import { MillraceError } from "../../src/errors.ts";
 import { createHost, type Host } from "../../src/host/host.ts";
 import type { Link } from "../../src/link/link.ts";
@@ -334,6 +335,63 @@ test("calls on a socket that is gone do nothing, and do not touch who uses the r
 		assert.deepEqual(peer.socket.read(), hello);
 		second.socket.close();
 		peer.socket.close();
+	}));
+
+test("write and readInto take arrays of bytes and places within them; anything else is EINVAL, and neither sends nor reads", () =>
+	world(async (hosts) => {
+		const [here, there] = await connected(hosts);
+		const { socket } = here;
+		const bytes = new Uint8Array(200).fill(7);
+		for (const wrong of [
+			"hello",
+			new ArrayBuffer(8),
+			new Uint16Array(4),
+			new DataView(new ArrayBuffer(8)),
+			new Array(200),
+			5,
+			null,
+			undefined,
+		]) {
+			assert.throws(() => socket.write(wrong as unknown as Uint8Array), coded("EINVAL"));
+		}
+		for (const offset of [-1, -5, 201, 0.5, Number.NaN, Number.POSITIVE_INFINITY, "0", null]) {
+			assert.throws(() => socket.write(bytes, offset as number), coded("EINVAL"), `write at ${offset}`);
+		}
+		assert.equal(socket.info()!.sendQueue, 0);
+		assert.equal(socket.write(bytes, 200), 0);
+		assert.equal(socket.write(bytes), 200);
+		// Arrays of another realm are arrays of bytes, too.
+		const other = runInNewContext("new Uint8Array(300).fill(7)") as Uint8Array;
+		assert.equal(socket.write(other, 100), 200);
+		await hosts.sim.sleep(1);
+
+		const reader = there.socket;
+		const target = new Uint8Array(400);
+		for (const wrong of [new ArrayBuffer(400), new Uint16Array(400), new Array(400).fill(0), "x", null]) {
+			assert.throws(() => reader.readInto(wrong as unknown as Uint8Array, 0, 400), coded("EINVAL"));
+		}
+		for (const [offset, length] of [
+			[-5, 100],
+			[401, 0],
+			[0.5, 10],
+			[Number.NaN, 1],
+			[0, -1],
+			[0, 401],
+			[300, 101],
+			[0, 1.5],
+			[0, Number.NaN],
+		]) {
+			assert.throws(() => reader.readInto(target, offset!, length!), coded("EINVAL"), `${length} bytes at ${offset}`);
+		}
+		assert.equal(reader.available, 400);
+		assert.equal(reader.readInto(target, 0, 0), 0);
+		assert.equal(reader.readInto(target, 100, 300), 300);
+		assert.equal(reader.readInto(target, 0, 400), 100);
+		assert.deepEqual(target, new Uint8Array(400).fill(7));
+		assert.equal(reader.readInto(target, 400, 0), 0);
+		here.socket.close();
+		there.socket.close();
+		assert.throws(() => socket.write("hello" as unknown as Uint8Array), coded("EINVAL"), "also when the connection is gone");
 	}));
 
 test("a listener that closes resets who is half-open and who waits, and leaves alone who was handed over", () =>

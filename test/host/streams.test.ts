@@ -224,3 +224,113 @@ test("10,000 idle connections, then closed: nothing is left", () =>
 			client: { tcp: { maxConnections: 10_000, maxTimeWait: 10_000 }, memory: 16 << 20 },
 		},
 	));
+
+/** Bytes that are counted, so that what is out of place shows. */
+function counted(length: number): Uint8Array {
+	const bytes = new Uint8Array(length);
+	for (let i = 0; i < length; i++) bytes[i] = (i * 31) ^ (i >> 9);
+	return bytes;
+}
+
+test("a write of what is no array of bytes rejects with EINVAL, and nothing is sent", () =>
+	world(async (hosts) => {
+		const [here, there] = await streams(hosts);
+		for (const wrong of [
+			"hello",
+			new ArrayBuffer(8),
+			new Uint16Array(4),
+			new DataView(new ArrayBuffer(8)),
+			[1, 2, 3],
+			5,
+			null,
+			undefined,
+		]) {
+			await assert.rejects(here.write(wrong as unknown as Uint8Array), coded("EINVAL"));
+		}
+		await here.write(hello);
+		const big = here.write(new Uint8Array(8 << 20));
+		await assert.rejects(here.write("hello" as unknown as Uint8Array), coded("EINVAL"), "also while a write waits");
+		assert.deepEqual(await there.read(5), hello);
+		there.abort();
+		await assert.rejects(big, coded("ECONNRESET"));
+		await assert.rejects(here.write("hello" as unknown as Uint8Array), coded("EINVAL"), "also when the connection is gone");
+	}));
+
+test("text piped to a stream's writable fails the pipe, and nothing is sent", () =>
+	world(async (hosts) => {
+		const [here, there] = await streams(hosts);
+		const text = new ReadableStream<Uint8Array>({
+			start(controller) {
+				controller.enqueue("text" as unknown as Uint8Array);
+				controller.close();
+			},
+		});
+		await assert.rejects(text.pipeTo(here.writable), coded("EINVAL"));
+		here.close();
+		assert.equal(await there.read(), null);
+		there.close();
+	}));
+
+test("leaving a loop early closes the stream, also if the peer's FIN came meanwhile", () =>
+	world(async (hosts) => {
+		const { sim } = hosts;
+		const [here, there] = await streams(hosts);
+		await here.write(hello);
+		here.finish();
+		for await (const piece of there) {
+			assert.deepEqual(piece, hello);
+			// The FIN comes now: all that the peer sent was read.
+			await sim.sleep(1);
+			break;
+		}
+		assert.equal(await here.read(), null);
+		assert.equal(there.info(), null);
+	}));
+
+test("a loop that ends with the peer's FIN leaves the stream open for an answer", () =>
+	world(async (hosts) => {
+		const [here, there] = await streams(hosts);
+		await here.write(hello);
+		here.finish();
+		for await (const piece of there) assert.deepEqual(piece, hello);
+		await there.write(hello);
+		there.close();
+		assert.deepEqual(await here.read(), hello);
+		here.close();
+	}));
+
+test("a write that waits is alone until its last byte, also when bytes and room come in one delivery", () =>
+	world(async (hosts) => {
+		const { sim } = hosts;
+		const [here, there] = await streams(hosts);
+		const bytes = counted(8 << 20);
+		let writing = true;
+		const big = here.write(bytes).finally(() => {
+			writing = false;
+		});
+		let refused = 0;
+		const answering = (async () => {
+			while ((await here.read()) !== null) {
+				// What follows a read runs before what follows the write that waited for the same delivery.
+				if (!writing) continue;
+				await assert.rejects(here.write(hello), coded("MILLRACE_BUSY"));
+				refused++;
+			}
+		})();
+		const pieces: Uint8Array[] = [];
+		for (let left = bytes.length; left > 0; ) {
+			const piece = (await there.read())!;
+			left -= piece.length;
+			pieces.push(piece);
+			// In the segment that opens the window again.
+			if (there.info()?.receiveQueue === 0) await there.write(hello);
+			if (pieces.length % 8 === 0) await sim.sleep(0.05);
+		}
+		await big;
+		here.finish();
+		assert.equal(await there.read(), null);
+		there.close();
+		await answering;
+		assert.deepEqual(Buffer.concat(pieces), Buffer.from(bytes));
+		assert.ok(refused > 0);
+	}));
