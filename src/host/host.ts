@@ -6,13 +6,14 @@
  */
 import { MillraceError } from "../errors.ts";
 import type { RouteOption } from "../ip/routes.ts";
+import { refuseUnknown } from "../link/known-options.ts";
 import type { Link } from "../link/link.ts";
 import { SLAB_SIZE } from "../memory/pages.ts";
 import { Shard } from "../shard/shard.ts";
 import { type ConnectionInfo, connectionInfo, type SocketEvents, type TcpSocket } from "../socket/socket.ts";
 import { type Refusal, SocketTable, TcpRequest } from "../socket/table.ts";
 import type { Listener } from "../tcp/listeners.ts";
-import type { TcpOptions } from "../tcp/options.ts";
+import { type TcpOptions, tcpOptions } from "../tcp/options.ts";
 import { STATE_NAMES } from "../tcp/state.ts";
 import type { Runtime } from "../time/clock.ts";
 import { formatIpv4, MAPPED, parseIpv4 } from "../wire/address.ts";
@@ -149,7 +150,7 @@ export class TcpListener {
 	}
 }
 
-const KNOWN_OPTIONS = new Set([
+const KNOWN_OPTIONS = [
 	"link",
 	"runtime",
 	"addresses",
@@ -162,7 +163,9 @@ const KNOWN_OPTIONS = new Set([
 	"spin",
 	"quietStreams",
 	"tcp",
-]);
+];
+const CONNECT_OPTIONS = ["address", "port", "localAddress", "localPort"];
+const LISTEN_OPTIONS = ["address", "port", "backlog"];
 
 /**
  * Opens the link and starts a host on it.
@@ -206,10 +209,7 @@ export class Host {
 
 	/** @internal Use createHost. */
 	constructor(options: HostOptions) {
-		for (const key of Object.keys(options)) {
-			if (!KNOWN_OPTIONS.has(key))
-				throw new MillraceError("MILLRACE_BAD_OPTION", `createHost has no option "${key}". It has ${[...KNOWN_OPTIONS].join(", ")}`);
-		}
+		refuseUnknown("createHost", options, KNOWN_OPTIONS, "MILLRACE_BAD_OPTION");
 		const {
 			link,
 			runtime,
@@ -229,6 +229,9 @@ export class Host {
 			throw new MillraceError("MILLRACE_BAD_OPTION", `memory of ${memory} bytes is too little: give at least ${1 << 18}`);
 		if (!(Number.isInteger(spin) && spin >= 0 && spin <= SPIN_MAX))
 			throw new MillraceError("MILLRACE_BAD_OPTION", `spin of ${spin} microseconds: give a whole number from 0 to ${SPIN_MAX}`);
+		for (const [name, value] of Object.entries({ acceptAny, simd, largePages, quietStreams }))
+			if (typeof value !== "boolean") throw new MillraceError("MILLRACE_BAD_OPTION", `${name} of ${String(value)}: give true or false`);
+		const tcp = tcpOptions({ ...options.tcp, ...(congestion === undefined ? {} : { congestion }) });
 		this.runtime = runtime;
 		this.#shard = new Shard({
 			link,
@@ -240,7 +243,7 @@ export class Host {
 			simd,
 			largePages,
 			spin,
-			tcp: { ...options.tcp, ...(congestion === undefined ? {} : { congestion }) },
+			tcp,
 			upper: this.#sockets,
 			failed: (error) => this.onLinkFailed?.(error),
 		});
@@ -258,10 +261,11 @@ export class Host {
 	/**
 	 * Opens a connection.
 	 *
-	 * @throws {MillraceError} EINVAL for an address or port that is none, ENETUNREACH, EADDRNOTAVAIL, EADDRINUSE, ENOBUFS.
+	 * @throws {MillraceError} MILLRACE_BAD_OPTION, EINVAL for an address or port that is none, ENETUNREACH, EADDRNOTAVAIL, EADDRINUSE, ENOBUFS.
 	 */
 	tcpConnect(options: ConnectOptions, events: SocketEvents): TcpSocket {
 		this.#assertOpen();
+		refuseUnknown("connect", options, CONNECT_OPTIONS, "MILLRACE_BAD_OPTION");
 		const tcp = this.#shard.tcp;
 		const remote = ipv4(options.address, "address");
 		const port = portNumber(options.port, 1);
@@ -307,9 +311,10 @@ export class Host {
 	/**
 	 * Listens.
 	 *
-	 * @throws {MillraceError} EADDRINUSE, EADDRNOTAVAIL, EINVAL, or what `onListen` throws.
+	 * @throws {MillraceError} MILLRACE_BAD_OPTION, EADDRINUSE, EADDRNOTAVAIL, EINVAL, or what `onListen` throws.
 	 */
 	tcpListen(options: ListenOptions): TcpListener {
+		refuseUnknown("listen", options, LISTEN_OPTIONS, "MILLRACE_BAD_OPTION");
 		const { address = "0.0.0.0", backlog = 511 } = options;
 		const port = portNumber(options.port, 0);
 		const word = ipv4(address, "address");

@@ -1,6 +1,6 @@
 /**
- * Options of links that are wrong: refused by name, with what would be right. A name that was misspelled must not be taken for one that
- * was left out.
+ * Options that are wrong, of links and of hosts on them: refused by name, with what would be right. A name that was misspelled must not be
+ * taken for one that was left out.
  */
 import { MillraceError } from "../errors.ts";
 
@@ -23,7 +23,7 @@ export function inRange(whose: string, option: string, value: number, min: numbe
 /**
  * Refuses options by other names than these, by name.
  *
- * @param what Who has the options, with its article: "a TAP link".
+ * @param what Who has the options: a thing with its article ("a TAP link"), or a function ("createHost").
  */
 export function refuseUnknown(what: string, options: object, known: readonly string[], code = "MILLRACE_OPTION"): void {
 	for (const key of Object.keys(options))

@@ -10,6 +10,7 @@
  * Work per turn is bounded: one batch in, what was queued out; what is left keeps the loop going. With no frames and no
  * timers due nothing runs at all.
  */
+import { MillraceError } from "../errors.ts";
 import { Icmp } from "../icmp/icmp.ts";
 import { IpLayer, type Outbox } from "../ip/ip.ts";
 import type { RouteOption } from "../ip/routes.ts";
@@ -19,7 +20,7 @@ import { BATCH_CAPACITY, Batch } from "../memory/batch.ts";
 import { PAGE_SIZE, PagePool, SLAB_SIZE } from "../memory/pages.ts";
 import { CONNECTION_WORDS } from "../tcp/connection.gen.ts";
 import { congestionBytes, Tcp, type Upper } from "../tcp/engine.ts";
-import { TCP_DEFAULTS, type TcpOptions } from "../tcp/options.ts";
+import type { TcpOptions } from "../tcp/options.ts";
 import { TIME_WAIT_WORDS } from "../tcp/time-wait.gen.ts";
 import type { Alarm, Random, Runtime } from "../time/clock.ts";
 import { sumByVectors } from "../wire/checksum.ts";
@@ -42,7 +43,7 @@ export interface ShardOptions {
 	largePages: boolean;
 	/** Longest time to go on turning after the last frame, in microseconds; 0: sleep at once. */
 	spin: number;
-	tcp: Partial<TcpOptions>;
+	tcp: Readonly<TcpOptions>;
 	upper: Upper;
 	/** The link is gone for good. */
 	failed(error: Error): void;
@@ -124,13 +125,18 @@ export class Shard implements Outbox {
 		this.link = link;
 		this.#runtime = runtime;
 		this.#spin = options.spin > 0 ? new Spin(options.spin, this.counters) : null;
-		const limits = { ...TCP_DEFAULTS, ...options.tcp };
+		const limits = options.tcp;
 		const pages = Math.max(64, Math.floor(options.memory / (PAGE_SIZE + 32)));
 		const records = limits.maxConnections * CONNECTION_WORDS * 4 + limits.maxTimeWait * TIME_WAIT_WORDS * 4 + congestionBytes(limits);
 		let buckets = 64;
 		while (buckets < limits.maxConnections) buckets *= 2;
 		const slabs = Math.min(SLABS, Math.floor(options.memory / SLABS_PART / SLAB_SIZE));
 		const bytes = PagePool.bytes(pages, LANDINGS, slabs) + records + buckets * 4 + 65536;
+		if (!(bytes <= ARENA_MAX))
+			throw new MillraceError(
+				"MILLRACE_BAD_OPTION",
+				`memory of ${options.memory} bytes takes ${bytes} with all tables: at most ${ARENA_MAX} can be had. Give less, or fewer tcp.maxConnections or tcp.maxTimeWait`,
+			);
 		const shared = link.arenaBytes ?? 0;
 		this.arena = new Arena(bytes + shared <= ARENA_MAX ? bytes + shared : bytes);
 		if (options.simd) sumByVectors(this.arena);
@@ -149,7 +155,7 @@ export class Shard implements Outbox {
 			acceptAny: options.acceptAny,
 			out: this,
 		});
-		this.tcp = new Tcp(this.arena, this.pool, runtime, this.ip, options.upper, link.mtu, options.tcp);
+		this.tcp = new Tcp(this.arena, this.pool, runtime, this.ip, options.upper, link.mtu, limits);
 		this.tcp.onWork = () => this.#wantOut();
 		this.tcp.between = runtime.settle?.bind(runtime) ?? null;
 		this.ip.onWork = () => this.wake();

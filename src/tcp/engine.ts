@@ -31,7 +31,7 @@ import { Secrets } from "./isn.ts";
 import { type Listener, ListenerTable } from "./listeners.ts";
 import { DEFAULT_MSS, mssFor } from "./mss.ts";
 import { newReno } from "./newreno.ts";
-import { TCP_DEFAULTS, type TcpOptions } from "./options.ts";
+import type { TcpOptions } from "./options.ts";
 import { output, sendReset } from "./output.ts";
 import { IndexQueue } from "./queue.ts";
 import { beforeLanding, dropReceived, readInto, takeLanding } from "./receive.ts";
@@ -214,13 +214,13 @@ export class Tcp implements Transport {
 	readonly #starved: IndexQueue;
 	readonly #due = (index: number): void => timersDue(this, index);
 
-	constructor(arena: Arena, pool: PagePool, runtime: Runtime, lower: Lower, upper: Upper, mtu: number, options: Partial<TcpOptions> = {}) {
+	constructor(arena: Arena, pool: PagePool, runtime: Runtime, lower: Lower, upper: Upper, mtu: number, options: Readonly<TcpOptions>) {
 		this.pool = pool;
 		this.u8 = pool.u8;
 		this.runtime = runtime;
 		this.lower = lower;
 		this.upper = upper;
-		this.options = { ...TCP_DEFAULTS, ...options };
+		this.options = options;
 		const capacity = this.options.maxConnections;
 		this.table = new ConnectionTable(arena, capacity, this.options.maxTimeWait, runtime.random);
 		this.model = this.options.congestion === "bbr" ? new Bbr(arena, capacity, runtime.random) : null;

@@ -1,6 +1,9 @@
 /**
- * The knobs of TCP, each with its default, reason and source. One object per engine; nothing here changes while it runs.
+ * The knobs of TCP, each with its default, reason, source and bounds. One object per engine; nothing here changes while it runs.
  */
+import { MillraceError } from "../errors.ts";
+import { refuseUnknown } from "../link/known-options.ts";
+import { MAX_WINDOW } from "./congestion.ts";
 
 /** Limits and timers of TCP. Times are milliseconds, sizes bytes. */
 export interface TcpOptions {
@@ -96,3 +99,108 @@ export const TCP_DEFAULTS: Readonly<TcpOptions> = {
 	firstPort: 32768,
 	lastPort: 60999,
 };
+
+/** Longest time, ms (12 days): the timer wheel can be behind by one such time, and another ahead, within half a turn of its ticks. */
+const TIME_MAX = 0x3fffffff;
+/** Longest RTO, ms (35 minutes): a word of the record holds it in microseconds. */
+const RTO_MAX = 2_147_483;
+/** Most repetitions: a byte of the record counts them, and one more. */
+const REPEATS_MAX = 254;
+/** Least buffer, bytes: a segment of the size that every host must take (RFC 9293 3.7.1). */
+const BUFFER_MIN = 536;
+
+/** A whole number of `unit` from `min` to `max`. */
+interface Range {
+	readonly unit: string;
+	readonly min: number;
+	readonly max: number;
+}
+
+const range = (unit: string, min: number, max: number): Range => ({ unit, min, max });
+const time = (min: number): Range => range("milliseconds", min, TIME_MAX);
+const rto: Range = range("milliseconds", 1, RTO_MAX);
+const repeats = (min: number): Range => range("times", min, REPEATS_MAX);
+const buffer: Range = range("bytes", BUFFER_MIN, MAX_WINDOW);
+const port: Range = range("", 1, 65535);
+
+/** What each option may be: a number within a range, one of some words, or, like all others, true or false. */
+const BOUNDS: Readonly<Partial<Record<keyof TcpOptions, Range | readonly string[]>>> = {
+	// More would not fit the arena, with anything beside them.
+	maxConnections: range("connections", 1, 2 ** 22),
+	maxTimeWait: range("connections", 1, 2 ** 24),
+	synBacklog: range("connections", 1, 2 ** 22),
+	timeWait: time(0),
+	minRto: rto,
+	maxRto: rto,
+	initialRto: rto,
+	synRetries: repeats(0),
+	synAckRetries: repeats(0),
+	retries: repeats(0),
+	// RFC 9293 3.8.6.3: less than half a second.
+	delayedAck: range("milliseconds", 0, 499),
+	initialWindow: range("segments", 1, 65535),
+	receiveBuffer: buffer,
+	maxReceiveBuffer: buffer,
+	sendBuffer: buffer,
+	maxSendBuffer: buffer,
+	keepAliveIdle: time(1),
+	keepAliveInterval: time(1),
+	keepAliveProbes: repeats(1),
+	finWait2: time(0),
+	congestion: ["cubic", "newreno", "bbr"],
+	challengeAcks: range("a second", 1, 1_000_000),
+	firstPort: port,
+	lastPort: port,
+};
+
+/** The first of two is at most the second. */
+const ORDERED = [
+	["minRto", "maxRto"],
+	["receiveBuffer", "maxReceiveBuffer"],
+	["sendBuffer", "maxSendBuffer"],
+	["firstPort", "lastPort"],
+] as const;
+
+/** Largest factor from `receiveBuffer` to `maxReceiveBuffer`: a window is told in units of up to a 32767th of the limit (RFC 7323 2.3). */
+const BUFFER_GROWTH = 32767;
+
+function bad(message: string): MillraceError {
+	return new MillraceError("MILLRACE_BAD_OPTION", message);
+}
+
+function check(name: keyof TcpOptions, value: unknown): void {
+	const bounds = BOUNDS[name];
+	const given = `tcp.${name} of ${typeof value === "string" ? JSON.stringify(value) : String(value)}`;
+	if (bounds === undefined) {
+		if (typeof value !== "boolean") throw bad(`${given}: give true or false`);
+	} else if ("min" in bounds) {
+		const { unit, min, max } = bounds;
+		if (!Number.isInteger(value) || (value as number) < min || (value as number) > max)
+			throw bad(`${given}: give a whole number${unit === "" ? "" : ` of ${unit}`} from ${min} to ${max}`);
+	} else if (!bounds.includes(value as string)) throw bad(`${given}: give one of ${bounds.join(", ")}`);
+}
+
+/**
+ * All options: those that were given, and the defaults of those that were not or are undefined.
+ *
+ * @throws {MillraceError} MILLRACE_BAD_OPTION for a name that is not known, and for a value that is out of its bounds.
+ */
+export function tcpOptions(given: Readonly<Partial<TcpOptions>>): TcpOptions {
+	refuseUnknown("tcp", given, Object.keys(TCP_DEFAULTS), "MILLRACE_BAD_OPTION");
+	const options = { ...TCP_DEFAULTS };
+	for (const [name, value] of Object.entries(given) as [keyof TcpOptions, never][]) {
+		if (value === undefined) continue;
+		check(name, value);
+		options[name] = value;
+	}
+	for (const [less, more] of ORDERED) {
+		if (options[less] > options[more])
+			throw bad(`tcp.${less} of ${options[less]} is more than tcp.${more} of ${options[more]}: give both, the first at most the second`);
+	}
+	const { receiveBuffer, maxReceiveBuffer } = options;
+	if (options.windowScaling && receiveBuffer * BUFFER_GROWTH < maxReceiveBuffer)
+		throw bad(
+			`tcp.receiveBuffer of ${receiveBuffer} bytes is too little for a tcp.maxReceiveBuffer of ${maxReceiveBuffer}: give at least ${Math.ceil(maxReceiveBuffer / BUFFER_GROWTH)}`,
+		);
+	return options;
+}

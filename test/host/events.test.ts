@@ -23,7 +23,16 @@ test("an option that is not known is named, with those that are", () => {
 	assert.throws(() => createHost({ link } as never), coded("MILLRACE_BAD_OPTION"));
 	assert.throws(() => createHost({ link, runtime, memory: 1000 }), coded("MILLRACE_BAD_OPTION"));
 	assert.throws(() => createHost({ link, runtime, memory: Number.NaN }), coded("MILLRACE_BAD_OPTION"));
+	assert.throws(() => createHost({ link, runtime, memory: 3 * 2 ** 30 }), coded("MILLRACE_BAD_OPTION"));
+	assert.throws(() => createHost({ link, runtime, simd: "off" as never }), coded("MILLRACE_BAD_OPTION"));
 });
+
+test("the same for calls: what is not known is named", () =>
+	world(({ server }) => {
+		assert.throws(() => server.tcpListen({ port: 80, adress: SERVER } as never), coded("MILLRACE_BAD_OPTION"));
+		assert.throws(() => server.tcpConnect({ address: CLIENT, prot: 80 } as never, new Ear()), coded("MILLRACE_BAD_OPTION"));
+		assert.throws(() => server.tcp.listen({ port: 80, backLog: 1 } as never), coded("MILLRACE_BAD_OPTION"));
+	}));
 
 test("a connect that cannot work throws at once: EINVAL, ENETUNREACH, EADDRNOTAVAIL, EADDRINUSE, ENOBUFS", () =>
 	world(
