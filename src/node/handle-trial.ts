@@ -40,6 +40,7 @@ export class Probe implements StackSocket {
 	written = "";
 	finished = false;
 	closed = false;
+	aborted = false;
 	get available(): number {
 		return this.incoming;
 	}
@@ -67,7 +68,7 @@ export class Probe implements StackSocket {
 		this.closed = true;
 	}
 	abort(): void {
-		this.closed = true;
+		this.aborted = true;
 	}
 	setNoDelay(): void {}
 	setKeepAlive(): void {}
@@ -81,29 +82,52 @@ function socketOver(handle: Tried): net.Socket {
 	return new net.Socket({ handle, allowHalfOpen: true } as unknown as net.SocketConstructorOpts);
 }
 
-/** Whether net.js speaks to handles as they expect it. */
+/** A connection that is made up, its handle and its socket. */
+interface Trial {
+	readonly probe: Probe;
+	readonly handle: Tried;
+	readonly socket: SocketInternals;
+	/** What was called back: the name that was given to `tell`, and the number of the error. */
+	readonly told: string[];
+	readonly tell: (name: string) => (error?: Error | null) => void;
+}
+
+type Expect = (what: string, holds: boolean) => void;
+
+/**
+ * Whether net.js speaks to handles as they expect it: bytes each way, pauses, callbacks of writes, ends, half-closed connections and resets.
+ * Only what comes within the call is looked at, which leaves out the callback of a write that is done at once: streams have it on the next tick.
+ */
 export function keepsContract(handleOver: HandleOver): boolean {
-	const make = () => {
-		const probe = new Probe();
-		const handle = handleOver(probe);
-		const socket = socketOver(handle) as SocketInternals;
-		socket.on("error", () => {});
-		return { probe, handle, socket };
-	};
 	let kept = true;
 	const expect = (what: string, holds: boolean) => {
 		if (!holds) debug("this Node's contract for handles differs (%s): connections get JSStreams", what);
 		kept &&= holds;
 	};
+	for (const trial of [reading, pausing, writing, halfClosing, losing, resetting]) {
+		const probe = new Probe();
+		const handle = handleOver(probe);
+		const socket = socketOver(handle) as SocketInternals;
+		socket.on("error", () => {});
+		const told: string[] = [];
+		const tell = (name: string) => (error?: Error | null) => {
+			told.push(error ? `${name}: ${(error as NodeJS.ErrnoException).errno}` : name);
+		};
+		trial({ probe, handle, socket, told, tell }, expect);
+		socket.destroy();
+		expect("close", socket.destroyed && (probe.closed || probe.aborted || socket.errored !== null));
+		if (!kept) break;
+	}
+	return kept;
+}
 
-	const { probe, handle, socket } = make();
-	// Reading: a byte in, then more than the stream wants, upon which it stops reading.
+/** A byte in, then more than the stream wants, upon which it stops reading; then the peer's end. */
+function reading({ probe, handle, socket }: Trial, expect: Expect): void {
 	expect("reads", handle.reading);
 	probe.incoming = 1;
 	probe.events.readable();
 	expect("byte in", socket.bytesRead === 1 && socket.read()?.toString() === "x");
-	probe.incoming = socket.readableHighWaterMark + 1;
-	probe.events.readable();
+	fill(probe, socket);
 	expect("stops", !handle.reading && socket.readableLength >= socket.readableHighWaterMark);
 	socket.read();
 	socket.read(0);
@@ -111,39 +135,107 @@ export function keepsContract(handleOver: HandleOver): boolean {
 	// What was one chunk too many.
 	handle.conduit.pumpNow();
 	socket.read();
-	// Writing: at once, then with room for a part only.
-	probe.room = 3;
+	probe.events.ended();
+	expect("end", (socket as unknown as { _readableState: { ended: boolean } })._readableState.ended);
+}
+
+/** More than a stream wants. */
+function fill(probe: Probe, socket: SocketInternals): void {
+	probe.incoming = socket.readableHighWaterMark + 1;
+	probe.events.readable();
+}
+
+/** A paused socket keeps what comes to itself, stops reading when that is enough, and goes on when it is told to. */
+function pausing({ probe, handle, socket }: Trial, expect: Expect): void {
+	let heard = 0;
+	socket.on("data", (chunk: Buffer) => {
+		heard += chunk.length;
+	});
+	probe.incoming = 1;
+	probe.events.readable();
+	expect("flows", heard === 1 && socket.readableLength === 0);
+	socket.pause();
+	probe.incoming = 2;
+	probe.events.readable();
+	expect("pauses", heard === 1 && socket.readableLength === 2);
+	fill(probe, socket);
+	const length = socket.readableLength;
+	probe.incoming = 5;
+	probe.events.readable();
+	expect("stops while paused", heard === 1 && !handle.reading && probe.incoming === 5 && socket.readableLength === length);
+	socket.resume();
+	expect("resumes", socket.readableFlowing === true);
+	while (socket.read() !== null);
+	expect("reads when resumed", heard === 1 + length && handle.reading);
+}
+
+/** Writes at once, then with room for a part only; also when the peer has ended its side. The own FIN comes after them. */
+function writing({ probe, handle, socket, told, tell }: Trial, expect: Expect): void {
+	probe.room = 4;
 	socket.write("ab");
 	expect("byte out", probe.written === "ab" && socket.writableLength === 0 && socket.bytesWritten === 2);
+	socket._write(Buffer.from("c"), "buffer" as BufferEncoding, tell("at once"));
+	expect("tells at once", told.join() === "at once" && probe.written === "abc");
 	socket.cork();
-	socket.write("c");
-	socket.write(Buffer.from("d"));
-	socket.write("e\u00e9", "latin1");
+	socket.write("d", tell("d"));
+	socket.write(Buffer.from("e"), tell("e"));
+	socket.write("f\u00e9", "latin1", tell("f"));
 	socket.uncork();
-	expect("waits", probe.written === "abc" && socket.writableLength === 4);
+	expect("waits", probe.written === "abcd" && socket.writableLength === 4 && told.length === 1);
+	giveRoom(probe, handle);
+	expect("goes on", probe.written === "abcdef\u00e9" && socket.writableLength === 0);
+	expect("tells when all is written", told.join() === "at once,d,e,f");
+	probe.events.ended();
+	expect("stays open after the peer's end", !probe.finished && !probe.closed);
+	probe.room = 1;
+	socket.write("gh", tell("after the end"));
+	expect("writes after the peer's end", probe.written.endsWith("g") && socket.writableLength === 2 && told.length === 4);
+	socket.end();
+	expect("end waits", !probe.finished);
+	giveRoom(probe, handle);
+	expect("tells after the peer's end", probe.written.endsWith("gh") && told.length === 5 && told[4] === "after the end");
+	expect("ends after what waited", probe.finished);
+}
+
+/** There is room again: what waits goes on, and is told. */
+function giveRoom(probe: Probe, handle: Tried): void {
 	probe.room = 9;
 	probe.events.writable();
 	handle.conduit.settle();
-	expect("goes on", probe.written === "abcde\u00e9" && socket.writableLength === 0);
-	// The end of the other side.
-	probe.events.ended();
-	expect("end", (socket as unknown as { _readableState: { ended: boolean } })._readableState.ended);
-	socket.destroy();
-	expect("close", probe.closed && socket.destroyed);
+}
 
-	const second = make();
-	second.probe.room = 1;
-	second.socket.write(Buffer.from("pq"));
-	expect("part", second.probe.written === "p" && second.socket.writableLength === 2);
-	second.probe.room = 5;
-	second.probe.events.writable();
-	second.handle.conduit.settle();
-	expect("rest", second.probe.written === "pq" && second.socket.writableLength === 0);
-	second.socket.end();
-	second.probe.events.closed("ECONNRESET");
-	second.handle.conduit.pumpNow();
-	expect("reset", second.socket.destroyed && (second.socket.errored as NodeJS.ErrnoException | null)?.errno === ECONNRESET);
-	return kept;
+/** The own end: the FIN is sent and told, and the peer's bytes go on coming; then the peer resets. */
+function halfClosing({ probe, handle, socket }: Trial, expect: Expect): void {
+	let over = false;
+	socket.once("prefinish", () => {
+		over = true;
+	});
+	socket.end();
+	expect("half close", probe.finished && !probe.closed && !over);
+	handle.conduit.pumpNow();
+	expect("tells half close", over);
+	probe.incoming = 1;
+	probe.events.readable();
+	expect("reads after half close", socket.read()?.toString() === "x" && handle.reading && !probe.closed);
+	probe.events.closed("ECONNRESET");
+	handle.conduit.pumpNow();
+	expect("reset", socket.destroyed && (socket.errored as NodeJS.ErrnoException | null)?.errno === ECONNRESET);
+}
+
+/** A reset by the peer of which a write learns, since nobody reads. */
+function losing({ probe, handle, socket, told, tell }: Trial, expect: Expect): void {
+	fill(probe, socket);
+	probe.room = 1;
+	socket.write(Buffer.from("pq"), tell("write"));
+	probe.events.closed("ECONNRESET");
+	handle.conduit.settle();
+	expect("reset tells a write", told.join() === `write: ${ECONNRESET}` && socket.destroyed);
+}
+
+/** A reset by this side. */
+function resetting({ probe, socket }: Trial, expect: Expect): void {
+	socket.resetAndDestroy();
+	expect("resets", probe.aborted && !probe.closed && socket.destroyed);
 }
 
 /**

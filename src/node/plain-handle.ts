@@ -9,8 +9,9 @@
  * - Node 20 to 24: `writeX(request, data)` returns 0 or an error; the request hears of a write that takes longer.
  * - Node 26: `writeX(null, data)` returns 0, an error, or a request of ours for a write that takes longer.
  *
- * So before the first use, `plainHandlesWork` tries a socket over a connection that is made up (handle-trial.ts): a byte each way, a write
- * that waits, a full buffer, an end, a reset. Where anything differs, and where the array cannot be had, connections get JSStreams.
+ * So before the first use, `plainHandlesWork` tries a socket over a connection that is made up (handle-trial.ts): a byte each way, the
+ * callbacks of writes at once and of such that wait, a pause, a full buffer, the end of either side and what still goes after it, a reset of
+ * either side. Where anything differs, and where the array cannot be had, connections get JSStreams.
  *
  * TLS needs a stream in C++. Servers of TLS and HTTP/2 get JSStreams from the start, and when somebody wraps a plain connection
  * later (STARTTLS), it is given one then; see `tls-upgrade.ts`, which `installPatch` and `createNet` put in place.
