@@ -89,6 +89,8 @@ export class Conduit implements StackEvents {
 	#shutdown: Request | null = null;
 	/** Who asked for it, and understands the request. */
 	#finisher: Sink | null = null;
+	/** The FIN waits for the write in flight. */
+	#finishWaits = false;
 	#settleQueued = false;
 
 	#connect: Request | null = null;
@@ -223,9 +225,14 @@ export class Conduit implements StackEvents {
 	shutdown(request: Request): number {
 		const socket = this.#socket;
 		if (socket === null || this.#dead) return ENOTCONN;
-		socket.finish();
 		this.#shutdown = request;
 		this.#finisher = this.sink;
+		// Behind a FIN the rest of a write would find no way: that of TLS's last record, for which there was no room.
+		if (this.#write !== null && !this.#writeOver) {
+			this.#finishWaits = true;
+			return 0;
+		}
+		socket.finish();
 		this.#queuePump();
 		return 0;
 	}
@@ -369,7 +376,7 @@ export class Conduit implements StackEvents {
 	pumpNow(): void {
 		this.#pumpQueued = false;
 		const shutdown = this.#shutdown;
-		if (shutdown !== null) {
+		if (shutdown !== null && !this.#finishWaits) {
 			this.#shutdown = null;
 			this.#finisher!.shutdownDone(shutdown, 0);
 		}
@@ -431,6 +438,14 @@ export class Conduit implements StackEvents {
 		this.#writeStatus = status;
 		this.#hold();
 		this.#queueSettle();
+		if (this.#finishWaits) this.#finishNow();
+	}
+
+	/** The write that the FIN waited for is over. */
+	#finishNow(): void {
+		this.#finishWaits = false;
+		if (!this.#dead) this.#socket?.finish();
+		this.#queuePump();
 	}
 
 	#queueSettle(): void {
@@ -463,6 +478,7 @@ export class Conduit implements StackEvents {
 			const connect = this.#connect;
 			const stuck = this.#write !== null && !this.#writeOver;
 			if (connect !== null || stuck) setImmediate(cancel, this, connect);
+			if (this.#finishWaits) this.#finishNow();
 			this.#connect = null;
 			this.#connectScope = null;
 			this.#writeOver = true;

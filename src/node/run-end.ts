@@ -42,6 +42,17 @@ export function atEnd({ close, unsent }: Ending): void {
 		process.kill(process.pid, signal);
 	};
 	for (const signal of SIGNALS) process.on(signal, listener);
+	// One that is put before ours, and only for once, would be gone when we count. A signal is not delivered before the tick.
+	process.on("newListener", (event, added) => {
+		const signal = SIGNALS.find((name) => name === event);
+		if (signal !== undefined && added !== listener) process.nextTick(goFirst, signal, listener);
+	});
 
 	stayUntilSent(unsent);
+}
+
+function goFirst(signal: NodeJS.Signals, listener: NodeJS.SignalsListener): void {
+	if (process.listeners(signal)[0] === listener || !process.listeners(signal).includes(listener)) return;
+	process.off(signal, listener);
+	process.prependListener(signal, listener);
 }

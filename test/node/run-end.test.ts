@@ -66,6 +66,16 @@ describe("the end of a run", () => {
 		assert.deepEqual(await run(program, ["SIGTERM", "SIGTERM"]), { end: "SIGTERM", said: ["once", "close"] });
 	});
 
+	test("a program that handles a signal once, before all others, has handled it", async () => {
+		const program = `
+			process.prependOnceListener("SIGTERM", () => {
+				say("once " + process.listenerCount("SIGTERM"));
+				setImmediate(() => setImmediate(() => say("ready")));
+			});
+			stay();`;
+		assert.deepEqual(await run(program, ["SIGTERM", "SIGTERM"]), { end: "SIGTERM", said: ["once 0", "close"] });
+	});
+
 	test("a library that ends the process when it is the only listener, as signal-exit does, may", async () => {
 		const program = `
 			const listener = () => {

@@ -1,0 +1,57 @@
+import assert from "node:assert/strict";
+import { describe, it, type TestContext } from "node:test";
+import { Conduit, type Sink } from "../../src/node/conduit.ts";
+import { NOWHERE, Probe } from "../../src/node/handle-trial.ts";
+import type { Request } from "../../src/node/internals.ts";
+
+/** A conduit over a connection that is made up, and what its handle is told. */
+function made(t: TestContext) {
+	const told: string[] = [];
+	const sink: Sink = {
+		deliver() {},
+		endOfFile: () => void told.push("end of file"),
+		readFailed: () => void told.push("read failed"),
+		writeDone: (_request, status) => void told.push(`write ${status < 0 ? "failed" : "done"}`),
+		shutdownDone: () => void told.push("shutdown done"),
+	};
+	const conduit = new Conduit(NOWHERE, sink);
+	const probe = new Probe();
+	conduit.adopt(probe);
+	t.after(() => conduit.close());
+	return { conduit, probe, told };
+}
+
+const request: Request = {};
+const turns = async () => {
+	for (let i = 0; i < 3; i++) await new Promise(setImmediate);
+};
+
+describe("a shutdown while a write waits for room, as TLS asks for with its last record", () => {
+	it("lets the FIN go when all of the write was taken", async (t) => {
+		const { conduit, probe, told } = made(t);
+		probe.room = 3;
+		conduit.write(request, [Buffer.from("close_notify")]);
+		assert.equal(conduit.shutdown(request), 0);
+		conduit.readStart();
+		await turns();
+		assert.deepEqual([probe.written, probe.finished, told], ["clo", false, []]);
+		probe.room = 100;
+		probe.events.writable();
+		assert.deepEqual([probe.written, probe.finished], ["close_notify", true]);
+		await turns();
+		assert.deepEqual(told, ["write done", "shutdown done"]);
+	});
+
+	it("is over when the connection dies, and when it is given up", async (t) => {
+		for (const end of ["died", "closed"]) {
+			const { conduit, probe, told } = made(t);
+			conduit.write(request, [Buffer.from("close_notify")]);
+			conduit.shutdown(request);
+			if (end === "died") probe.events.closed("ECONNRESET");
+			else conduit.close(() => told.push("closed"));
+			await turns();
+			assert.equal(probe.finished, false);
+			assert.deepEqual(told, ["write failed", "shutdown done", ...(end === "closed" ? ["closed"] : [])]);
+		}
+	});
+});
