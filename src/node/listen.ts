@@ -8,6 +8,7 @@
 import cluster from "node:cluster";
 import type net from "node:net";
 import { errnoOf } from "./errno.ts";
+import { ipv6SideOf } from "./ipv6-ports.ts";
 import { KERNEL, type Policy, UNREACHABLE } from "./policy.ts";
 import { type HandleOptions, ServerHandle } from "./server-handle.ts";
 import type { StackHost } from "./stack.ts";
@@ -23,6 +24,9 @@ export type Listen2 = (
 	flags: number | undefined,
 ) => void;
 
+/** libuv's flag of the option `ipv6Only`. */
+const UV_TCP_IPV6ONLY = 1;
+
 /**
  * Gives `server` a handle on the stack if the policy wants so.
  *
@@ -35,13 +39,15 @@ export function prepareServer(
 	address: string | null,
 	port: number | null,
 	fd: number | undefined,
+	flags: number | undefined,
 	options: HandleOptions,
 ): string | null {
 	const internals = server as unknown as { _handle: object | null };
 	if (internals._handle || typeof port !== "number" || port < 0 || (typeof fd === "number" && fd >= 0) || isForWorkers(server)) return null;
-	const verdict = policy.listener(address ?? undefined, port);
+	const verdict = policy.listener(address ?? undefined, port, ((flags ?? 0) & UV_TCP_IPV6ONLY) !== 0);
 	if (verdict === KERNEL) return null;
-	internals._handle = verdict === UNREACHABLE ? new RefusingHandle(host()) : new ServerHandle(host(), verdict, port, options);
+	internals._handle =
+		verdict === UNREACHABLE ? new RefusingHandle(host()) : new ServerHandle(host(), verdict, port, options, ipv6SideOf(address));
 	return address || "0.0.0.0";
 }
 

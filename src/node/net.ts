@@ -56,7 +56,7 @@ export function createNet(host: StackHost, options: HandleOptions = {}): StackNe
 	});
 
 	const listen2: Listen2 = function (address, port, addressType, backlog, fd, flags) {
-		const taken = prepareServer(this, theHost, policy, address, port, fd, options);
+		const taken = prepareServer(this, theHost, policy, address, port, fd, flags, options);
 		const listen = (net.Server.prototype as unknown as { _listen2: Listen2 })._listen2;
 		if (taken === null) listen.call(this, address, port, addressType, backlog, fd, flags);
 		else listen.call(this, taken, port, net.isIPv6(taken) ? 6 : 4, backlog, fd, flags);

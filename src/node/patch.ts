@@ -33,7 +33,7 @@ export function installPatch(host: () => StackHost, policy: Policy, options: Han
 		return Reflect.apply(nodeConnect, this, args);
 	};
 	const listen: Listen2 = function (address, port, addressType, backlog, fd, flags) {
-		const taken = prepareServer(this, host, policy, address, port, fd, options);
+		const taken = prepareServer(this, host, policy, address, port, fd, flags, options);
 		if (taken === null) nodeListen.call(this, address, port, addressType, backlog, fd, flags);
 		else nodeListen.call(this, taken, port, net.isIPv6(taken) ? 6 : 4, backlog, fd, flags);
 	};

@@ -7,7 +7,7 @@
  * - Ports in `kernelPorts` stay with the kernel, both ways.
  * - UNIX sockets, file descriptors, handles from elsewhere and cluster workers stay with the kernel (see patch.ts).
  * - Listeners go to the stack. `::`, and no address at all, mean all IPv4 addresses of the stack; `::1` means 127.0.0.1; another
- *   IPv6 address stays with the kernel. With `exposeLoopback` a listener on 127.0.0.0/8 listens on all addresses: for links whose
+ *   IPv6 address, and `::` for IPv6 alone, stays with the kernel. With `exposeLoopback` a listener on 127.0.0.0/8 listens on all addresses: for links whose
  *   far side is this machine's own loop-back address.
  * - Where the stack has ports of the machine's own address, listeners on other ports, and connections that do not leave by its link
  *   (or lead to another port of this machine), stay with the kernel.
@@ -27,8 +27,8 @@ export type Verdict = string | typeof KERNEL | typeof UNREACHABLE;
 
 /** Decides for each server and each connect of a program: an address on the stack, the kernel, or nowhere. */
 export interface Policy {
-	/** Where a server that wants to listen on `address` (undefined: all) listens. */
-	listener(address: string | undefined, port: number): Verdict;
+	/** Where a server that wants to listen on `address` (undefined: all) listens. @param ipv6Only All addresses are those of IPv6. */
+	listener(address: string | undefined, port: number, ipv6Only?: boolean): Verdict;
 	/** Where a socket goes that wants to reach `address`. */
 	destination(address: string, port: number): Verdict;
 	/** Whether a socket that wants to reach this name or address may go to the stack; no more than a guess before the look-up. */
@@ -44,6 +44,13 @@ export function asIpv4(address: string): string | null {
 	return mapped !== null && isIPv4(mapped[1]!) ? mapped[1]! : null;
 }
 
+/** The same of an address to listen on: none (undefined), and `::`, are all addresses, of both families or of IPv6 alone. */
+function listenerIpv4(address: string | undefined, ipv6Only: boolean): string | null {
+	const all = !address || address === "::";
+	if (all) return ipv6Only ? null : "0.0.0.0";
+	return asIpv4(address);
+}
+
 /** Connecting to "any address" means this host, as in the kernel. */
 function target(address: string): string | null {
 	const ipv4 = asIpv4(address);
@@ -56,8 +63,8 @@ function isLoopback(ipv4: string): boolean {
 
 /** Everything to the host. */
 export class StackOnly implements Policy {
-	listener(address: string | undefined): Verdict {
-		return address ? (asIpv4(address) ?? UNREACHABLE) : "0.0.0.0";
+	listener(address: string | undefined, _port: number, ipv6Only = false): Verdict {
+		return listenerIpv4(address, ipv6Only) ?? UNREACHABLE;
 	}
 
 	destination(address: string): Verdict {
@@ -102,10 +109,9 @@ export class Shared implements Policy {
 		this.#leaves = options.leaves ?? (() => true);
 	}
 
-	listener(address: string | undefined, port: number): Verdict {
+	listener(address: string | undefined, port: number, ipv6Only = false): Verdict {
 		if (this.#kernelPorts.has(port) || this.#ports?.has(port) === false) return KERNEL;
-		if (!address) return "0.0.0.0";
-		const ipv4 = asIpv4(address);
+		const ipv4 = listenerIpv4(address, ipv6Only);
 		if (ipv4 === null) return KERNEL;
 		return isLoopback(ipv4) && this.#exposeLoopback() ? "0.0.0.0" : ipv4;
 	}

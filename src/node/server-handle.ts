@@ -5,7 +5,8 @@
  * `onconnection` for each connection. It is a TCP handle without a kernel socket, so whoever takes it for one (a cluster that sends it
  * to a worker) gets EBADF from the kernel instead of reading somebody else's memory.
  *
- * As in the kernel, address and port are taken when the server listens, and an error is that of `listen`.
+ * As in the kernel, address and port are taken when the server listens, and an error is that of `listen`. A server on `::1` may have its
+ * port without a listener (ipv6-ports.ts).
  */
 import { AsyncResource } from "node:async_hooks";
 import net from "node:net";
@@ -15,6 +16,7 @@ import type { AddressOut } from "./conduit.ts";
 import { EINVAL, errnoOfThrown } from "./errno.ts";
 import { StackHandle } from "./handle.ts";
 import { ownerSymbol, TCP, TCP_SERVER } from "./internals.ts";
+import { givePort, type Ipv6Side, type PortHolder, takePort } from "./ipv6-ports.ts";
 import { throwLater } from "./later.ts";
 import { PlainHandle, probeHandle, wantsPlainHandles } from "./plain-handle.ts";
 import type { StackHost, StackListener, StackSocket } from "./stack.ts";
@@ -26,14 +28,18 @@ export interface HandleOptions {
 }
 
 /** The handle of a `net.Server` on the stack. */
-export class ServerHandle extends TCP {
+export class ServerHandle extends TCP implements PortHolder {
 	/** Set by net.js. */
 	onconnection: OnConnection | null = null;
 	/** That function, where `accept` does the same. */
 	#accepts: OnConnection | null = null;
 	readonly #host: StackHost;
 	readonly #address: string;
-	readonly #port: number;
+	readonly ipv6: Ipv6Side;
+	port: number;
+	#backlog = 0;
+	#listening = false;
+	/** Not there where another server listens in this one's place. */
 	#listener: StackListener | null = null;
 	#scope: AsyncResource | null = null;
 	/** Which kind of handle its connections get. */
@@ -41,32 +47,54 @@ export class ServerHandle extends TCP {
 	#referenced = true;
 	#holding = false;
 
-	/** @param address Where to listen, "0.0.0.0" for all addresses; @param port 0 for any. */
-	constructor(host: StackHost, address: string, port: number, options: HandleOptions = {}) {
+	/** @param address Where to listen, "0.0.0.0" for all addresses; @param port 0 for any; @param ipv6 What the program's address has of IPv6. */
+	constructor(host: StackHost, address: string, port: number, options: HandleOptions = {}, ipv6: Ipv6Side = "none") {
 		super(TCP_SERVER);
 		this.#plain = options.plainHandles ?? true;
 		this.#host = host;
 		this.#address = address;
-		this.#port = port;
+		this.port = port;
+		this.ipv6 = ipv6;
 	}
 
 	listen(backlog: number): number {
 		this.#plain &&= wantsPlainHandles(this.#server);
 		if (this.#plain && this.onconnection !== null && acceptEquals(this.onconnection, probeHandle)) this.#accepts = this.onconnection;
+		this.#backlog = backlog;
+		// One scope for all its connections: they belong to whoever called `listen` (AsyncLocalStorage).
+		this.#scope = new AsyncResource("TCPSERVERWRAP");
+		const error = takePort(this.#host, this);
+		this.#listening = error === 0;
+		this.#hold();
+		return error;
+	}
+
+	// --- for ipv6-ports.ts
+
+	open(): number {
+		// Another server's closing leads here as well, also at the end of the host.
+		if (this.#listener !== null) return 0;
 		try {
-			const listener = this.#host.tcpListen({ address: this.#address, port: this.#port, backlog });
+			const listener = this.#host.tcpListen({ address: this.#address, port: this.port, backlog: this.#backlog });
 			this.#listener = listener;
-			// One scope for all its connections: they belong to whoever called `listen` (AsyncLocalStorage).
-			this.#scope = new AsyncResource("TCPSERVERWRAP");
+			this.port = listener.port;
 			listener.onconnection = (socket) => this.#accept(socket);
-			// A server without a host would keep the process alive for nobody.
-			// Node's own `close`: what the program made of it is for its own calls.
-			listener.onclose = () => void net.Server.prototype.close.call(this.#server);
+			listener.onclose = () => this.lost();
 		} catch (error) {
 			return errnoOfThrown(error);
 		}
-		this.#hold();
 		return 0;
+	}
+
+	stepBack(): void {
+		this.#listener?.close();
+		this.#listener = null;
+	}
+
+	lost(): void {
+		// A server without a host would keep the process alive for nobody.
+		// Node's own `close`: what the program made of it is for its own calls.
+		net.Server.prototype.close.call(this.#server);
 	}
 
 	get #server(): net.Server {
@@ -92,18 +120,20 @@ export class ServerHandle extends TCP {
 	}
 
 	override close(callback?: () => void): void {
-		this.#listener?.close();
-		this.#listener = null;
+		this.stepBack();
+		if (this.#listening) {
+			this.#listening = false;
+			givePort(this.#host, this);
+		}
 		this.#hold();
 		super.close(callback);
 	}
 
 	getsockname(out: AddressOut): number {
-		const listener = this.#listener;
-		if (listener === null) return EINVAL;
-		out.address = listener.address;
+		if (!this.#listening) return EINVAL;
+		out.address = this.#address;
 		out.family = "IPv4";
-		out.port = listener.port;
+		out.port = this.port;
 		return 0;
 	}
 
@@ -118,11 +148,11 @@ export class ServerHandle extends TCP {
 	}
 
 	hasRef(): boolean {
-		return this.#referenced && this.#listener !== null;
+		return this.#referenced && this.#listening;
 	}
 
 	#hold(): void {
-		const holding = this.#referenced && this.#listener !== null;
+		const holding = this.#referenced && this.#listening;
 		if (holding === this.#holding) return;
 		this.#holding = holding;
 		if (holding) hold(this.#host);

@@ -20,6 +20,9 @@ describe("policy of the preload", () => {
 	it("kernel ports and IPv6 listeners stay with the kernel", () => {
 		assert.equal(policy.listener(undefined, 9229), KERNEL);
 		assert.equal(policy.listener("2001:db8::1", 80), KERNEL);
+		assert.equal(policy.listener("::", 80, true), KERNEL);
+		assert.equal(policy.listener(undefined, 80, true), KERNEL);
+		assert.equal(policy.listener("0.0.0.0", 80, true), "0.0.0.0", "says nothing of IPv4");
 	});
 
 	it("with exposeLoopback a listener on 127.0.0.0/8 listens on all addresses", () => {
@@ -75,7 +78,8 @@ describe("policy of createNet", () => {
 		assert.equal(policy.destination("127.0.0.1"), "127.0.0.1");
 		assert.equal(policy.destination("::1"), "127.0.0.1");
 		assert.equal(policy.destination("2001:db8::1"), UNREACHABLE);
-		assert.equal(policy.listener(undefined), "0.0.0.0");
-		assert.equal(policy.listener("2001:db8::1"), UNREACHABLE);
+		assert.equal(policy.listener(undefined, 80), "0.0.0.0");
+		assert.equal(policy.listener("2001:db8::1", 80), UNREACHABLE);
+		assert.equal(policy.listener("::", 80, true), UNREACHABLE);
 	});
 });
