@@ -4,6 +4,7 @@
  * Hides nothing new: it is a memory link whose other end is itself. "Later" matters: a frame never arrives inside the call that sent
  * it, so a stack that talks to itself takes turns, with bounded work in each, like one that talks to a device.
  */
+import { refuseUnknown } from "./known-options.ts";
 import { MemoryLink } from "./memory.ts";
 
 /** Options of `loopbackLink`. */
@@ -23,9 +24,10 @@ const CAPACITY = 4096;
 /**
  * A link on which a host talks to itself.
  *
- * @throws MillraceError MILLRACE_BAD_OPTION when a value is out of its range.
+ * @throws MillraceError MILLRACE_BAD_OPTION when an option is unknown or out of its range.
  */
 export function loopbackLink(options: LoopbackLinkOptions = {}): MemoryLink {
+	refuseUnknown("a loop-back link", options, ["mtu", "capacity"], "MILLRACE_BAD_OPTION");
 	const { mtu = MTU, capacity = CAPACITY } = options;
 	return new MemoryLink({ name: "loopback", medium: "ip", mtu, capacity, loopback: true });
 }

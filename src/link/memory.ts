@@ -17,7 +17,7 @@ import { MillraceError } from "../errors.ts";
 import { type Batch, FRAME_CHECKED, FRAME_MORE, FRAME_PARTIAL_CHECKSUM } from "../memory/batch.ts";
 import { FrameCompleter } from "./complete.ts";
 import { FrameQueue, frameBytes, frameEntries, frameLimit, MTU_MAX, MTU_MIN, pagesFor } from "./frames.ts";
-import { inRange } from "./known-options.ts";
+import { inRange, refuseUnknown } from "./known-options.ts";
 import { type Link, type LinkContext, type LinkOffload, SEGMENTATION_MAX } from "./link.ts";
 
 /** Options of `memoryLinkPair`. */
@@ -35,6 +35,8 @@ export interface MemoryLinkOptions {
 /** Pages that may wait: as many as a Linux network card queues by default (txqueuelen 1000). */
 const CAPACITY = 1024;
 const CAPACITY_MAX = 2 ** 20;
+
+const KNOWN = ["medium", "mtu", "capacity", "name"];
 
 const OFFLOAD: LinkOffload = { checksum: true, segmentation: SEGMENTATION_MAX, longPieces: true };
 
@@ -227,9 +229,10 @@ export class MemoryLink implements Link {
 /**
  * Two links, joined: what goes into one comes out of the other. For hosts in one process: tests, gateways, simulations.
  *
- * @throws MillraceError MILLRACE_BAD_OPTION when a value is out of its range.
+ * @throws MillraceError MILLRACE_BAD_OPTION when an option is unknown or out of its range.
  */
 export function memoryLinkPair(options: MemoryLinkOptions = {}): [MemoryLink, MemoryLink] {
+	refuseUnknown("a memory link", options, KNOWN, "MILLRACE_BAD_OPTION");
 	const { name = "memory", medium = "ip", mtu = 1500, capacity = CAPACITY } = options;
 	const a = new MemoryLink({ name: `${name}:a`, medium, mtu, capacity, loopback: false });
 	const b = new MemoryLink({ name: `${name}:b`, medium, mtu, capacity, loopback: false });

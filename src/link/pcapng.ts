@@ -13,6 +13,7 @@ import { MillraceError } from "../errors.ts";
 import type { Batch } from "../memory/batch.ts";
 import type { Alarm, Runtime } from "../time/clock.ts";
 import { copyFrame, frameBytes } from "./frames.ts";
+import { refuseUnknown } from "./known-options.ts";
 
 /** Where a capture goes. */
 export interface CaptureSink {
@@ -35,6 +36,8 @@ export interface CaptureOptions {
 	/** Microseconds that a block may wait in the buffer; default 250000. */
 	readonly flushAfter?: number;
 }
+
+const KNOWN = ["sink", "startTime", "snapLength", "maxBytes", "flushAfter"];
 
 const SNAP_LENGTH = 262144; // what tcpdump takes
 const BUFFER = 65536;
@@ -79,8 +82,9 @@ export class CaptureWriter {
 	#alarm: Alarm | null = null;
 	#runtime: Runtime | null = null;
 
-	/** @throws MillraceError MILLRACE_BAD_OPTION when a value is out of its range. */
+	/** @throws MillraceError MILLRACE_BAD_OPTION when an option is unknown or out of its range. */
 	constructor(options: CaptureOptions) {
+		refuseUnknown("a capture", options, KNOWN, "MILLRACE_BAD_OPTION");
 		const { snapLength = SNAP_LENGTH, maxBytes = 1, startTime = 0, flushAfter = FLUSH_AFTER } = options;
 		if (!Number.isInteger(snapLength) || snapLength < 64 || snapLength > SNAP_LENGTH) {
 			throw new MillraceError(

@@ -19,6 +19,7 @@ import { MillraceError } from "../errors.ts";
 import { createHost, type Host, type Refusal, type TcpRequest } from "../host/host.ts";
 import type { Batch } from "../memory/batch.ts";
 import type { Runtime } from "../time/clock.ts";
+import { refuseUnknown } from "./known-options.ts";
 import type { Link, LinkContext, LinkOffload } from "./link.ts";
 import { type MemoryLink, memoryLinkPair } from "./memory.ts";
 import { KernelServer, KernelSocket } from "./user-kernel.ts";
@@ -89,6 +90,9 @@ export interface GatewayCounters {
 	bytesOut: number;
 }
 
+/** What a gateway and a user link have in common. */
+const KNOWN = ["address", "guest", "dial", "maxConnections", "memory"];
+
 const DEFAULT_ADDRESS = "10.0.2.2/24";
 const DEFAULT_GUEST = "10.0.2.15";
 const THIS_MACHINE = "127.0.0.1";
@@ -127,6 +131,7 @@ export class Gateway implements SpliceOwner {
 	error: Error | null = null;
 
 	constructor(options: GatewayOptions) {
+		refuseUnknown("a gateway", options, ["link", "runtime", ...KNOWN], "MILLRACE_BAD_OPTION");
 		const { link, runtime, address = DEFAULT_ADDRESS, guest = DEFAULT_GUEST, memory } = options;
 		this.#address = address.slice(0, address.indexOf("/"));
 		this.#guest = guest;
@@ -292,7 +297,7 @@ export class Gateway implements SpliceOwner {
  * @example
  * const gateway = createGateway({ link: framesOfTheVirtualMachine, runtime: nodeRuntime() });
  * await gateway.publish({ port: 8080, to: 80 });
- * @throws {MillraceError} what opening the link throws.
+ * @throws {MillraceError} MILLRACE_BAD_OPTION for an option that is unknown, or what opening the link throws.
  */
 export function createGateway(options: GatewayOptions): Gateway {
 	return new Gateway(options);
@@ -317,6 +322,7 @@ export class UserLink implements Link {
 	#hold: NodeJS.Timeout | null = null;
 
 	constructor(options: UserLinkOptions = {}) {
+		refuseUnknown("a user link", options, ["mtu", ...KNOWN], "MILLRACE_BAD_OPTION");
 		this.#options = options;
 		[this.#near, this.#far] = memoryLinkPair({ name: "user", medium: "ip", mtu: options.mtu ?? 1500, capacity: QUEUE });
 		this.mtu = this.#near.mtu;

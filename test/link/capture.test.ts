@@ -204,9 +204,9 @@ test("a capture that has ended takes no further link", () => {
 	});
 });
 
-test("options of a capture out of range are refused", () => {
+test("options of a capture that are unknown or out of range are refused", () => {
 	const sink = new Memory();
-	for (const wrong of [{ snapLength: 1 }, { maxBytes: 0 }, { flushAfter: -1 }, { startTime: Number.NaN }]) {
+	for (const wrong of [{ snapLength: 1 }, { maxBytes: 0 }, { flushAfter: -1 }, { startTime: Number.NaN }, { snaplen: 64 }]) {
 		assert.throws(() => new CaptureWriter({ sink, ...wrong }), { code: "MILLRACE_BAD_OPTION" });
 	}
 });

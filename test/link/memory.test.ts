@@ -103,4 +103,6 @@ test("options of memory links out of range are refused with the range", () => {
 	assert.throws(() => memoryLinkPair({ capacity: 1 }), { code: "MILLRACE_BAD_OPTION" });
 	assert.throws(() => loopbackLink({ mtu: 1500.5 }), { code: "MILLRACE_BAD_OPTION" });
 	assert.throws(() => memoryLinkPair({ medium: "token-ring" as "ip" }), /token-ring/);
+	assert.throws(() => memoryLinkPair({ mut: 1500 } as never), { code: "MILLRACE_BAD_OPTION", message: /"mut".*mtu/ });
+	assert.throws(() => loopbackLink({ medium: "ip" } as never), { code: "MILLRACE_BAD_OPTION", message: /"medium".*mtu/ });
 });

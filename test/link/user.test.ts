@@ -7,7 +7,8 @@ import { describe, test } from "node:test";
 import { createHost, type Host } from "../../src/host/host.ts";
 import { impairLink } from "../../src/link/impair.ts";
 import type { Link } from "../../src/link/link.ts";
-import { type UserLink, type UserLinkOptions, userLink } from "../../src/link/user.ts";
+import { memoryLinkPair } from "../../src/link/memory.ts";
+import { createGateway, type UserLink, type UserLinkOptions, userLink } from "../../src/link/user.ts";
 import { KernelSocket } from "../../src/link/user-kernel.ts";
 import { nodeRuntime } from "../../src/node/runtime.ts";
 import type { SocketEvents, TcpSocket } from "../../src/socket/socket.ts";
@@ -498,4 +499,11 @@ describe("a gateway", () => {
 		await until(() => client!.closed);
 		await assert.rejects(once(net.connect(port, "127.0.0.1"), "connect"), { code: "ECONNREFUSED" });
 	});
+});
+
+test("options that are not known are refused by name, of the link and of the gateway", () => {
+	assert.throws(() => userLink({ gest: "10.0.2.15" } as never), { code: "MILLRACE_BAD_OPTION", message: /"gest".*guest/ });
+	const [link] = memoryLinkPair();
+	const wrong = { link, runtime: nodeRuntime(), mtu: 1500 } as never;
+	assert.throws(() => createGateway(wrong), { code: "MILLRACE_BAD_OPTION", message: /"mtu".*guest/ });
 });
