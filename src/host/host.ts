@@ -114,7 +114,7 @@ export interface ListenOptions {
 	address?: string;
 	/** 0: any free port. */
 	port: number;
-	/** Most established connections that wait to be handed over; default 511, as in Node. */
+	/** Most established connections that wait to be handed over, at least one; default 511, as in Node. */
 	backlog?: number;
 }
 
@@ -137,6 +137,11 @@ export class TcpListener {
 		this.port = listener.port;
 		this.#listener = listener;
 		this.#close = close;
+	}
+
+	/** @internal Most connections that wait to be handed over. */
+	get backlog(): number {
+		return this.#listener.backlog;
 	}
 
 	/** @internal `onconnection` runs no code of the application's: see `quiet` of a socket. */
@@ -181,11 +186,11 @@ export class Host {
 	/** TCP as streams: `connect` and `listen`. */
 	readonly tcp: TcpFace;
 	/**
-	 * Called with the port of each new listener, before `tcpListen` returns. If it throws, there is no listener, and `tcpListen`
+	 * Called when a port gets its first listener, before `tcpListen` returns. If it throws, there is no listener, and `tcpListen`
 	 * throws that; an EADDRINUSE for a port that was ours to choose has it choose another one.
 	 */
 	onListen: ((port: number) => void) | null = null;
-	/** Called with the port of each listener that is gone, also one that `onListen` would not have. */
+	/** Called when a port's last listener is gone, also one that `onListen` would not have. */
 	onUnlisten: ((port: number) => void) | null = null;
 	/** Called when the link is gone for good. */
 	onLinkFailed: ((error: Error) => void) | null = null;
@@ -317,6 +322,7 @@ export class Host {
 		refuseUnknown("listen", options, LISTEN_OPTIONS, "MILLRACE_BAD_OPTION");
 		const { address = "0.0.0.0", backlog = 511 } = options;
 		const port = portNumber(options.port, 0);
+		if (!Number.isInteger(backlog) || backlog < 0) throw new MillraceError("EINVAL", `backlog ${backlog} is not a whole number from 0`);
 		const word = ipv4(address, "address");
 		if (word !== 0 && !this.#shard.ip.isLocal(word)) throw new MillraceError("EADDRNOTAVAIL", `${address} is not an address of this host`);
 		const key: [number, number, number, number] = word === 0 ? [0, 0, 0, 0] : [0, 0, 0xffff, word];
@@ -349,7 +355,7 @@ export class Host {
 		const listener = this.#listen(key, port, backlog, false, false);
 		if (listener === null) return null;
 		try {
-			this.onListen?.(port);
+			if (this.#shard.tcp.listeners.on(port) === 1) this.onListen?.(port);
 		} catch (error) {
 			this.#unlisten(listener);
 			throw error;
@@ -377,7 +383,7 @@ export class Host {
 		if (listener.closed) return;
 		this.#listeners.delete(listener);
 		this.#shard.tcp.unlisten(listener);
-		if (!listener.any) this.onUnlisten?.(listener.port);
+		if (!listener.any && !this.hasListener(listener.port)) this.onUnlisten?.(listener.port);
 	}
 
 	/** Whether this is an address of this host; false for what is no IPv4 address. */
@@ -391,7 +397,7 @@ export class Host {
 
 	/** Whether anybody listens on this port. */
 	hasListener(port: number): boolean {
-		return this.#shard.tcp.listeners.has(port);
+		return this.#shard.tcp.listeners.on(port) > 0;
 	}
 
 	/** The connections there are, with their figures. */

@@ -282,9 +282,8 @@ export class TcpServer implements AsyncIterable<TcpStream> {
 	constructor(host: Host, options: ListenOptions) {
 		this.#host = host;
 		this.#listener = host.tcpListen(options);
-		const limit = options.backlog ?? 511;
 		this.#listener.onconnection = (socket) => {
-			if (this.#waiting.length >= limit) {
+			if (this.#waiting.length >= this.#listener.backlog) {
 				socket.abort();
 				return;
 			}

@@ -27,6 +27,15 @@ export interface HandleOptions {
 	plainHandles?: boolean;
 }
 
+/** What the kernel makes of a backlog below 0: as many as it lets wait at all (Linux: net.core.somaxconn). */
+const BACKLOG_MAX = 4096;
+
+/** A program's backlog as Node's own handles take it, which is as a 32-bit number, whatever it is. */
+function backlogOf(given: number): number {
+	const backlog = given | 0;
+	return backlog < 0 ? BACKLOG_MAX : backlog;
+}
+
 /** The handle of a `net.Server` on the stack. */
 export class ServerHandle extends TCP implements PortHolder {
 	/** Set by net.js. */
@@ -75,7 +84,7 @@ export class ServerHandle extends TCP implements PortHolder {
 		// Another server's closing leads here as well, also at the end of the host.
 		if (this.#listener !== null) return 0;
 		try {
-			const listener = this.#host.tcpListen({ address: this.#address, port: this.port, backlog: this.#backlog });
+			const listener = this.#host.tcpListen({ address: this.#address, port: this.port, backlog: backlogOf(this.#backlog) });
 			this.#listener = listener;
 			this.port = listener.port;
 			listener.onconnection = (socket) => this.#accept(socket);

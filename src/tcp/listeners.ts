@@ -100,9 +100,9 @@ export class ListenerTable {
 		return this.#catchAll;
 	}
 
-	/** Whether anybody listens on the port. */
-	has(port: number): boolean {
-		return this.#byPort.has(port);
+	/** How many listen on the port, each on an address of its own. */
+	on(port: number): number {
+		return this.#byPort.get(port)?.length ?? 0;
 	}
 
 	/** All listeners. */

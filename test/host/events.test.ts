@@ -112,6 +112,23 @@ test("a port that onListen would not have is not listened on; a port of the host
 		},
 		{ server: { tcp: { firstPort: 6000, lastPort: 6002 } } },
 	));
+test("onListen tells of the first listener of a port, onUnlisten of its last", () =>
+	world(({ server }) => {
+		const told: string[] = [];
+		server.onListen = (port) => told.push(`listen ${port}`);
+		server.onUnlisten = (port) => told.push(`unlisten ${port}`);
+		const one = server.tcpListen({ address: SERVER, port: 80 });
+		const other = server.tcpListen({ address: "127.0.0.1", port: 80 });
+		one.close();
+		assert.deepEqual(told.splice(0), ["listen 80"]);
+		other.close();
+		other.close();
+		server.tcpListenAny(() => {}).close();
+		assert.deepEqual(told.splice(0), ["unlisten 80"]);
+		const chosen = server.tcpListen({ port: 0 });
+		assert.deepEqual(told.splice(0), [`listen ${chosen.port}`]);
+		chosen.close();
+	}));
 
 test("nobody listens: ECONNREFUSED", () =>
 	world(async ({ sim, client }) => {

@@ -169,6 +169,22 @@ test("connections that nobody takes: bounded by the backlog, reset when the list
 		for (const stream of opened) await assert.rejects(stream.read(), coded("ECONNRESET"));
 	}));
 
+test("a backlog of 0 is one of 1; what is no number of connections is EINVAL", () =>
+	world(async ({ sim, server, client }) => {
+		const listener = server.tcp.listen({ port: 80, backlog: 0 });
+		const opened = await Promise.all([0, 1].map(() => client.tcp.connect({ address: SERVER, port: 80 })));
+		await sim.sleep(1);
+		assert.equal(server.connections().length, 1);
+		for await (const stream of listener) {
+			stream.close();
+			break;
+		}
+		for (const stream of opened) stream.abort();
+		for (const backlog of [-1, 0.5, Number.NaN, Number.POSITIVE_INFINITY, "5", null])
+			assert.throws(() => server.tcp.listen({ port: 80, backlog } as never), coded("EINVAL"));
+		server.tcp.listen({ port: 80, backlog: undefined } as never).close();
+	}));
+
 test("host.close(): every promise settles, of reads, writes, connects and listeners", () =>
 	world(
 		async (hosts) => {

@@ -676,6 +676,14 @@ export const scenarios: Record<string, Scenario> = {
 		await closed(first);
 		await shut(server);
 	},
+	"a backlog of 0, below it, and that is no whole number": async (net, w) => {
+		for (const backlog of [0, -1, 1.5, "5", Number.NaN, Number.POSITIVE_INFINITY] as number[]) {
+			const server = w.server("listener", net.createServer());
+			server.listen({ port: 0, host: "127.0.0.1", backlog });
+			await Promise.race([once(server, "listening"), once(server, "error")]);
+			await shut(server);
+		}
+	},
 	"the port is in use": async (net, w) => {
 		const server = net.createServer();
 		const port = await listen(server);
