@@ -7,23 +7,33 @@
  * One thread of one process has the stack: an address cannot be had twice. That is the main thread of the first process that
  * loads this module. Worker threads, and child processes that inherit it (by NODE_OPTIONS, or as workers of a cluster), keep the
  * kernel's sockets; NODE_DEBUG=millrace says so. The variable MILLRACE_OWNER tells them: the process id of the first.
+ *
+ * The first may be one that nobody meant, such as npm. So a child whose parent had made nothing of its stack says on stderr that
+ * it is without, when it has its first socket that would have been the stack's.
  */
+import cluster from "node:cluster";
 import { debuglog } from "node:util";
 import { isMainThread } from "node:worker_threads";
 import { MillraceError } from "../errors.ts";
 import { type RunningStack, startFromEnvironment } from "./from-environment.ts";
 import { installPatch } from "./patch.ts";
-import { Shared } from "./policy.ts";
-import { OPTIONS_VARIABLE, OWNER_VARIABLE, parseRunOptions } from "./run-options.ts";
+import { KERNEL, type Policy, Shared, type SharedOptions } from "./policy.ts";
+import { OPTIONS_VARIABLE, OWNER_VARIABLE, parseRunOptions, type RunOptions } from "./run-options.ts";
 
 /** "0" gives every connection a JSStream. */
 const PLAIN_VARIABLE = "MILLRACE_PLAIN_HANDLES";
+/** Behind the process id in MILLRACE_OWNER: that process uses its stack. */
+const IN_USE = " in use";
 const debug = debuglog("millrace");
 
 let stack: RunningStack | null = null;
 
 function start(): RunningStack {
-	stack ??= orEnd(startFromEnvironment);
+	if (stack === null) {
+		stack = orEnd(startFromEnvironment);
+		// Not under `millrace run`, where the variable is for this module alone.
+		if (process.env[OWNER_VARIABLE] === String(process.pid)) process.env[OWNER_VARIABLE] += IN_USE;
+	}
 	return stack;
 }
 
@@ -38,19 +48,66 @@ function orEnd<T>(action: () => T): T {
 	}
 }
 
+/** What of the options is for the policy, also where there will be no stack. */
+function sharing({ kernelPorts, link, address, ports }: RunOptions): SharedOptions {
+	return {
+		kernelPorts,
+		loopback: link?.kind === "loopback",
+		ports: link?.kind === "xdp" && address === null ? ports : undefined,
+	};
+}
+
+/** Leaves everything to the kernel, and calls `missed` with each socket that would have been the stack's. */
+function kernelOnly(wanted: Policy, missed: () => void): Policy {
+	return {
+		listener(address, port, ipv6Only) {
+			if (wanted.listener(address, port, ipv6Only) !== KERNEL) missed();
+			return KERNEL;
+		},
+		destination: () => KERNEL,
+		mayDial(host, port) {
+			if (wanted.mayDial(host, port)) missed();
+			return false;
+		},
+	};
+}
+
+/** Says once that the stack is another process's, if this one has a use for it. */
+function sayWhenMissed(owner: string): void {
+	let options: RunOptions;
+	try {
+		options = parseRunOptions(process.env[OPTIONS_VARIABLE] ?? "");
+	} catch {
+		// For whoever has the stack to say.
+		return;
+	}
+	if (options.quiet) return;
+	const policy = kernelOnly(new Shared(() => null, sharing(options)), () => {
+		uninstall();
+		process.stderr.write(
+			`millrace: process ${owner} loaded the preload first and has the stack: the sockets of this one (${process.pid}) are the kernel's. Give --import to the program's own node, or start it by millrace run\n`,
+		);
+	});
+	const uninstall = installPatch(() => start().host, policy);
+}
+
 function register(): void {
 	const pid = String(process.pid);
-	const owner = process.env[OWNER_VARIABLE] ?? pid;
+	const variable = process.env[OWNER_VARIABLE] ?? pid;
+	const owner = variable.replace(IN_USE, "");
 	if (!isMainThread) return debug("worker thread: its sockets are the kernel's");
-	if (owner !== pid) return debug("process %s has the stack: sockets of this process are the kernel's", owner);
+	if (owner !== pid) {
+		debug("process %s has the stack: sockets of this process are the kernel's", owner);
+		// Workers of a cluster are processes of a program that may well use its stack later.
+		if (owner === variable && !cluster.isWorker) sayWhenMissed(owner);
+		return;
+	}
 	process.env[OWNER_VARIABLE] = pid;
 	const options = orEnd(() => parseRunOptions(process.env[OPTIONS_VARIABLE] ?? ""));
 	const policy = new Shared(() => stack?.host ?? null, {
-		kernelPorts: options.kernelPorts,
-		loopback: options.link?.kind === "loopback",
+		...sharing(options),
 		// What the user link publishes appears on 127.0.0.1 of this machine, which is where such a listener is looked for.
 		exposeLoopback: () => start().kind === "user",
-		ports: options.link?.kind === "xdp" && options.address === null ? options.ports : undefined,
 		leaves: (address) => start().leaves?.(address) !== false,
 	});
 	installPatch(() => start().host, policy, { plainHandles: process.env[PLAIN_VARIABLE] !== "0" });

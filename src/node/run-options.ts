@@ -139,7 +139,7 @@ export interface RunOptions {
 
 /** The variable that carries the options to the preload. */
 export const OPTIONS_VARIABLE = "MILLRACE_OPTIONS";
-/** The variable that tells processes which inherit the preload who has the stack: a process id. */
+/** The variable that tells processes which inherit the preload who has the stack: a process id, and whether it uses it. */
 export const OWNER_VARIABLE = "MILLRACE_OWNER";
 
 /** Smallest MTU that every IPv4 host must take (RFC 791 3.2), and the largest that fits a page. */

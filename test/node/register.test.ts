@@ -9,6 +9,15 @@ const loopback = { MILLRACE_OPTIONS: JSON.stringify({ link: "loopback", quiet: t
 
 /** Runs a script; returns its output, or its errors if it failed. */
 async function run(options: string[], source: string, env: Record<string, string> = loopback): Promise<string> {
+	const { code, output, errors } = await outcome(options, source, env);
+	return code === 0 ? output.trim() : `exit code ${code}: ${errors}`;
+}
+
+async function outcome(
+	options: string[],
+	source: string,
+	env: Record<string, string>,
+): Promise<{ code: unknown; output: string; errors: string }> {
 	const child = spawn(process.execPath, [...options, "-e", source], { stdio: ["ignore", "pipe", "pipe"], env: { ...process.env, ...env } });
 	let output = "";
 	let errors = "";
@@ -17,7 +26,7 @@ async function run(options: string[], source: string, env: Record<string, string
 	const timer = setTimeout(() => child.kill("SIGKILL"), 20_000);
 	const code = await new Promise((resolve) => child.on("close", resolve));
 	clearTimeout(timer);
-	return code === 0 ? output.trim() : `exit code ${code}: ${errors}`;
+	return { code, output, errors };
 }
 
 /** Prints which kind of handle a listener has, then ends. */
@@ -86,6 +95,42 @@ describe("millrace/register", { concurrency: 2 }, () => {
 			"MILLRACE_NOT_TRANSFERABLE",
 			"MILLRACE_NOT_TRANSFERABLE",
 		]);
+	});
+
+	describe("a process whose parent has the stack and made nothing of it", () => {
+		/** What `source` says on stderr as the child of a process that first does `before`, an expression or a promise. */
+		async function said(source: string, { before = "0", options = {} as object } = {}): Promise<string> {
+			const parent = `(async () => {
+				const net = require("node:net");
+				await ${before};
+				require("node:child_process").spawn(process.execPath, ["-e", ${JSON.stringify(source)}], { stdio: "inherit" }).on("exit", process.exit);
+			})()`;
+			const env = {
+				NODE_OPTIONS: `--import=${register.href}`,
+				MILLRACE_OPTIONS: JSON.stringify({ link: "loopback", kernelPorts: [20999], ...options }),
+			};
+			const { code, errors } = await outcome([], parent, env);
+			assert.equal(code, 0, errors);
+			return errors.replace(/^millrace: (link|port) .*\n/gm, "");
+		}
+		const listens = `const net = require("node:net"); const server = net.createServer().listen(0, "127.0.0.1", () => {
+			net.connect(server.address().port, "127.0.0.1").on("error", () => {}).unref();
+			net.createServer().listen(0, "127.0.0.1", function () { this.close(); server.close(); });
+		});`;
+
+		it("says once that its sockets are the kernel's, when it has the first that it wanted on the stack", async () => {
+			const line = /^millrace: process \d+ [^\n]+\n$/;
+			assert.match(await said(listens), line);
+			assert.match(await said(`require("node:net").connect(9, "localhost").on("error", () => {})`), line);
+		});
+
+		it("does not where the parent uses the stack, where the kernel was asked for, and where nothing was", async () => {
+			const use = "new Promise((done) => net.createServer().listen(0, function () { this.close(done); }))";
+			assert.equal(await said(listens, { before: use }), "");
+			assert.equal(await said(listens, { options: { quiet: true } }), "");
+			assert.equal(await said(kind(20999)), "");
+			assert.equal(await said("console.log(1)"), "");
+		});
 	});
 
 	it("a bad option is one line and exit code 2, before the program runs", async () => {
