@@ -95,15 +95,6 @@ const differences: [what: string, method: string, make: (nodes: never) => Method
 	],
 	["sends no FIN at an end", "_final", (): Final => (done) => done()],
 	[
-		"sends the FIN before what waits",
-		"end",
-		(nodes: Method) =>
-			function (this: net.Socket) {
-				(this as unknown as { _handle: { shutdown(request: object): void } })._handle.shutdown({ oncomplete() {} });
-				return nodes.call(this);
-			} as Method,
-	],
-	[
 		"is not told that the FIN is on its way",
 		"_final",
 		(nodes: Final): Final =>
