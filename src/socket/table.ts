@@ -145,10 +145,13 @@ export class SocketTable implements Upper {
 			else if ((left & E_CLOSED) !== 0 && socket.index === index) {
 				const connection = this.tcp.at(index);
 				const error = errorName(connection);
-				if (error !== null) socket.events.closing?.((connection.flags & C_FIN_RECEIVED) !== 0);
-				socket.index = -1;
-				this.#forget(index);
-				socket.events.closed(error);
+				try {
+					if (error !== null) socket.events.closing?.((connection.flags & C_FIN_RECEIVED) !== 0);
+				} finally {
+					socket.index = -1;
+					this.#forget(index);
+					socket.events.closed(error);
+				}
 			}
 		}
 	}
