@@ -6,18 +6,18 @@
  */
 import type { IpPacket } from "../ip/transport.ts";
 import * as pages from "../memory/pages.ts";
-import { checksum, pseudoHeader4 } from "../wire/checksum.ts";
 import * as tcp from "../wire/tcp.ts";
-import { setChecksumField, window as windowOf, writeTcpHeader } from "../wire/tcp.ts";
+import { window as windowOf, writeTcpHeader } from "../wire/tcp.ts";
 import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
 import { setPeerMss } from "./mss.ts";
+import { emitAlone } from "./output.ts";
 import { seqGt } from "./seq.ts";
 import * as state from "./state.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
 const { C_HELD, C_PASSIVE, C_SACK, C_SCALE, C_SEND_SYN, C_TS, E_ACCEPT, SYN_RECEIVED } = state;
-const { ACK, FIN, PROTOCOL_TCP, RST, SYN, TCP_HEADER } = tcp;
+const { ACK, FIN, RST, SYN, TCP_HEADER } = tcp;
 const { HEADROOM } = pages;
 
 /** RFC 9293 3.10.7.1 and 3.10.7.2: CLOSED and LISTEN. */
@@ -154,7 +154,5 @@ export function sendStrayReset(
 	if (ackBit) writeTcpHeader(t.u8, start, localPort, remotePort, ack, 0, TCP_HEADER, RST, 0);
 	else writeTcpHeader(t.u8, start, localPort, remotePort, 0, (seq + span) | 0, TCP_HEADER, RST | ACK, 0);
 	t.counters.resetsOut++;
-	t.counters.segmentsOut++;
-	setChecksumField(t.u8, start, checksum(t.u8, start, TCP_HEADER, pseudoHeader4(local, remote, PROTOCOL_TCP, TCP_HEADER)));
-	t.lower.output(page, start, TCP_HEADER, local, remote, PROTOCOL_TCP, 0);
+	emitAlone(t, local, remote, page, start, TCP_HEADER);
 }

@@ -487,6 +487,13 @@ function emit(t: Tcp, c: Connection, page: number, start: number, length: number
 	t.lower.output(page, start, length, c.local3, c.remote3, PROTOCOL_TCP, 0);
 }
 
+/** Hands down a segment of no connection, complete but for its checksum. Takes the reference on the page. */
+export function emitAlone(t: Tcp, local: number, remote: number, page: number, start: number, length: number): void {
+	t.counters.segmentsOut++;
+	setChecksumField(t.u8, start, checksum(t.u8, start, length, pseudoHeader4(local, remote, PROTOCOL_TCP, length)));
+	t.lower.output(page, start, length, local, remote, PROTOCOL_TCP, 0);
+}
+
 /** Whether the transport checksum of a received segment is right. */
 export function checksumRight(t: Tcp, start: number, length: number, src: number, dst: number, flags: number): boolean {
 	if ((flags & FRAME_CHECKED) !== 0) return true;

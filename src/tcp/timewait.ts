@@ -3,14 +3,14 @@
  */
 import type { IpPacket } from "../ip/transport.ts";
 import * as pages from "../memory/pages.ts";
-import { checksum, pseudoHeader4 } from "../wire/checksum.ts";
 import * as tcp from "../wire/tcp.ts";
-import { setChecksumField, writeTcpHeader, writeTimestamps } from "../wire/tcp.ts";
+import { writeTcpHeader, writeTimestamps } from "../wire/tcp.ts";
 import type { Tcp } from "./engine.ts";
+import { emitAlone } from "./output.ts";
 import { seqGt, seqLt } from "./seq.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
-const { ACK, FIN, PROTOCOL_TCP, RST, SYN, TCP_HEADER } = tcp;
+const { ACK, FIN, RST, SYN, TCP_HEADER } = tcp;
 const { HEADROOM } = pages;
 
 /** A segment for a connection in TIME-WAIT. True: it is a new SYN that may have the addresses again (RFC 9293 3.6.1, RFC 6191). */
@@ -84,7 +84,5 @@ function sendTimeWaitAck(
 	let header = TCP_HEADER;
 	if (stamps) header += writeTimestamps(t.u8, start + header, tsVal, tsEcr);
 	writeTcpHeader(t.u8, start, localPort, remotePort, seq, ack, header, ACK, Math.min(t.options.receiveBuffer >> t.windowScale, 65535));
-	t.counters.segmentsOut++;
-	setChecksumField(t.u8, start, checksum(t.u8, start, header, pseudoHeader4(local, remote, PROTOCOL_TCP, header)));
-	t.lower.output(page, start, header, local, remote, PROTOCOL_TCP, 0);
+	emitAlone(t, local, remote, page, start, header);
 }
