@@ -20,7 +20,9 @@ import {
 	C_CWND_LIMITED,
 	C_DETACHED,
 	C_KEEPALIVE,
+	C_LOSS,
 	C_NODELAY,
+	C_RECOVERY,
 	C_SEND_SYN,
 	C_SYN_RETRANSMITTED,
 	C_TLP_REPEATED,
@@ -86,7 +88,9 @@ function retransmissionDue(t: Tcp, c: Connection, kind: number): void {
 		return;
 	}
 	if (kind === TIMER_TLP) {
-		probeTail(t, c);
+		// RFC 8985 7.2: not in recovery, which may have begun while the timer ran.
+		if ((c.flags & (C_RECOVERY | C_LOSS)) !== 0) armRetransmit(t, c, false);
+		else probeTail(t, c);
 		return;
 	}
 	if (c.sndUna === c.sndNxt) return;

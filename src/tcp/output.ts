@@ -131,7 +131,7 @@ function repeatLost(t: Tcp, c: Connection, budget: number): number {
 		left--;
 	}
 	if (sent) {
-		c.lastSent = t.tick || 1;
+		c.lastSent = t.tick || -1;
 		armRetransmit(t, c, false);
 	}
 	return left;
@@ -142,7 +142,7 @@ function afterIdle(t: Tcp, c: Connection): void {
 	restamp(t, c);
 	const { lastSent } = c;
 	// Even if nothing leaves, for want of window or of its time: what has passed is taken into account but once.
-	c.lastSent = t.tick || 1;
+	c.lastSent = t.tick || -1;
 	if (lastSent === 0 || (c.flags & C_MODEL) !== 0) return;
 	const idle = (t.tick - lastSent) >>> 0;
 	if (idle === 0) return;
@@ -247,7 +247,7 @@ function sendNew(t: Tcp, c: Connection, budget: number): number {
 	}
 	if (runCount > 0) transmitRun(t, c, runFirst, runCount, runBytes);
 	if (sent) {
-		c.lastSent = t.tick || 1;
+		c.lastSent = t.tick || -1;
 		armRetransmit(t, c, true);
 		t.roomCame(c);
 		// A window that is full although no segment was held back: the next byte would have been.
