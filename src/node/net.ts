@@ -1,8 +1,8 @@
 /**
  * `createNet(host)`: a module object that can be used wherever `node:net` is, and whose sockets live on that host.
  *
- * `Socket` and `Server` are subclasses of Node's own, so everything that takes those takes these; they differ in `connect` and
- * `_listen2` alone. Node's global classes are not touched, but for what TLS and child processes need to bear our handles (tls-upgrade.ts,
+ * `Socket` and `Server` are subclasses of Node's own, so everything that takes those takes these; they differ in `connect`,
+ * `resetAndDestroy` and `_listen2` alone. Node's global classes are not touched, but for what TLS and child processes need to bear our handles (tls-upgrade.ts,
  * ipc-guard.ts). UNIX sockets and file descriptors are the kernel's as ever, names are
  * resolved as Node does (`lookup` option, else `dns.lookup`), and an IPv6 address that is not a loop-back address is unreachable.
  *
@@ -14,6 +14,7 @@ import { Dialer } from "./dial.ts";
 import type { SocketInternals } from "./internals.ts";
 import { guardIpc } from "./ipc-guard.ts";
 import { type Listen2, prepareServer } from "./listen.ts";
+import { resetAndDestroy } from "./ownership.ts";
 import { PlainHandle } from "./plain-handle.ts";
 import { StackOnly } from "./policy.ts";
 import type { HandleOptions } from "./server-handle.ts";
@@ -53,6 +54,7 @@ export function createNet(host: StackHost, options: HandleOptions = {}): StackNe
 			dialer.prepare(this as SocketInternals, args);
 			return Reflect.apply(net.Socket.prototype.connect, this, args);
 		},
+		resetAndDestroy,
 	});
 
 	const listen2: Listen2 = function (address, port, addressType, backlog, fd, flags) {

@@ -4,7 +4,11 @@
  * Hides that net.js makes the sockets of a server itself, of its own class: setting the property named by `owner_symbol` is the first that a
  * handle hears of its socket. What must be of our own is put on the socket there, as a property.
  */
+import net from "node:net";
 import { ownerSymbol, type SocketInternals } from "./internals.ts";
+
+const sockets = net.Socket.prototype;
+const nodeReset = sockets.resetAndDestroy;
 
 /** A handle that can tell its owner. */
 export interface Owned {
@@ -24,8 +28,8 @@ export function isOnStack(handle: unknown): boolean {
  * `resetAndDestroy` of Node insists on a TCP handle, so sockets on the stack have one of their own. A TLS socket has none:
  * with a kernel socket, too, Node refuses.
  */
-function resetAndDestroy(this: SocketInternals): SocketInternals {
-	if (!isOnStack(this._handle)) return Object.getPrototypeOf(this).resetAndDestroy.call(this);
+export function resetAndDestroy(this: SocketInternals): SocketInternals {
+	if (!isOnStack(this._handle)) return nodeReset.call(this) as SocketInternals;
 	if (this.connecting) this.once("connect", () => this._reset());
 	else this._reset();
 	return this;
@@ -54,7 +58,8 @@ export function finished<S extends SocketInternals>(handle: object, Socket: new 
 export function ownable(prototype: Owned, adopt?: (socket: SocketInternals) => void): void {
 	const equip = function (this: Owned, socket: SocketInternals): void {
 		if (socket._handle !== this) return;
-		socket.resetAndDestroy = resetAndDestroy;
+		// A class may have its own, which has ours as its `super` (patch.ts, net.ts).
+		if (socket.resetAndDestroy === sockets.resetAndDestroy) socket.resetAndDestroy = resetAndDestroy;
 		adopt?.(socket);
 	};
 	Object.defineProperty(prototype, "onStack", { value: true });

@@ -1,7 +1,8 @@
 /**
- * The preload's patch: `net.Socket.prototype.connect` and `net.Server.prototype._listen2`, and nothing else.
+ * The preload's patch: `net.Socket.prototype.connect` and `net.Server.prototype._listen2`, and `resetAndDestroy`, which in Node insists on
+ * a TCP handle; nothing else.
  *
- * http, https, http2, fetch and undici come through these two, whenever they were imported. Both call through, and keep name and
+ * http, https, http2, fetch and undici come through the first two, whenever they were imported. All call through, and keep name and
  * arity, so that other wrappers of the same methods find what they expect.
  */
 import net from "node:net";
@@ -9,6 +10,7 @@ import { Dialer } from "./dial.ts";
 import type { SocketInternals } from "./internals.ts";
 import { guardIpc } from "./ipc-guard.ts";
 import { type Listen2, prepareServer } from "./listen.ts";
+import { resetAndDestroy } from "./ownership.ts";
 import { PlainHandle } from "./plain-handle.ts";
 import type { Policy } from "./policy.ts";
 import type { HandleOptions } from "./server-handle.ts";
@@ -25,6 +27,7 @@ export function installPatch(host: () => StackHost, policy: Policy, options: Han
 	const sockets = net.Socket.prototype;
 	const servers = net.Server.prototype as unknown as { _listen2: Listen2 };
 	const nodeConnect = sockets.connect;
+	const nodeReset = sockets.resetAndDestroy;
 	const nodeListen = servers._listen2;
 	const dialer = new Dialer(host, policy);
 
@@ -40,6 +43,7 @@ export function installPatch(host: () => StackHost, policy: Policy, options: Han
 	Object.defineProperty(connect, "name", { value: nodeConnect.name });
 	Object.defineProperty(listen, "name", { value: nodeListen.name });
 	sockets.connect = connect as typeof nodeConnect;
+	sockets.resetAndDestroy = resetAndDestroy as typeof nodeReset;
 	servers._listen2 = listen;
 	guardIpc();
 	// Also for processes that never listen: JSStreams need it as well.
@@ -47,6 +51,7 @@ export function installPatch(host: () => StackHost, policy: Policy, options: Han
 
 	return () => {
 		if (sockets.connect === (connect as typeof nodeConnect)) sockets.connect = nodeConnect;
+		if (sockets.resetAndDestroy === (resetAndDestroy as typeof nodeReset)) sockets.resetAndDestroy = nodeReset;
 		if (servers._listen2 === listen) servers._listen2 = nodeListen;
 	};
 }

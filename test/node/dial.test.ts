@@ -58,3 +58,28 @@ test("a local address that is not the kernel's, towards a destination that is: t
 		restore();
 	}
 });
+
+test("under the preload, too, a class may have a resetAndDestroy of its own", async () => {
+	const restore = installPatch(() => host, new StackOnly());
+	try {
+		let called = 0;
+		class Client extends net.Socket {
+			override resetAndDestroy(): this {
+				called++;
+				super.resetAndDestroy();
+				return this;
+			}
+		}
+		const server = net.createServer().listen(84, "127.0.0.1");
+		await once(server, "listening");
+		const client = new Client();
+		client.connect(84, "127.0.0.1");
+		const [peer] = (await once(server, "connection")) as [net.Socket];
+		client.resetAndDestroy();
+		assert.equal(await failure(peer.resume()), "read ECONNRESET");
+		assert.equal(called, 1);
+		server.close();
+	} finally {
+		restore();
+	}
+});

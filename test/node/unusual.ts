@@ -934,4 +934,23 @@ export const unusual: Record<string, Scenario> = {
 		server.close();
 		await promised(server, "close");
 	},
+	"a class with a resetAndDestroy of its own": async (net, w) => {
+		class Client extends net.Socket {
+			override resetAndDestroy(): this {
+				w.note("client", `reset ${this.destroyed}`);
+				super.resetAndDestroy();
+				return this;
+			}
+		}
+		const server = net.createServer();
+		const port = await listen(server);
+		const client = w.socket("client", new Client());
+		client.connect(port, "127.0.0.1");
+		const [peer] = (await promised(server, "connection")) as [net.Socket];
+		w.socket("server", peer);
+		if (client.connecting) await promised(client, "connect");
+		client.resetAndDestroy();
+		await closed(client, peer);
+		server.close();
+	},
 };
