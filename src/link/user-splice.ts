@@ -99,7 +99,10 @@ export class Splice implements SocketEvents {
 	/** The stack's side is done with; an error means that its peer reset it, refused it or was not to be found. */
 	closed(error: string | null): void {
 		this.#inner = null;
-		if (this.#closed) return;
+		if (this.#closed) {
+			if (this.#cut) this.#owner.spliceClosed(this);
+			return;
+		}
 		if (error !== null) this.#outer.resetAndDestroy();
 		else if (!this.#innerEnded) this.#outer.destroy();
 	}
@@ -145,8 +148,12 @@ export class Splice implements SocketEvents {
 		const inner = this.#inner;
 		if (inner === null) return;
 		this.#cut = this.#rest !== null || (inner.info()?.sendQueue ?? 0) > 0;
-		if (this.#cut) setTimeout(() => this.#cutOff(), DRAINED_LOOK).unref();
-		else this.#reset();
+		if (this.#cut) {
+			setTimeout(() => this.#cutOff(), DRAINED_LOOK).unref();
+			return;
+		}
+		this.#reset();
+		if (this.#closed) this.#owner.spliceClosed(this);
 	}
 
 	#reset(): void {
@@ -158,7 +165,8 @@ export class Splice implements SocketEvents {
 	#outerClosed(): void {
 		if (this.#closed) return;
 		this.#closed = true;
-		if (this.#cut) return this.#owner.spliceClosed(this);
+		// As long as bytes wait for the guest it counts among the gateway's connections.
+		if (this.#cut && this.#inner !== null) return;
 		// Cut off, unless both ends have seen the other's end of stream; then what still waits for the stack is not lost.
 		if (!this.#innerEnded || !this.#outerEnded) this.#reset();
 		else if (this.#rest === null) this.#leave();

@@ -50,8 +50,11 @@ export function takePort(host: StackHost, holder: PortHolder): number {
 		if (ipv6 === "loopback") error = 0;
 		else if (ipv6 === "none" && other?.ipv6 === "loopback") {
 			other.stepBack();
-			error = holder.open();
-			if (error !== 0) comeBack(host, other);
+			try {
+				error = holder.open();
+			} finally {
+				if (error !== 0) comeBack(host, other);
+			}
 		}
 	}
 	if (error === 0 && ipv6 !== "none") known.set(holder.port, holder);

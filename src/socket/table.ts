@@ -148,9 +148,12 @@ export class SocketTable implements Upper {
 				try {
 					if (error !== null) socket.events.closing?.((connection.flags & C_FIN_RECEIVED) !== 0);
 				} finally {
-					socket.index = -1;
-					this.#forget(index);
-					socket.events.closed(error);
+					// What reads the last bytes may have closed it, and opened another connection in its place.
+					if (socket.index === index) {
+						socket.index = -1;
+						this.#forget(index);
+						socket.events.closed(error);
+					}
 				}
 			}
 		}
