@@ -123,13 +123,27 @@ const READ_MAX = 65536;
  * @throws {MillraceError} EINVAL
  */
 export function assertBytes(bytes: Uint8Array, offset: number, length: number): void {
-	if (!ArrayBuffer.isView(bytes) || bytes.BYTES_PER_ELEMENT !== 1)
-		throw new MillraceError("EINVAL", `${kindOf(bytes)} is no array of bytes: give a Uint8Array or a Buffer`);
-	if (!Number.isInteger(offset) || !Number.isInteger(length) || offset < 0 || length < 0 || offset + length > bytes.length)
-		throw new MillraceError(
-			"EINVAL",
-			`${length} bytes at ${offset} do not lie within an array of ${bytes.length}: give whole numbers from 0 up to what it holds`,
-		);
+	// Called for each write and read: what is right is seen in a few instructions, and the words for what is wrong are elsewhere.
+	if (
+		!(bytes instanceof Uint8Array || isBytes(bytes)) ||
+		offset >>> 0 !== offset ||
+		length >>> 0 !== length ||
+		offset + length > bytes.length
+	)
+		refuseBytes(bytes, offset, length);
+}
+
+/** Also of another realm. */
+function isBytes(value: unknown): boolean {
+	return ArrayBuffer.isView(value) && (value as Uint8Array).BYTES_PER_ELEMENT === 1;
+}
+
+function refuseBytes(bytes: Uint8Array, offset: number, length: number): never {
+	if (!isBytes(bytes)) throw new MillraceError("EINVAL", `${kindOf(bytes)} is no array of bytes: give a Uint8Array or a Buffer`);
+	throw new MillraceError(
+		"EINVAL",
+		`${length} bytes at ${offset} do not lie within an array of ${bytes.length}: give whole numbers from 0 up to what it holds`,
+	);
 }
 
 function kindOf(value: unknown): string {
