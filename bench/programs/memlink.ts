@@ -19,7 +19,12 @@ import { CROWD_SERVER, Crowd } from "../lib/crowd.ts";
 const PARALLEL = 64;
 const MESSAGE = new Uint8Array(64).fill(109);
 const BLOCK = new Uint8Array(65536).fill(109);
-const [mode, secondsText, warmUpText] = process.argv.slice(2) as [string, string, string | undefined];
+const MODES = ["requests", "short", "bulk", "bulk-sums", "bulk-sums-words", "server-requests", "server-short"];
+const [mode = "", secondsText, warmUpText] = process.argv.slice(2);
+if (!MODES.includes(mode)) {
+	console.error(`memlink: mode ${mode === "" ? "is missing" : `${mode} is not known`}: give one of ${MODES.join(", ")}`);
+	process.exit(2);
+}
 const seconds = Number(secondsText);
 const warmUp = Number(warmUpText ?? seconds / 4);
 let done = 0;
