@@ -2,7 +2,7 @@
 import { alternate, type Bench, type Options, type Result, type Row, row, valueAtMost } from "../lib/bench.ts";
 import { kernel, millrace, program, type Server, type Serving } from "../lib/contestants.ts";
 import { isolationNeeds, type Lab, said } from "../lib/lab.ts";
-import { number } from "../lib/results.ts";
+import { number } from "../lib/numbers.ts";
 import { withServers } from "../lib/servers.ts";
 
 const CONNECTIONS = 1000;

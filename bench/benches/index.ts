@@ -11,6 +11,7 @@ import { memory } from "./memory.ts";
 import { net } from "./net.ts";
 import { peers } from "./peers.ts";
 import { portable } from "./portable.ts";
+import { profile } from "./profile.ts";
 import { reflector } from "./reflector.ts";
 import { xdp } from "./xdp.ts";
 
@@ -23,6 +24,7 @@ export const benches: readonly Bench[] = [
 	bulk,
 	goodput,
 	reflector,
+	profile,
 	xdp,
 	peers,
 	memlink,

@@ -1,7 +1,7 @@
 /** Bytes per idle connection of a server on the portable face: arena, JavaScript heap and RSS apart. */
 import { alternate, type Bench, type Options, type Result, type Row, row, valueAtMost } from "../lib/bench.ts";
 import { localNeeds, runProgram } from "../lib/local.ts";
-import { number } from "../lib/results.ts";
+import { number } from "../lib/numbers.ts";
 
 const PARTS = ["arena", "heap", "rss"] as const;
 

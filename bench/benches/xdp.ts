@@ -7,23 +7,30 @@
 
 import { packetAvailable } from "../../src/link/packet.ts";
 import { xdpAvailable } from "../../src/link/xdp.ts";
-import { alternate, type Bench, type Options, type Result, type Row, ratioAtLeast, row } from "../lib/bench.ts";
+import {
+	alternate,
+	type Bench,
+	type Contestant,
+	leavingOut,
+	type Options,
+	type Result,
+	type Row,
+	ratioAtLeast,
+	row,
+} from "../lib/bench.ts";
 import { type Child, stopAll } from "../lib/child.ts";
 import { program, script } from "../lib/contestants.ts";
 import { installed, isolationNeeds, Lab, reachable, said, VETH_SERVER } from "../lib/lab.ts";
 import { wrk } from "../lib/wrk.ts";
 
 const CONNECTIONS = 64;
+const KERNEL = "kernel net to kernel net";
+const WRK = "wrk to kernel net";
 /** Addresses of the stack's own on the two ends. */
 const CLIENT = "10.78.0.10";
 const SERVER = "10.78.0.20";
 
 let nextPort = 8080;
-
-interface Pair {
-	readonly name: string;
-	measure(): Promise<Record<string, number>>;
-}
 
 async function withServer(
 	server: Child,
@@ -38,14 +45,14 @@ async function withServer(
 	}
 }
 
-function pairs(lab: Lab, options: Options): Pair[] {
+function pairs(lab: Lab, options: Options): Contestant[] {
 	const far = lab.far();
 	const { seconds } = options;
 	const client = async (words: readonly string[]): Promise<Record<string, number>> => {
 		const line = [options.node, program("short"), "client", ...words, String(seconds)];
 		return JSON.parse(await lab.client(line, { seconds: seconds + 20 }).output());
 	};
-	const ours = (link: string): Pair => ({
+	const ours = (link: string): Contestant => ({
 		name: `millrace to millrace (${link})`,
 		measure: () => {
 			const port = String(nextPort++);
@@ -53,7 +60,7 @@ function pairs(lab: Lab, options: Options): Pair[] {
 			return withServer(server, said(server, "ready"), () => client([link, "veth0", `${CLIENT}/24`, port, SERVER]));
 		},
 	});
-	const kernel = (name: string, load: (port: number) => Promise<Record<string, number>>): Pair => ({
+	const kernel = (name: string, load: (port: number) => Promise<Record<string, number>>): Contestant => ({
 		name,
 		measure: () => {
 			const port = nextPort++;
@@ -61,12 +68,12 @@ function pairs(lab: Lab, options: Options): Pair[] {
 			return withServer(server, reachable(server, VETH_SERVER, port), () => load(port));
 		},
 	});
-	const list = [ours("xdp"), kernel("kernel net to kernel net", (port) => client(["kernel", "veth0", "-", String(port), VETH_SERVER]))];
+	const list = [ours("xdp"), kernel(KERNEL, (port) => client(["kernel", "veth0", "-", String(port), VETH_SERVER]))];
 	if (options.short) return list;
 	if (packetAvailable().ok) list.push(ours("packet"), ours("packet-v3"));
 	if (installed("wrk")) {
 		list.push(
-			kernel("wrk to kernel net", async (port) => {
+			kernel(WRK, async (port) => {
 				const load = { address: VETH_SERVER, port, seconds, connections: CONNECTIONS, close: true };
 				const { perSecond, errors } = await wrk(lab, load);
 				return { rate: perSecond, errors };
@@ -79,20 +86,29 @@ function pairs(lab: Lab, options: Options): Pair[] {
 async function run(options: Options): Promise<Result> {
 	const lab = Lab.open();
 	const notes: string[] = [];
+	let complete = true;
 	try {
-		const list = pairs(lab, options);
+		const list = pairs(lab, options).map((pair) =>
+			leavingOut(pair, (round, error) => {
+				notes.push(`${pair.name} left out from round ${round + 1} on: ${error.message}`);
+				if (pair.name.startsWith("millrace")) complete = false;
+			}),
+		);
 		const figures = await alternate(list, options);
-		const series = (i: number) => ({ name: `short, ${list[i]!.name}`, unit: "connections/s", values: figures[i]!.rate! });
-		const rows: Row[] = [];
-		for (const i of list.keys()) {
-			const errors = figures[i]!.errors!.reduce((sum, count) => sum + count, 0);
-			if (errors > 0) notes.push(`${list[i]!.name}: ${errors} connections failed`);
-			if (i === 1 || list[i]!.name.startsWith("wrk")) rows.push(row(series(i)));
-			else rows.push(row(series(i), series(1), i === 0 ? ratioAtLeast(3) : undefined));
-		}
-		const last = list.length - 1;
-		if (list[last]!.name.startsWith("wrk")) rows.push(row(series(0), series(last)));
-		return { rounds: options.rounds, rows, notes, complete: true };
+		const found = list.flatMap(({ name }, i) => {
+			const { rate = [], errors = [] } = figures[i]!;
+			const count = errors.reduce((sum, each) => sum + each, 0);
+			if (count > 0) notes.push(`${name}: ${count} connections failed`);
+			return rate.length === 0 ? [] : [{ name: `short, ${name}`, unit: "connections/s", values: rate }];
+		});
+		const [xdp, kernel, wrk] = ["millrace to millrace (xdp)", KERNEL, WRK].map((name) =>
+			found.find((one) => one.name === `short, ${name}`),
+		);
+		const rows: Row[] = found.map((one) =>
+			one === kernel || one === wrk || kernel === undefined ? row(one) : row(one, kernel, one === xdp ? ratioAtLeast(3) : undefined),
+		);
+		if (xdp !== undefined && wrk !== undefined) rows.push(row(xdp, wrk));
+		return { rounds: options.rounds, rows, notes, complete };
 	} finally {
 		await stopAll();
 	}

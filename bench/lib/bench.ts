@@ -12,6 +12,8 @@ export interface Options {
 	readonly short: boolean;
 	/** The Node binary that runs the measured programs. */
 	readonly node: string;
+	/** Node's own flags for measured servers. */
+	readonly nodeFlags?: readonly string[];
 	/** Rounds per contestant. */
 	readonly rounds: number;
 	/** Seconds per measurement. */
@@ -107,6 +109,24 @@ export interface Contestant {
 	readonly name: string;
 	/** Rounds come in as 0, 1, ... */
 	measure(round: number): Promise<Readonly<Record<string, number>>>;
+}
+
+/** The contestant, left out from its first failure on, which `left` hears of, instead of ending the bench for all. */
+export function leavingOut({ name, measure }: Contestant, left: (round: number, error: Error) => void): Contestant {
+	let failed = false;
+	return {
+		name,
+		async measure(round) {
+			if (failed) return {};
+			try {
+				return await measure(round);
+			} catch (error) {
+				failed = true;
+				left(round, error as Error);
+				return {};
+			}
+		},
+	};
 }
 
 /**

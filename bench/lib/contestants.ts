@@ -53,12 +53,15 @@ export const script = (name: string): string => join(root, "bench/servers", name
 /** A measured program of our own, which uses the library. */
 export const program = (name: string): string => fileURLToPath(new URL(`../programs/${name}.js`, import.meta.url));
 
+/** The words of a command line that start Node. */
+const node = ({ node, nodeFlags = [] }: Options): string[] => [node, ...nodeFlags];
+
 let nextPort = 8080;
 
 /** The script on kernel sockets. */
 export function kernel(lab: Lab, options: Options, file: string, path: Path): Server {
 	const port = nextPort++;
-	const argv = [options.node, script(file)];
+	const argv = [...node(options), script(file)];
 	return { name: `kernel (${path})`, ours: false, start: () => onPath(lab, argv, path, port) };
 }
 
@@ -94,7 +97,7 @@ export function millrace(lab: Lab, options: Options, file: string, flags: readon
 	const plan = planTap();
 	const { device, stack, kernel } = plan;
 	const run = [cli, "run", "--link", `tap:${device}`, "--address", stack, "--kernel-address", kernel, ...flags, script(file)];
-	const start = () => onDevice(lab, [options.node, ...run], { PORT: String(port) }, plan, port);
+	const start = () => onDevice(lab, [...node(options), ...run], { PORT: String(port) }, plan, port);
 	return { name: "millrace (tap)", ours: true, start };
 }
 
@@ -103,7 +106,7 @@ export function onTap(lab: Lab, options: Options, name: string, mode: string, la
 	const port = nextPort++;
 	const plan = planTap();
 	const env = { PORT: String(port), TAP_DEVICE: plan.device, TAP_STACK: plan.stack, TAP_KERNEL: plan.kernel };
-	const start = () => onDevice(lab, [options.node, program(name), mode], env, plan, port);
+	const start = () => onDevice(lab, [...node(options), program(name), mode], env, plan, port);
 	return { name: `${label} (tap)`, ours: true, start };
 }
 

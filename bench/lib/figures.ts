@@ -1,5 +1,6 @@
 /** The README's table of figures, from the kept results: a choice of rows, each beside what it is compared with. */
-import { number, type Stored } from "./results.ts";
+import { number } from "./numbers.ts";
+import type { Stored } from "./results.ts";
 
 interface Choice {
 	readonly what: string;

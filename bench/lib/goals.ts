@@ -4,7 +4,8 @@
  * Hides that the results of one bench lie in a file per Node. A goal is told apart by bench, row and what it is held against.
  */
 import type { Row } from "./bench.ts";
-import { number, type Stored } from "./results.ts";
+import { number } from "./numbers.ts";
+import type { Stored } from "./results.ts";
 
 interface Line {
 	readonly bench: string;

@@ -10,18 +10,35 @@ import { join } from "node:path";
 import { root } from "./contestants.ts";
 import { figuresTable } from "./figures.ts";
 import { goalsTable } from "./goals.ts";
+import { pivots } from "./pivot.ts";
 import { cells, HEADINGS, read, resultsFolder, type Stored } from "./results.ts";
 import { chart } from "./svg.ts";
 
 function markdown(result: Stored): string {
 	const { cpu, cores, memoryGiB, kernel } = result.machine;
 	const line = (texts: readonly string[]): string => `| ${texts.join(" | ")} |`;
+	const rule = (count: number, right: (column: number) => boolean): string =>
+		line(Array.from({ length: count }, (_, column) => (right(column) ? "---:" : "---")));
+	const columns = pivots(result.rows);
+	const tables =
+		columns === null
+			? [
+					line(HEADINGS),
+					rule(HEADINGS.length, (column) => column === 1 || column === 5),
+					...result.rows.map((row) => line(cells(row).map((text) => text.replace(/^(>=|<=)/, "\\$1")))),
+				]
+			: columns.flatMap(({ title, cells: [head = [], ...body] }) => [
+					`${title[0]!.toUpperCase()}${title.slice(1)}:`,
+					"",
+					line(head),
+					rule(head.length, (column) => column > 0),
+					...body.map(line),
+					"",
+				]);
 	return [
 		`Node ${result.node}, ${result.rounds} rounds of ${result.seconds} s, ${cores} cores of ${cpu}, ${memoryGiB} GiB, ${kernel}, ${result.date}`,
 		"",
-		line(HEADINGS),
-		line(HEADINGS.map((_, column) => (column === 1 || column === 5 ? "---:" : "---"))),
-		...result.rows.map((row) => line(cells(row).map((text) => text.replace(/^(>=|<=)/, "\\$1")))),
+		tables.join("\n").trimEnd(),
 		...(result.notes.length > 0 ? ["", ...result.notes.map((note) => `- ${note}`)] : []),
 	].join("\n");
 }
@@ -56,12 +73,17 @@ export function report(order: readonly string[]): string[] {
 		const name = file.replace(/\.json$/, "");
 		const result = read(join(resultsFolder, file));
 		results.set(name, result);
-		const svg = `docs/bench-${name}.svg`;
-		writeFileSync(join(root, svg), chart(result));
-		written.push(svg);
 		const mark = `bench:${result.name}`;
 		const before = tables.has(mark) ? `${tables.get(mark)}\n\n` : "";
-		tables.set(mark, `${before}${markdown(result)}\n\n![${result.name}, Node ${result.node}](bench-${name}.svg)`);
+		let text = markdown(result);
+		// What takes columns to be read as a table is too much for bars.
+		if (pivots(result.rows) === null) {
+			const svg = `docs/bench-${name}.svg`;
+			writeFileSync(join(root, svg), chart(result));
+			written.push(svg);
+			text += `\n\n![${result.name}, Node ${result.node}](bench-${name}.svg)`;
+		}
+		tables.set(mark, `${before}${text}`);
 	}
 	tables.set("goals", goalsTable([...results.values()], order));
 	written.push(rewrite("docs/performance.md", tables));

@@ -10,6 +10,8 @@ import { availableParallelism, cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
 import type { Bench, Options, Result, Row } from "./bench.ts";
 import { root } from "./contestants.ts";
+import { number } from "./numbers.ts";
+import { pivots } from "./pivot.ts";
 
 export interface Machine {
 	readonly cpu: string;
@@ -77,13 +79,6 @@ export const read = (path: string): Stored => JSON.parse(readFileSync(path, "utf
 
 const rounded = (_key: string, value: unknown): unknown => (typeof value === "number" ? Number(value.toPrecision(5)) : value);
 
-/** A number as a reader wants it: about three significant digits, thousands apart. */
-export function number(value: number): string {
-	if (!Number.isFinite(value)) return "-";
-	const digits = Math.abs(value) >= 100 ? 0 : Math.abs(value) >= 10 ? 1 : 2;
-	return value.toLocaleString("en-US", { minimumFractionDigits: 0, maximumFractionDigits: digits });
-}
-
 export const HEADINGS = ["what", "median", "unit", "range", "against", "ratio", "goal", "met"] as const;
 
 /** The cells of a row, in the order of HEADINGS. */
@@ -100,10 +95,9 @@ export function cells(row: Row): string[] {
 	];
 }
 
-export function table(result: Stored): string {
-	const rows = [[...HEADINGS], ...result.rows.map(cells)];
-	const widths = HEADINGS.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
-	const right = new Set([1, 5]);
+/** Cells in columns under a line of headings; numbers stand to the right. */
+function aligned(rows: readonly (readonly string[])[], right: ReadonlySet<number>): string[] {
+	const widths = rows[0]!.map((_, column) => Math.max(...rows.map((row) => row[column]!.length)));
 	const lines = rows.map((row) =>
 		row
 			.map((cell, column) => (right.has(column) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!)))
@@ -111,6 +105,15 @@ export function table(result: Stored): string {
 			.trimEnd(),
 	);
 	lines.splice(1, 0, widths.map((width) => "-".repeat(width)).join("  "));
+	return lines;
+}
+
+export function table(result: Stored): string {
+	const columns = pivots(result.rows);
+	const lines =
+		columns === null
+			? aligned([[...HEADINGS], ...result.rows.map(cells)], new Set([1, 5]))
+			: columns.flatMap(({ title, cells }) => [title, ...aligned(cells, new Set(cells[0]!.map((_, column) => column).slice(1))), ""]);
 	const { cpu, cores, kernel } = result.machine;
 	const head = `${result.name}: ${result.title}\nNode ${result.node}, ${result.rounds} rounds of ${result.seconds} s, ${cores} cores of ${cpu}, ${kernel}`;
 	return [head, "", ...lines, ...result.notes.map((note) => `note: ${note}`), ""].join("\n");

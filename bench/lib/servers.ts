@@ -5,7 +5,7 @@
  * would be a figure of that process. A server that fails, at its start or under load, is left out from then on, with a note; if it
  * is ours, the bench is incomplete.
  */
-import { alternate, type Options, type Result, type Row } from "./bench.ts";
+import { alternate, leavingOut, type Options, type Result, type Row } from "./bench.ts";
 import { stopAll } from "./child.ts";
 import type { Server, Serving } from "./contestants.ts";
 import { Lab } from "./lab.ts";
@@ -48,24 +48,20 @@ export class Servers {
 	/** Measures servers in rounds. `title` says of what, in notes; `warmUp` how long those are loaded before that are not compiled. */
 	async rounds(title: string, servers: readonly Server[], measure: Measure, warmUp: number = WARM_UP): Promise<Figures> {
 		const { seconds, short } = this.#options;
-		const failed = new Set<Server>();
-		const contestants = servers.map((server) => ({
-			name: server.name,
-			measure: async (round: number): Promise<Readonly<Record<string, number>>> => {
-				if (failed.has(server)) return {};
+		const contestants = servers.map((server) => {
+			const measured = async (): Promise<Readonly<Record<string, number>>> => {
 				try {
 					const serving = await server.start();
 					if (!short) await measure(serving, server.compiled === true ? COMPILED_WARM_UP : warmUp, server);
 					return await measure(serving, seconds, server);
-				} catch (error) {
-					failed.add(server);
-					this.#leaveOut(server, `${title}, ${server.name} left out from round ${round + 1} on: ${(error as Error).message}`);
-					return {};
 				} finally {
 					await this.#lab.clear();
 				}
-			},
-		}));
+			};
+			return leavingOut({ name: server.name, measure: measured }, (round, error) =>
+				this.#leaveOut(server, `${title}, ${server.name} left out from round ${round + 1} on: ${error.message}`),
+			);
+		});
 		const table = await alternate(contestants, this.#options);
 		return new Map(servers.map((server, i) => [server, table[i]!]));
 	}

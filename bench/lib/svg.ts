@@ -4,7 +4,8 @@
  * No library: a chart is rectangles and text. Colours work on light and dark pages; bars of ours are filled, the others grey.
  */
 import type { Row } from "./bench.ts";
-import { number, type Stored } from "./results.ts";
+import { number } from "./numbers.ts";
+import type { Stored } from "./results.ts";
 
 const LABEL_MIN = 350;
 /** Width of a character of a label, on average and then some. */

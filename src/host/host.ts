@@ -290,8 +290,8 @@ export class Host {
 				"EADDRNOTAVAIL",
 				`all ports from ${tcp.options.firstPort} to ${tcp.options.lastPort} are in use towards ${options.address}:${port}`,
 			);
-		if (localPort !== 0 && tcp.table.lookup(0, 0, 0xffff, local, chosen, 0, 0, 0xffff, remote, port) !== -1) {
-			throw new MillraceError("EADDRINUSE", `port ${localPort} is in use towards ${options.address}:${port}`);
+		if (localPort !== 0 && !this.#isFree(local, chosen, remote, port)) {
+			throw new MillraceError("EADDRINUSE", `port ${localPort} is in use towards ${options.address}:${port}, or listened on`);
 		}
 		this.#local[3] = local;
 		this.#remote[3] = remote;
@@ -303,14 +303,20 @@ export class Host {
 	/** RFC 6056 3.3.1: a random port, and from there the first that is free towards this peer; 0 if none is. */
 	#freePort(local: number, remote: number, port: number): number {
 		const { firstPort, lastPort } = this.#shard.tcp.options;
-		const table = this.#shard.tcp.table;
 		const range = lastPort - firstPort + 1;
 		const start = (this.runtime.random.int32() >>> 0) % range;
 		for (let i = 0; i < range; i++) {
 			const candidate = firstPort + ((start + i) % range);
-			if (table.lookup(0, 0, 0xffff, local, candidate, 0, 0, 0xffff, remote, port) === -1) return candidate;
+			if (this.#isFree(local, candidate, remote, port)) return candidate;
 		}
 		return 0;
+	}
+
+	/** Whether a connection from this port may be opened: none is there, and nobody listens on it, as with the kernel. */
+	#isFree(local: number, candidate: number, remote: number, port: number): boolean {
+		const { listeners, table } = this.#shard.tcp;
+		if (table.lookup(0, 0, 0xffff, local, candidate, 0, 0, 0xffff, remote, port) !== -1) return false;
+		return listeners.holder(0, 0, 0xffff, local, candidate) === null;
 	}
 
 	/**

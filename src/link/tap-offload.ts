@@ -70,7 +70,7 @@ export class OffloadTapQueue extends TapQueue {
 	readonly #landing: TapLanding | null;
 	readonly #ordered: boolean;
 	readonly #slots = new Int32Array(SLOTS);
-	readonly #slotParts = new Iovecs(SLOTS, this.addresses.base);
+	readonly #slotParts = new Iovecs(SLOTS, this.base);
 	#partCount = 0;
 	/** Slots 0 to this, exclusive, have no page. */
 	#empty = SLOTS;
@@ -95,7 +95,7 @@ export class OffloadTapQueue extends TapQueue {
 		this.#ordered = ordered;
 		this.#fixed = this.#long || plain;
 		this.#headersAddress = this.libc.address(this.#headers);
-		this.#landing = landings && !this.#fixed ? new TapLanding(pool, this.libc, this.addresses.base) : null;
+		this.#landing = landings && !this.#fixed ? new TapLanding(pool, this.libc, this.base) : null;
 		setTapOffload(tap, plain ? PLAIN : this.#long ? LONG : SHORT);
 	}
 

@@ -77,7 +77,11 @@ export abstract class TapQueue {
 	turn = 0;
 	protected readonly pool: PagePool;
 	protected readonly counters: TapCounters;
-	protected readonly addresses: PageAddresses;
+	/** Address of the arena. */
+	protected readonly base: bigint;
+	/** A page is read to and written from at places that do not change, but are not the same. */
+	readonly #readPlaces: PageAddresses;
+	readonly #writePlaces: PageAddresses;
 	protected readonly libc: Libc;
 	/** The pieces of frames that are about to be written. */
 	protected readonly pieces: Iovecs;
@@ -103,9 +107,11 @@ export abstract class TapQueue {
 		this.#header = header;
 		this.pool = pool;
 		this.counters = counters;
-		this.addresses = new PageAddresses(pool);
+		this.#readPlaces = new PageAddresses(pool);
+		this.#writePlaces = new PageAddresses(pool);
+		this.base = this.#readPlaces.base;
 		// Each entry of a batch is a piece, and each frame may have its header as one more.
-		this.pieces = new Iovecs(2 * BATCH_CAPACITY, this.addresses.base);
+		this.pieces = new Iovecs(2 * BATCH_CAPACITY, this.base);
 		this.libc = libc();
 	}
 
@@ -116,7 +122,7 @@ export abstract class TapQueue {
 
 	/** Reads and writes many frames with one system call. Throws a MillraceError where that cannot be had; all goes on without. */
 	useUring(): void {
-		this.#uring = new Uring(this.#fds[0]!, this.addresses.base, this.pieces);
+		this.#uring = new Uring(this.#fds[0]!, this.base, this.pieces);
 	}
 
 	/** Appends frames to the batch, each stamped with `time`, until it is full or `state` says why there are no more. */
@@ -180,7 +186,7 @@ export abstract class TapQueue {
 		const page = this.#alloc();
 		if (page === 0) return;
 		const start = this.pool.address(page) + FRAME_OFFSET - this.#header;
-		const result = this.libc.read(this.fd, this.addresses.of(page, start), this.#header + FRAME_ROOM);
+		const result = this.libc.read(this.fd, this.#readPlaces.of(page, start), this.#header + FRAME_ROOM);
 		if (result <= this.#header) this.state = result < 0 && this.libc.errno() === EBADFD ? GONE : DRAINED;
 		this.#take(batch, page, result, time);
 	}
@@ -253,7 +259,7 @@ export abstract class TapQueue {
 		const { libc, pieces } = this;
 		const written =
 			count === 1
-				? libc.write(this.fd, this.addresses.of(page, pieces.offset(0)), pieces.length(0))
+				? libc.write(this.fd, this.#writePlaces.of(page, pieces.offset(0)), pieces.length(0))
 				: libc.writev(this.fd, pieces.bytes, count);
 		return written < 0 ? -libc.errno() : written;
 	}

@@ -140,14 +140,16 @@ export class Uring {
 	/** Puts down a call on a non-blocking descriptor with `length` bytes at `offset` from the base. There must be room. */
 	one(operation: number, fd: number, offset: number, length: number): void {
 		const low = this.#baseLow + offset;
-		this.#put(operation, fd, low, this.#baseHigh, length);
+		this.#put(operation, fd, low | 0, this.#baseHigh + (low > 0xffffffff ? 1 : 0), length);
 	}
 
 	/** Puts down a call with pieces `first` to `first + count` of the list. They must stay as they are until `run`. */
 	many(operation: number, fd: number, first: number, count: number): void {
-		this.#put(operation, fd, this.#piecesLow + first * 16, this.#piecesHigh, count);
+		const low = this.#piecesLow + first * 16;
+		this.#put(operation, fd, low | 0, this.#piecesHigh + (low > 0xffffffff ? 1 : 0), count);
 	}
 
+	/** The address comes in two words: as one number it would be an object for each call, wherever this is not inlined. */
 	#put(operation: number, fd: number, low: number, high: number, length: number): void {
 		const words = this.#words;
 		const i = this.count++;
@@ -157,8 +159,8 @@ export class Uring {
 		// -1: where the file is, as read and write do.
 		words[call + POSITION] = -1;
 		words[call + POSITION + 1] = -1;
-		words[call + ADDRESS] = low | 0;
-		words[call + ADDRESS + 1] = high + (low > 0xffffffff ? 1 : 0);
+		words[call + ADDRESS] = low;
+		words[call + ADDRESS + 1] = high;
 		words[call + LENGTH] = length;
 		words[call + RW_FLAGS] = RWF_NOWAIT;
 		words[call + USER_DATA] = i;

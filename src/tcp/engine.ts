@@ -188,7 +188,7 @@ export class Tcp implements Transport {
 	readonly reservedPages: number;
 	/** Below this many free pages nothing more is kept of what comes in. */
 	readonly lastPages: number;
-	/** Below this many free pages no window grows. */
+	/** Below this many free pages no window grows: see `scarce`. */
 	readonly scarcePages: number;
 	/**
 	 * Down to this many free pages applications may write. More than `scarcePages`: if writers could take what windows need to open, two
@@ -210,7 +210,7 @@ export class Tcp implements Transport {
 	readonly #control: IndexQueue;
 	readonly #acks: IndexQueue;
 	readonly #data: IndexQueue;
-	/** Connections that want to write, or to send a FIN, and found no page. */
+	/** Connections that want to write, to send a FIN or to open their window, and found no page. */
 	readonly #starved: IndexQueue;
 	readonly #due = (index: number): void => timersDue(this, index);
 
@@ -391,10 +391,18 @@ export class Tcp implements Transport {
 
 	#afterRead(c: Connection): void {
 		if (c.rcvHead === 0) this.#afterLastByte(c);
-		if (c.state >= ESTABLISHED && (c.flags & C_FIN_RECEIVED) === 0 && windowUpdateDue(this, c)) {
-			c.flags |= C_ACK_NOW;
-			this.queueOutput(c, 1);
+		this.#updateWindow(c);
+	}
+
+	/** Tells the peer of room that is worth an ACK of its own; while pages are short, when they no longer are. */
+	#updateWindow(c: Connection): void {
+		if (c.state < ESTABLISHED || (c.flags & C_FIN_RECEIVED) !== 0 || !windowUpdateDue(this, c)) return;
+		if (this.scarce) {
+			this.starve(c);
+			return;
 		}
+		c.flags |= C_ACK_NOW;
+		this.queueOutput(c, 1);
 	}
 
 	#afterLastByte(c: Connection): void {
@@ -571,11 +579,17 @@ export class Tcp implements Transport {
 			c.lists &= ~L_STARVED;
 			if (c.state === CLOSED) continue;
 			if ((c.flags & C_FIN_PENDING) !== 0) this.queueOutput(c, 0);
+			this.#updateWindow(c);
 			if ((c.flags & C_WANT_ROOM) !== 0) {
 				c.flags &= ~C_WANT_ROOM;
 				this.raise(c, E_WRITABLE);
 			}
 		}
+	}
+
+	/** So few pages are free that no window grows. */
+	get scarce(): boolean {
+		return this.pool.free < this.scarcePages;
 	}
 
 	/** Whether anything waits for the application or for output. */

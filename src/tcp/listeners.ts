@@ -93,11 +93,16 @@ export class ListenerTable {
 
 	/** Who takes a SYN to this address and port. */
 	find(a0: number, a1: number, a2: number, a3: number, port: number): Listener | null {
+		return this.holder(a0, a1, a2, a3, port) ?? this.#catchAll;
+	}
+
+	/** Who listens on just this port, at this address or at all. */
+	holder(a0: number, a1: number, a2: number, a3: number, port: number): Listener | null {
 		const candidates = this.#byPort.get(port);
 		if (candidates !== undefined) {
 			for (const listener of candidates) if (listener.wildcard || listener.covers(a0, a1, a2, a3)) return listener;
 		}
-		return this.#catchAll;
+		return null;
 	}
 
 	/** How many listen on the port, each on an address of its own. */

@@ -34,8 +34,10 @@ export function tuneBuffer(t: Tcp, c: Connection, taken: number): void {
 export function advertise(t: Tcp, c: Connection): number {
 	const { rcvAdv, rcvNxt, rcvBuf } = c;
 	const old = (rcvAdv - rcvNxt) | 0;
-	// When the pool runs short nobody gets more.
-	const room = t.pool.free < t.scarcePages ? old : rcvBuf - c.rcvBytes;
+	const free = rcvBuf - c.rcvBytes;
+	// When the pool runs short nobody gets more, until there are pages again.
+	const room = t.scarce && free > old ? old : free;
+	if (room !== free) t.starve(c);
 	// RFC 9293 3.8.6.2.2: move the edge by a full segment or half the buffer, or not at all; and never to the left.
 	const window = room - old < Math.min(rcvBuf >> 1, t.ownMss) ? old : room;
 	const scale = c.rcvScale;

@@ -5,6 +5,8 @@ import { alternate, median, ratioAtLeast, row, valueAtMost } from "../../bench/l
 import { figuresTable } from "../../bench/lib/figures.ts";
 import { Seen, turnRound, writeTcp } from "../../bench/lib/frames.ts";
 import { goalsTable } from "../../bench/lib/goals.ts";
+import { timeByLayer } from "../../bench/lib/layers.ts";
+import { pivots } from "../../bench/lib/pivot.ts";
 import { type Stored, table } from "../../bench/lib/results.ts";
 import { chart } from "../../bench/lib/svg.ts";
 import { parse } from "../../bench/lib/wrk.ts";
@@ -142,4 +144,69 @@ test("the README's figures are the rows of the kept results, without those that 
 	assert.deepEqual(figuresTable(results).split("\n").slice(2), [
 		"| the same, Node 26 | 30,000 requests/s | 20,000 | 1.50x | `npm run bench -- net --node PATH` |",
 	]);
+});
+
+test("rows of columns are tables of their own, with what is missing left empty", () => {
+	const cell = (name: string, value: number) => row({ name, unit: "ns", values: [value] });
+	const rows = [
+		cell("a request: tcp | ours", 5),
+		cell("a request: ip | ours", 2),
+		cell("a request: tcp | theirs", 7),
+		cell("b: tcp | ours", 1),
+	];
+	assert.deepEqual(pivots(rows), [
+		{
+			title: "a request",
+			cells: [
+				["ns", "ours", "theirs"],
+				["tcp", "5", "7"],
+				["ip", "2", ""],
+			],
+		},
+		{
+			title: "b",
+			cells: [
+				["ns", "ours"],
+				["tcp", "1"],
+			],
+		},
+	]);
+	assert.equal(pivots([...rows, cell("short, ours", 1)]), null);
+});
+
+test("the time of a profile goes to the layer of the innermost function, C++ to who called it, and only the part that counts", () => {
+	const frame = (id: number, functionName: string, url: string, children: number[] = []) => ({
+		id,
+		callFrame: { functionName, url },
+		children,
+	});
+	const nodes = [
+		frame(1, "(root)", "", [2, 3, 4, 8]),
+		frame(2, "(idle)", ""),
+		frame(3, "(garbage collector)", ""),
+		frame(4, "run", "file:///m/src/shard/shard.js", [5, 7, 10]),
+		frame(5, "transmit", "file:///m/src/link/tap.js", [6]),
+		frame(6, "writev", ""),
+		frame(7, "output", "file:///m/src/tcp/output.js", [9]),
+		frame(8, "emit", "node:events", [11, 12]),
+		frame(9, "set", ""),
+		frame(10, "later", "file:///m/src/time/clock.js"),
+		frame(11, "writeLatin1String", ""),
+		frame(12, "answer", "file:///m/bench/servers/net-close.mjs"),
+	];
+	const samples = [6, 7, 9, 6, 5, 4, 10, 11, 8, 12, 3, 2, 2];
+	const profile = { nodes, startTime: 1000, samples, timeDeltas: samples.map(() => 10) };
+	// Samples hold from 1010, 1020, ... on: the first is outside, of the second and of the last but one a half counts.
+	const times = timeByLayer({ ...profile, from: 1025, to: 1125 });
+	assert.deepEqual(Object.fromEntries(times), {
+		tcp: 15,
+		"system calls of the link": 10,
+		"link, sys": 10,
+		shard: 20,
+		"C++ called by it": 10,
+		"Node's JavaScript": 10,
+		"the program": 10,
+		collector: 10,
+		idle: 5,
+	});
 });

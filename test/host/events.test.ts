@@ -46,6 +46,9 @@ test("a connect that cannot work throws at once: EINVAL, ENETUNREACH, EADDRNOTAV
 			assert.throws(() => connect({ localAddress: "10.0.0.77" }), coded("EADDRNOTAVAIL"));
 			const ours = [CLIENT, "127.0.0.1", "10.0.0.77", "::1", "nobody"].map((address) => client.hasAddress(address));
 			assert.deepEqual(ours, [true, true, false, false, false]);
+			const listener = client.tcpListen({ port: 5000, address: CLIENT });
+			assert.throws(() => connect({ localPort: 5000 }), coded("EADDRINUSE"));
+			listener.close();
 			const first = connect({ localPort: 5000 });
 			assert.equal(first.localPort, 5000);
 			assert.throws(() => connect({ localPort: 5000 }), coded("EADDRINUSE"));
@@ -57,17 +60,22 @@ test("a connect that cannot work throws at once: EINVAL, ENETUNREACH, EADDRNOTAV
 		{ client: { tcp: { maxConnections: 3 } } },
 	));
 
-test("all ports in use towards one peer: EADDRNOTAVAIL; towards another they are free", () =>
+test("all ports in use towards one peer: EADDRNOTAVAIL; towards another they are free, but for those that are listened on", () =>
 	world(
 		({ client }) => {
+			const listener = client.tcpListen({ port: 6003 });
 			const connect = (port: number) => client.tcpConnect({ address: SERVER, port }, new Ear());
 			const sockets = [connect(80), connect(80), connect(80)];
 			assert.deepEqual(sockets.map((socket) => socket.localPort).sort(), [6000, 6001, 6002]);
 			assert.throws(() => connect(80), coded("EADDRNOTAVAIL"));
+			sockets.push(connect(81), connect(81), connect(81));
+			assert.throws(() => connect(81), coded("EADDRNOTAVAIL"));
+			listener.close();
 			sockets.push(connect(81));
+			assert.equal(sockets.at(-1)!.localPort, 6003);
 			for (const socket of sockets) socket.abort();
 		},
-		{ client: { tcp: { firstPort: 6000, lastPort: 6002 } } },
+		{ client: { tcp: { firstPort: 6000, lastPort: 6003 } } },
 	));
 
 test("listening twice is EADDRINUSE, also any against one address; a closed listener frees its port", () =>

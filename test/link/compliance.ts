@@ -54,6 +54,20 @@ export interface ComplianceOptions {
 	readonly peerNeedsOpen?: boolean;
 	/** Frame sizes to try besides the smallest and the largest. */
 	readonly sizes?: readonly number[];
+	/** A link whose frames are known before it is made: each test runs on this bench first, and what its peer sent there is what the link is made of. */
+	readonly rehearsal?: () => Promise<LinkBench>;
+	/** Why nobody sees what the link is given to send: tests of that are skipped. */
+	readonly sendsNowhere?: string;
+}
+
+/** The bench, whose peer's frames are noted in `sent`. */
+function noting(bench: LinkBench, sent: Uint8Array[]): LinkBench {
+	const { peer } = bench;
+	const send = (bytes: Uint8Array) => {
+		sent.push(bytes);
+		return peer.send(bytes);
+	};
+	return { ...bench, peer: { send, receive: () => peer.receive(), close: () => peer.close() } };
 }
 
 const MAGIC = [0x6d, 0x69, 0x6c, 0x6c];
@@ -236,22 +250,36 @@ function losses(link: Link): number {
 		.reduce((sum, [, value]) => sum + value, 0);
 }
 
-/** Declares the suite for one kind of link. `makeBench` is called once per test. */
-export function linkCompliance(name: string, makeBench: () => Promise<LinkBench>, options: ComplianceOptions = {}): void {
-	const { skip = false, peerNeedsOpen = false } = options;
+/** Declares the suite for one kind of link. `makeBench` is called once per test, with what the peer sent in its rehearsal. */
+export function linkCompliance(
+	name: string,
+	makeBench: (sent: readonly Uint8Array[]) => Promise<LinkBench>,
+	options: ComplianceOptions = {},
+): void {
+	const { skip = false, peerNeedsOpen = false, rehearsal, sendsNowhere } = options;
 
-	function rule(what: string, body: (session: Session) => Promise<void>, pages = POOL_PAGES): void {
-		test(what, { skip }, async () => {
-			const session = new Session(await makeBench(), pages);
-			try {
-				await body(session);
-			} catch (error) {
-				session.link.close();
-				await session.bench.peer.close();
-				throw error;
-			}
-			await session.end();
+	async function run(session: Session, body: (session: Session) => Promise<void>): Promise<void> {
+		try {
+			await body(session);
+		} catch (error) {
+			session.link.close();
+			await session.bench.peer.close();
+			throw error;
+		}
+		await session.end();
+	}
+
+	function rule(what: string, body: (session: Session) => Promise<void>, pages = POOL_PAGES, skipped = skip): void {
+		test(what, { skip: skipped }, async () => {
+			const sent: Uint8Array[] = [];
+			if (rehearsal !== undefined) await run(new Session(noting(await rehearsal(), sent), pages), body);
+			await run(new Session(await makeBench(sent), pages), body);
 		});
+	}
+
+	/** A rule of what the far end gets. */
+	function outgoing(what: string, body: (session: Session) => Promise<void>): void {
+		rule(what, body, POOL_PAGES, sendsNowhere ?? skip);
 	}
 
 	function sizes({ link, frames: { smallest } }: Session): number[] {
@@ -291,7 +319,7 @@ export function linkCompliance(name: string, makeBench: () => Promise<LinkBench>
 			);
 		});
 
-		rule("frames of all sizes go out whole, and in order", async (session) => {
+		outgoing("frames of all sizes go out whole, and in order", async (session) => {
 			await session.open();
 			const sent = sizes(session).map((size) => session.frame(size));
 			for (const bytes of sent) {
@@ -302,7 +330,7 @@ export function linkCompliance(name: string, makeBench: () => Promise<LinkBench>
 			assert.deepEqual(await session.arrived(sent.length), sent);
 		});
 
-		rule("a frame that lies in several pages goes out as one, if frames may be longer than a page", async (session) => {
+		outgoing("a frame that lies in several pages goes out as one, if frames may be longer than a page", async (session) => {
 			if (frameLimit(session.link) <= PAGE_SIZE) return;
 			await session.open();
 			const size = 2100;
@@ -340,7 +368,7 @@ export function linkCompliance(name: string, makeBench: () => Promise<LinkBench>
 			assert.deepEqual(got, sent);
 		});
 
-		rule("transmit takes from the front and leaves the rest as it was", async (session) => {
+		outgoing("transmit takes from the front and leaves the rest as it was", async (session) => {
 			await session.open();
 			const sent = Array.from({ length: BATCH_CAPACITY }, (_, i) => session.frame(64 + i));
 			for (const bytes of sent) pushFrame(session.batch, bytes);
@@ -358,7 +386,7 @@ export function linkCompliance(name: string, makeBench: () => Promise<LinkBench>
 			assert.deepEqual(await session.arrived(sent.length), sent);
 		});
 
-		rule("a page that somebody else holds is neither changed nor lost", async (session) => {
+		outgoing("a page that somebody else holds is neither changed nor lost", async (session) => {
 			await session.open();
 			const bytes = session.frame(Math.min(1400, frameLimit(session.link)));
 			pushFrame(session.batch, bytes);
@@ -428,7 +456,7 @@ export function linkCompliance(name: string, makeBench: () => Promise<LinkBench>
 			for (const [name, value] of Object.entries(after)) assert.ok(Number.isInteger(value) && value >= 0, name);
 		});
 
-		rule("a frame longer than its limit is dropped and counted, and traffic goes on", async (session) => {
+		outgoing("a frame longer than its limit is dropped and counted, and traffic goes on", async (session) => {
 			await session.open();
 			const before = losses(session.link);
 			const good = session.frame(100);

@@ -16,9 +16,9 @@ import { parseIpv4 } from "../../src/wire/address.ts";
 import { fold, pseudoHeader4 } from "../../src/wire/checksum.ts";
 import * as ipv4 from "../../src/wire/ipv4.ts";
 import * as tcp from "../../src/wire/tcp.ts";
-import { makePool, Speaker } from "../helpers/memory-bench.ts";
+import { makePool, memoryBench, Speaker } from "../helpers/memory-bench.ts";
 import { VirtualClock } from "../helpers/runtime.ts";
-import { pushFrame, testFrame } from "./compliance.ts";
+import { type LinkBench, linkCompliance, pushFrame, testFrame } from "./compliance.ts";
 
 const MAC = [2, 0, 0, 0, 0, 1];
 const START = 1_700_000_000_000_000;
@@ -78,6 +78,41 @@ function pcapFile(
 	}
 	return file;
 }
+
+const LINKTYPE_RAW = 101;
+
+/** Seconds between two frames of the capture: longer than the suite waits for anything while its peer has more to send. */
+const APART = 10;
+
+/** A bench whose link replays a capture of what the peer sent in the rehearsal. When the peer sends a frame, its time has come. */
+async function replayBench(sent: readonly Uint8Array[]): Promise<LinkBench> {
+	const clock = new VirtualClock();
+	const frames = sent.length > 0 ? sent : [new Uint8Array(20)];
+	const records = frames.map((bytes, i) => ({ s: i * APART, fraction: 0, bytes }));
+	const link = replayLink(pcapFile(true, false, LINKTYPE_RAW, records), { waits: true });
+	let due: number | null = null;
+	return {
+		link,
+		runtime: clock.runtime,
+		async settle() {
+			clock.advance(100_000);
+		},
+		peer: {
+			send() {
+				if (due === null) link.begin();
+				else clock.advance(Math.max(0, due - clock.now()));
+				due = (due ?? clock.now()) + APART * 1e6;
+			},
+			receive: async () => null,
+			close() {},
+		},
+	};
+}
+
+linkCompliance("a replaying link", replayBench, {
+	rehearsal: memoryBench(),
+	sendsNowhere: "what a replaying link is given to send goes nowhere",
+});
 
 test("frames arrive with the time between them as it was, and with all their bytes", () => {
 	const { file, frames } = record([60, 61, 1986, 1987, 9000]);

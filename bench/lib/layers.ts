@@ -1,0 +1,110 @@
+/**
+ * What a CPU profile of V8's says of a server: the time of its main thread, by layer.
+ *
+ * A sample is its innermost function's, which is found also where that function was inlined. A function without a file is C++: where the
+ * stack calls it, it is a system call, with the kernel's work inside; where Node does, Node's own. What lies below all JavaScript
+ * ("(program)" of V8's) is the event loop, the compiler's and the library's code, and the kernel for them.
+ */
+
+/** What `Profiler.stop` gives; times are microseconds of the monotonic clock. */
+export interface Profile {
+	readonly nodes: readonly {
+		readonly id: number;
+		readonly callFrame: { readonly functionName: string; readonly url: string };
+		readonly children?: readonly number[];
+	}[];
+	readonly startTime: number;
+	readonly samples: readonly number[];
+	/** Time before each sample. */
+	readonly timeDeltas: readonly number[];
+}
+
+/** A profile and the part of it that counts. */
+export interface Window extends Profile {
+	readonly from: number;
+	readonly to: number;
+}
+
+/** Rows, in the order of a table. */
+export const LAYERS = [
+	"system calls of the link",
+	"link, sys",
+	"memory",
+	"wire",
+	"ip",
+	"tcp",
+	"shard",
+	"socket",
+	"host",
+	"node",
+	"Node's JavaScript",
+	"C++ called by it",
+	"the program",
+	"collector",
+	"below JavaScript",
+	"idle",
+] as const;
+
+export type Layer = (typeof LAYERS)[number];
+
+const BY_NAME: Readonly<Record<string, Layer>> = { "(garbage collector)": "collector", "(program)": "below JavaScript", "(idle)": "idle" };
+const BY_FOLDER: Readonly<Record<string, Layer>> = {
+	link: "link, sys",
+	sys: "link, sys",
+	memory: "memory",
+	wire: "wire",
+	ip: "ip",
+	icmp: "ip",
+	tcp: "tcp",
+	shard: "shard",
+	time: "shard",
+	socket: "socket",
+	host: "host",
+	node: "node",
+	cli: "node",
+};
+
+/** The layer of a function in a file; undefined for one that is none of ours, nor Node's, nor the program's. */
+function layerOf(url: string): Layer | undefined {
+	if (url === "") return undefined;
+	if (url.startsWith("node:")) return "Node's JavaScript";
+	const folder = /\/src\/(\w+)\/[^/]+$/.exec(url)?.[1];
+	return (folder === undefined ? undefined : BY_FOLDER[folder]) ?? "the program";
+}
+
+/** The layer of a function without a file, which one in `caller` called. */
+function native(caller: Layer | undefined): Layer {
+	if (caller === "link, sys") return "system calls of the link";
+	if (caller === "Node's JavaScript") return "C++ called by it";
+	return caller ?? "below JavaScript";
+}
+
+/** Microseconds of each layer in the part that counts. */
+export function timeByLayer({ nodes, startTime, samples, timeDeltas, from, to }: Window): Map<Layer, number> {
+	const parent = new Map<number, number>();
+	for (const { id, children = [] } of nodes) for (const child of children) parent.set(child, id);
+	const frames = new Map(nodes.map(({ id, callFrame }) => [id, callFrame]));
+	const layers = new Map<number, Layer>();
+	for (const { id, callFrame } of nodes) {
+		let layer = BY_NAME[callFrame.functionName] ?? layerOf(callFrame.url);
+		if (layer === undefined) {
+			let caller: number | undefined = id;
+			let called: Layer | undefined;
+			while (called === undefined && caller !== undefined) {
+				called = layerOf(frames.get(caller)!.url);
+				caller = parent.get(caller);
+			}
+			layer = native(called);
+		}
+		layers.set(id, layer);
+	}
+	const times = new Map<Layer, number>();
+	let time = startTime;
+	for (const [i, sample] of samples.entries()) {
+		time += timeDeltas[i]!;
+		const until = time + (timeDeltas[i + 1] ?? 0);
+		const counted = Math.min(until, to) - Math.max(time, from);
+		if (counted > 0) times.set(layers.get(sample)!, (times.get(layers.get(sample)!) ?? 0) + counted);
+	}
+	return times;
+}
