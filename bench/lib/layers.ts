@@ -1,16 +1,22 @@
 /**
  * What a CPU profile of V8's says of a server: the time of its main thread, by layer.
  *
- * A sample is its innermost function's, which is found also where that function was inlined. A function without a file is C++: where the
- * stack calls it, it is a system call, with the kernel's work inside; where Node does, Node's own. What lies below all JavaScript
- * ("(program)" of V8's) is the event loop, the compiler's and the library's code, and the kernel for them.
+ * A sample is its innermost function's, which is found also where that function was inlined. System calls that go through koffi have no
+ * frame of their own: the functions that make those of a TAP device do next to nothing else, and stand for them, with the kernel's
+ * work inside. A function without a file is C++, Node's where Node calls it. What lies below all JavaScript ("(program)" of V8's)
+ * is the event loop and the kernel for it.
  */
+
+interface Frame {
+	readonly functionName: string;
+	readonly url: string;
+}
 
 /** What `Profiler.stop` gives; times are microseconds of the monotonic clock. */
 export interface Profile {
 	readonly nodes: readonly {
 		readonly id: number;
-		readonly callFrame: { readonly functionName: string; readonly url: string };
+		readonly callFrame: Frame;
 		readonly children?: readonly number[];
 	}[];
 	readonly startTime: number;
@@ -64,9 +70,13 @@ const BY_FOLDER: Readonly<Record<string, Layer>> = {
 	cli: "node",
 };
 
-/** The layer of a function in a file; undefined for one that is none of ours, nor Node's, nor the program's. */
-function layerOf(url: string): Layer | undefined {
+/** Functions that make the system calls of a TAP device, with their files. */
+const CALLS = new Set(["uring.js run", "tap-queue.js #readOne", "tap-queue.js #writeOne"]);
+
+/** The layer of a function in a file; undefined for one without. */
+function layerOf({ functionName, url }: Frame): Layer | undefined {
 	if (url === "") return undefined;
+	if (CALLS.has(`${url.slice(url.lastIndexOf("/") + 1)} ${functionName}`)) return "system calls of the link";
 	if (url.startsWith("node:")) return "Node's JavaScript";
 	const folder = /\/src\/(\w+)\/[^/]+$/.exec(url)?.[1];
 	return (folder === undefined ? undefined : BY_FOLDER[folder]) ?? "the program";
@@ -74,7 +84,6 @@ function layerOf(url: string): Layer | undefined {
 
 /** The layer of a function without a file, which one in `caller` called. */
 function native(caller: Layer | undefined): Layer {
-	if (caller === "link, sys") return "system calls of the link";
 	if (caller === "Node's JavaScript") return "C++ called by it";
 	return caller ?? "below JavaScript";
 }
@@ -86,12 +95,12 @@ export function timeByLayer({ nodes, startTime, samples, timeDeltas, from, to }:
 	const frames = new Map(nodes.map(({ id, callFrame }) => [id, callFrame]));
 	const layers = new Map<number, Layer>();
 	for (const { id, callFrame } of nodes) {
-		let layer = BY_NAME[callFrame.functionName] ?? layerOf(callFrame.url);
+		let layer = BY_NAME[callFrame.functionName] ?? layerOf(callFrame);
 		if (layer === undefined) {
 			let caller: number | undefined = id;
 			let called: Layer | undefined;
 			while (called === undefined && caller !== undefined) {
-				called = layerOf(frames.get(caller)!.url);
+				called = layerOf(frames.get(caller)!);
 				caller = parent.get(caller);
 			}
 			layer = native(called);

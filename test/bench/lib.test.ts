@@ -186,7 +186,7 @@ test("the time of a profile goes to the layer of the innermost function, C++ to 
 		frame(3, "(garbage collector)", ""),
 		frame(4, "run", "file:///m/src/shard/shard.js", [5, 7, 10]),
 		frame(5, "transmit", "file:///m/src/link/tap.js", [6]),
-		frame(6, "writev", ""),
+		frame(6, "run", "file:///m/src/sys/uring.js"),
 		frame(7, "output", "file:///m/src/tcp/output.js", [9]),
 		frame(8, "emit", "node:events", [11, 12]),
 		frame(9, "set", ""),
