@@ -214,7 +214,7 @@ export class Host {
 
 	/** @internal Use createHost. */
 	constructor(options: HostOptions) {
-		refuseUnknown("createHost", options, KNOWN_OPTIONS, "MILLRACE_BAD_OPTION");
+		refuseUnknown("createHost", options, KNOWN_OPTIONS);
 		const {
 			link,
 			runtime,
@@ -270,7 +270,7 @@ export class Host {
 	 */
 	tcpConnect(options: ConnectOptions, events: SocketEvents): TcpSocket {
 		this.#assertOpen();
-		refuseUnknown("connect", options, CONNECT_OPTIONS, "MILLRACE_BAD_OPTION");
+		refuseUnknown("connect", options, CONNECT_OPTIONS);
 		const tcp = this.#shard.tcp;
 		const remote = ipv4(options.address, "address");
 		const port = portNumber(options.port, 1);
@@ -325,7 +325,7 @@ export class Host {
 	 * @throws {MillraceError} MILLRACE_BAD_OPTION, EADDRINUSE, EADDRNOTAVAIL, EINVAL, or what `onListen` throws.
 	 */
 	tcpListen(options: ListenOptions): TcpListener {
-		refuseUnknown("listen", options, LISTEN_OPTIONS, "MILLRACE_BAD_OPTION");
+		refuseUnknown("listen", options, LISTEN_OPTIONS);
 		const { address = "0.0.0.0", backlog = 511 } = options;
 		const port = portNumber(options.port, 0);
 		if (!Number.isInteger(backlog) || backlog < 0) throw new MillraceError("EINVAL", `backlog ${backlog} is not a whole number from 0`);

@@ -100,7 +100,7 @@ export class FlowSteering {
 		this.#entries[group] = target;
 	}
 
-	/** As `steer`, for an operator: with numbers that may be wrong. `what` is what a target is called. Throws MILLRACE_OPTION. */
+	/** As `steer`, for an operator: with numbers that may be wrong. `what` is what a target is called. Throws MILLRACE_BAD_OPTION. */
 	move(group: number, what: string, target: number, targets: number): void {
 		wholeNumber("flow group", group, 0, this.groups - 1);
 		wholeNumber(what, target, 0, targets - 1);

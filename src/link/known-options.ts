@@ -4,9 +4,9 @@
  */
 import { MillraceError } from "../errors.ts";
 
-/** A wrong option of a link. */
+/** A wrong option. */
 export function bad(message: string): MillraceError {
-	return new MillraceError("MILLRACE_OPTION", message);
+	return new MillraceError("MILLRACE_BAD_OPTION", message);
 }
 
 /** Refuses what is no whole number from `min` to `max`. */
@@ -14,10 +14,10 @@ export function wholeNumber(name: string, value: number, min: number, max: numbe
 	if (!Number.isInteger(value) || value < min || value > max) throw bad(`bad ${name}: ${value}. Give a whole number from ${min} to ${max}`);
 }
 
-/** The same for links that stand on nothing of the kernel's, which say it with MILLRACE_BAD_OPTION; `whose` with its article: "a replay". */
+/** The same, with whose option it is; `whose` with its article: "a replay". */
 export function inRange(whose: string, option: string, value: number, min: number, max: number): void {
 	if (!Number.isInteger(value) || value < min || value > max)
-		throw new MillraceError("MILLRACE_BAD_OPTION", `${option} ${value} of ${whose}: give a whole number from ${min} to ${max}`);
+		throw bad(`${option} ${value} of ${whose}: give a whole number from ${min} to ${max}`);
 }
 
 /**
@@ -25,7 +25,6 @@ export function inRange(whose: string, option: string, value: number, min: numbe
  *
  * @param what Who has the options: a thing with its article ("a TAP link"), or a function ("createHost").
  */
-export function refuseUnknown(what: string, options: object, known: readonly string[], code = "MILLRACE_OPTION"): void {
-	for (const key of Object.keys(options))
-		if (!known.includes(key)) throw new MillraceError(code, `${what} has no option "${key}". It has ${known.join(", ")}`);
+export function refuseUnknown(what: string, options: object, known: readonly string[]): void {
+	for (const key of Object.keys(options)) if (!known.includes(key)) throw bad(`${what} has no option "${key}". It has ${known.join(", ")}`);
 }

@@ -27,7 +27,7 @@ const CAPACITY = 4096;
  * @throws MillraceError MILLRACE_BAD_OPTION when an option is unknown or out of its range.
  */
 export function loopbackLink(options: LoopbackLinkOptions = {}): MemoryLink {
-	refuseUnknown("a loop-back link", options, ["mtu", "capacity"], "MILLRACE_BAD_OPTION");
+	refuseUnknown("a loop-back link", options, ["mtu", "capacity"]);
 	const { mtu = MTU, capacity = CAPACITY } = options;
 	return new MemoryLink({ name: "loopback", medium: "ip", mtu, capacity, loopback: true });
 }

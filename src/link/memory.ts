@@ -232,7 +232,7 @@ export class MemoryLink implements Link {
  * @throws MillraceError MILLRACE_BAD_OPTION when an option is unknown or out of its range.
  */
 export function memoryLinkPair(options: MemoryLinkOptions = {}): [MemoryLink, MemoryLink] {
-	refuseUnknown("a memory link", options, KNOWN, "MILLRACE_BAD_OPTION");
+	refuseUnknown("a memory link", options, KNOWN);
 	const { name = "memory", medium = "ip", mtu = 1500, capacity = CAPACITY } = options;
 	const a = new MemoryLink({ name: `${name}:a`, medium, mtu, capacity, loopback: false });
 	const b = new MemoryLink({ name: `${name}:b`, medium, mtu, capacity, loopback: false });

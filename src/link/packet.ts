@@ -204,7 +204,7 @@ export class PacketLink implements Link {
 	/**
 	 * Sends a flow group to another member of the fanout group, from the kernel's next frame on. Of several links in a group each has a table,
 	 * and the group goes by one of them: by that of the link that was opened last, or last had this called. So let one link do it.
-	 * Throws MILLRACE_OPTION, MILLRACE_LINK.
+	 * Throws MILLRACE_BAD_OPTION, MILLRACE_LINK.
 	 */
 	setReta(group: number, member: number): void {
 		const steering = this.#steering;
@@ -219,7 +219,7 @@ export class PacketLink implements Link {
 	/** Opens the sockets. Throws MillraceError: EPERM, ENODEV, ENETDOWN, ENOMEM, EINVAL, ENOSPC, MILLRACE_KOFFI, MILLRACE_PLATFORM. */
 	open(context: LinkContext): void {
 		if (this.#context !== null)
-			throw new MillraceError("MILLRACE_LINK", `link ${this.name} was opened before; make a new one for each host`);
+			throw new MillraceError("MILLRACE_LINK_USED", `link ${this.name} was opened before: a link serves one host, once; make another`);
 		this.#context = context;
 		try {
 			this.#open(context);

@@ -84,7 +84,7 @@ export class CaptureWriter {
 
 	/** @throws MillraceError MILLRACE_BAD_OPTION when an option is unknown or out of its range. */
 	constructor(options: CaptureOptions) {
-		refuseUnknown("a capture", options, KNOWN, "MILLRACE_BAD_OPTION");
+		refuseUnknown("a capture", options, KNOWN);
 		const { snapLength = SNAP_LENGTH, maxBytes = 1, startTime = 0, flushAfter = FLUSH_AFTER } = options;
 		if (!Number.isInteger(snapLength) || snapLength < 64 || snapLength > SNAP_LENGTH) {
 			throw new MillraceError(

@@ -81,7 +81,7 @@ export class ReplayLink implements Link {
 	#txBytes = 0;
 
 	constructor(capture: Uint8Array, options: ReplayOptions) {
-		refuseUnknown("a replay", options, KNOWN, "MILLRACE_BAD_OPTION");
+		refuseUnknown("a replay", options, KNOWN);
 		const { speed = 1, mtu = 1500, name = "pcap", only, medium, waits = false, ended } = options;
 		if (!(speed > 0)) throw new MillraceError("MILLRACE_BAD_OPTION", `speed ${speed} of a replay: give a number above 0`);
 		inRange("a replay", "mtu", mtu, MTU_MIN, MTU_MAX);

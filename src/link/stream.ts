@@ -93,7 +93,7 @@ class StreamLink implements Link {
 	#txDropNoPeer = 0;
 
 	constructor(pipe: Pipe, options: StreamLinkOptions) {
-		refuseUnknown("a stream link", options, KNOWN, "MILLRACE_BAD_OPTION");
+		refuseUnknown("a stream link", options, KNOWN);
 		const { framing = "length", medium = "ethernet", mtu = 1500, capacity = CAPACITY, backlog = BACKLOG, name = "stream" } = options;
 		choose("framing", framing, ["length", "message"]);
 		choose("medium", medium, ["ethernet", "ip"]);

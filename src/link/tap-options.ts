@@ -113,7 +113,7 @@ export interface TapSettings {
 	readonly pageOrder: boolean;
 }
 
-/** Reads options; throws MILLRACE_OPTION. */
+/** Reads options; throws MILLRACE_BAD_OPTION. */
 export function tapSettings(options: TapOptions): TapSettings {
 	refuseUnknown("a TAP link", options, KNOWN);
 	const { name = "mr%d", kernelAddress = "10.77.0.1/24", mtu = 1500, mac, queueLength = 4096 } = options;

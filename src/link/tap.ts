@@ -125,7 +125,7 @@ export class TapLink implements Link {
 		return this.#steering?.reta ?? new Array<number>(this.#settings.flowGroups).fill(0);
 	}
 
-	/** Has the frames of a flow group come by another queue, from the kernel's next one on. Throws MILLRACE_OPTION, MILLRACE_LINK. */
+	/** Has the frames of a flow group come by another queue, from the kernel's next one on. Throws MILLRACE_BAD_OPTION, MILLRACE_LINK. */
 	setReta(group: number, queue: number): void {
 		const { flowGroups, queues } = this.#settings;
 		if (flowGroups === 0 || this.#tap === null) {
@@ -140,7 +140,7 @@ export class TapLink implements Link {
 	/** Makes the device and brings it up. Throws MillraceError: EPERM, EACCES, EBUSY, ENOENT, EINVAL, EADDRINUSE, MILLRACE_KOFFI, MILLRACE_PLATFORM. */
 	open(context: LinkContext): void {
 		if (this.#context !== null)
-			throw new MillraceError("MILLRACE_LINK", `link ${this.name} was opened before; make a new one for each host`);
+			throw new MillraceError("MILLRACE_LINK_USED", `link ${this.name} was opened before: a link serves one host, once; make another`);
 		const { landing, offload, pageOrder, queues } = this.#settings;
 		const tap = openTap(this.#name, offload ? IFF_VNET_HDR : 0, queues);
 		const plain = context.plain === true;
@@ -267,7 +267,7 @@ export class TapLink implements Link {
 			this.#mtu = before.mtu;
 		} else {
 			throw new MillraceError(
-				"MILLRACE_OPTION",
+				"MILLRACE_BAD_OPTION",
 				`TAP device "${tap.name}" has an MTU of ${before.mtu} bytes, more than a page holds. Give the mtu option, at most ${mtuMax}`,
 			);
 		}

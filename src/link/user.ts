@@ -131,7 +131,7 @@ export class Gateway implements SpliceOwner {
 	error: Error | null = null;
 
 	constructor(options: GatewayOptions) {
-		refuseUnknown("a gateway", options, ["link", "runtime", ...KNOWN], "MILLRACE_BAD_OPTION");
+		refuseUnknown("a gateway", options, ["link", "runtime", ...KNOWN]);
 		const { link, runtime, address = DEFAULT_ADDRESS, guest = DEFAULT_GUEST, memory } = options;
 		this.#address = address.slice(0, address.indexOf("/"));
 		this.#guest = guest;
@@ -322,7 +322,7 @@ export class UserLink implements Link {
 	#hold: NodeJS.Timeout | null = null;
 
 	constructor(options: UserLinkOptions = {}) {
-		refuseUnknown("a user link", options, ["mtu", ...KNOWN], "MILLRACE_BAD_OPTION");
+		refuseUnknown("a user link", options, ["mtu", ...KNOWN]);
 		this.#options = options;
 		[this.#near, this.#far] = memoryLinkPair({ name: "user", medium: "ip", mtu: options.mtu ?? 1500, capacity: QUEUE });
 		this.mtu = this.#near.mtu;

@@ -168,7 +168,7 @@ export class XdpLink implements Link {
 	/** Divides the interface's frames. Throws MillraceError: EPERM, ENODEV, ENETDOWN, EBUSY, EADDRINUSE, MILLRACE_KOFFI, MILLRACE_PLATFORM. */
 	open(context: LinkContext): void {
 		if (this.#context !== null)
-			throw new MillraceError("MILLRACE_LINK", `link ${this.name} was opened before; make a new one for each host`);
+			throw new MillraceError("MILLRACE_LINK_USED", `link ${this.name} was opened before: a link serves one host, once; make another`);
 		this.#context = context;
 		try {
 			this.#open(context);

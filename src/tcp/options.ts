@@ -186,7 +186,7 @@ function check(name: keyof TcpOptions, value: unknown): void {
  * @throws {MillraceError} MILLRACE_BAD_OPTION for a name that is not known, and for a value that is out of its bounds.
  */
 export function tcpOptions(given: Readonly<Partial<TcpOptions>>): TcpOptions {
-	refuseUnknown("tcp", given, Object.keys(TCP_DEFAULTS), "MILLRACE_BAD_OPTION");
+	refuseUnknown("tcp", given, Object.keys(TCP_DEFAULTS));
 	const options = { ...TCP_DEFAULTS };
 	for (const [name, value] of Object.entries(given) as [keyof TcpOptions, never][]) {
 		if (value === undefined) continue;

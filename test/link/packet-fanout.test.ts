@@ -280,7 +280,7 @@ test("the interface's hardware address is refused while the kernel forwards, wit
 
 test("options that are not valid are refused by name", { skip }, () => {
 	const refused = (options: object, message: RegExp) =>
-		assert.throws(() => packetLink({ interface: "near0", addresses: [`${OWN}/24`], ...options }), { code: "MILLRACE_OPTION", message });
+		assert.throws(() => packetLink({ interface: "near0", addresses: [`${OWN}/24`], ...options }), { code: "MILLRACE_BAD_OPTION", message });
 	refused({ rings: "v3" }, /no option "rings"/);
 	refused({ ring: "v1" }, /bad ring: v1/);
 	refused({ ringSize: 0 }, /bad ringSize: 0/);

@@ -154,7 +154,7 @@ describe("a TAP link of several queues", { skip: lack, concurrency: false }, () 
 		assert.deepEqual(factsOf("one"), { multiQueue: false, queues: 0 });
 		assert.deepEqual(one.link.reta, new Array(128).fill(0));
 		one.link.setReta(5, 0);
-		assert.throws(() => one.link.setReta(5, 1), refuses("MILLRACE_OPTION", /bad queue: 1\. Give a whole number from 0 to 0/));
+		assert.throws(() => one.link.setReta(5, 1), refuses("MILLRACE_BAD_OPTION", /bad queue: 1\. Give a whole number from 0 to 0/));
 		one.link.close();
 		assert.deepEqual(tapQueuesAvailable(), { ok: true, reason: "up to 256" });
 		assert.equal(factsOf("lo"), null);
@@ -375,30 +375,30 @@ describe("a TAP link of several queues", { skip: lack, concurrency: false }, () 
 
 	test("bad options are refused before anything is done", () => {
 		for (const queues of [0, -1, 1.5, 257, Number.NaN])
-			assert.throws(() => tapLink({ queues }), refuses("MILLRACE_OPTION", /bad queues: .*whole number from 1 to 256/));
+			assert.throws(() => tapLink({ queues }), refuses("MILLRACE_BAD_OPTION", /bad queues: .*whole number from 1 to 256/));
 		assert.throws(
 			() => tapLink({ steering: "rss" as never }),
-			refuses("MILLRACE_OPTION", /bad steering: "rss"\. Give "kernel" or "flow-group"/),
+			refuses("MILLRACE_BAD_OPTION", /bad steering: "rss"\. Give "kernel" or "flow-group"/),
 		);
 		for (const flowGroups of [0, 2, 100, 131072, Number.NaN])
 			assert.throws(
 				() => tapLink({ queues: 4, steering: "flow-group", flowGroups }),
-				refuses("MILLRACE_OPTION", /bad flowGroups: .*power of two, at least .*\(4\)/),
+				refuses("MILLRACE_BAD_OPTION", /bad flowGroups: .*power of two, at least .*\(4\)/),
 			);
 		assert.throws(
 			() => tapLink({ queues: 4, flowGroups: 8 }),
-			refuses("MILLRACE_OPTION", /flowGroups goes with steering "flow-group" only/),
+			refuses("MILLRACE_BAD_OPTION", /flowGroups goes with steering "flow-group" only/),
 		);
 		assert.throws(
 			() => tapLink({ queue: 4 } as TapOptions),
-			refuses("MILLRACE_OPTION", /a TAP link has no option "queue"\. It has name, .*queues/),
+			refuses("MILLRACE_BAD_OPTION", /a TAP link has no option "queue"\. It has name, .*queues/),
 		);
 		const link = tapLink({ queues: 2, steering: "flow-group" });
 		assert.throws(() => link.setReta(0, 1), refuses("MILLRACE_LINK", /cannot be moved: it is not open/));
 		const s = station({ queues: 2, steering: "flow-group", flowGroups: 16 });
 		assert.equal(s.link.reta.length, 16);
-		for (const group of [-1, 16, 0.5]) assert.throws(() => s.link.setReta(group, 0), refuses("MILLRACE_OPTION", /bad flow group/));
-		for (const queue of [-1, 2]) assert.throws(() => s.link.setReta(0, queue), refuses("MILLRACE_OPTION", /bad queue/));
+		for (const group of [-1, 16, 0.5]) assert.throws(() => s.link.setReta(group, 0), refuses("MILLRACE_BAD_OPTION", /bad flow group/));
+		for (const queue of [-1, 2]) assert.throws(() => s.link.setReta(0, queue), refuses("MILLRACE_BAD_OPTION", /bad queue/));
 		s.link.close();
 	});
 });

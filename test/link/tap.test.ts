@@ -272,7 +272,7 @@ describe("TAP link", { skip: lack, concurrency: false }, () => {
 		s.link.ref();
 		s.link.unref();
 		assert.equal(s.pool.inUse, 0);
-		assert.throws(() => s.link.open(null as never), refuses("MILLRACE_LINK", /opened before/));
+		assert.throws(() => s.link.open(null as never), refuses("MILLRACE_LINK_USED", /opened before/));
 	});
 
 	test("the device vanishes with a process that is killed", async () => {
@@ -408,14 +408,15 @@ describe("TAP link", { skip: lack, concurrency: false }, () => {
 
 	test("bad options are refused before anything is done", () => {
 		for (const name of ["", "a name", "sixteen-letters-", "a/b", "a:b", "..", "%s", "mr%d%d"]) {
-			assert.throws(() => tapLink({ name }), refuses("MILLRACE_OPTION", /bad name of a TAP device/), name);
+			assert.throws(() => tapLink({ name }), refuses("MILLRACE_BAD_OPTION", /bad name of a TAP device/), name);
 		}
 		for (const kernelAddress of ["10.77.0.1", "10.77.0/24", "10.77.0.1/33", "", "fd00::1/64"]) {
 			assert.throws(() => tapLink({ kernelAddress }), MillraceError, kernelAddress);
 		}
 		for (const mtu of [0, 67, 1969, 1500.5, Number.NaN])
-			assert.throws(() => tapLink({ mtu, offload: false }), refuses("MILLRACE_OPTION", /bad mtu/));
-		for (const queueLength of [0, -1, 65536]) assert.throws(() => tapLink({ queueLength }), refuses("MILLRACE_OPTION", /bad queueLength/));
+			assert.throws(() => tapLink({ mtu, offload: false }), refuses("MILLRACE_BAD_OPTION", /bad mtu/));
+		for (const queueLength of [0, -1, 65536])
+			assert.throws(() => tapLink({ queueLength }), refuses("MILLRACE_BAD_OPTION", /bad queueLength/));
 		for (const mac of ["02:00", "01:00:00:00:00:01", new Uint8Array(5)]) assert.throws(() => tapLink({ mac }), MillraceError);
 		assert.equal(tapLink().mac[0]! & 3, 2, "a random address is local and of one station");
 	});

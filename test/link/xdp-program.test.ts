@@ -155,7 +155,7 @@ describe("the XDP program", { skip }, () => {
 
 test("options of an XDP link that are not valid are refused by name, before the interface is looked at", () => {
 	const refused = (options: object, message: RegExp) =>
-		assert.throws(() => xdpLink({ interface: "none0", ports: [80], ...options } as XdpOptions), { code: "MILLRACE_OPTION", message });
+		assert.throws(() => xdpLink({ interface: "none0", ports: [80], ...options } as XdpOptions), { code: "MILLRACE_BAD_OPTION", message });
 	refused({ port: 80 }, /an XDP link has no option "port"\. It has interface, addresses, mac, ports/);
 	refused({ mode: "driver" }, /bad mode: driver\. Give one of auto, native, generic/);
 	refused({ zeroCopy: true }, /bad zeroCopy: true\. Give one of auto, always, never/);
