@@ -128,6 +128,12 @@ export class XdpLink implements Link {
 			throw bad("an XDP link needs either addresses (of its own) or ports (of the machine's addresses)");
 		if (!(ringSize >= 64 && ringSize <= 32768 && (ringSize & (ringSize - 1)) === 0))
 			throw bad(`bad ringSize: ${ringSize}. Give a power of two from 64 to 32768`);
+		// A driver that runs the program itself is what hands over pages without a copy.
+		if (mode === "generic" && zeroCopy === "always") throw bad('mode "generic" copies every frame, zeroCopy "always" none: choose one');
+		if (ports === undefined && options.outgoingPorts !== undefined)
+			throw bad("outgoingPorts goes with ports only: at an address of its own the stack has all of them (tcp.firstPort, tcp.lastPort)");
+		const [first, last] = outgoingPorts;
+		if (first > last) throw bad(`bad outgoingPorts: ${first} to ${last}. Give the first and the last`);
 		for (const port of [...(ports ?? []), ...outgoingPorts]) {
 			if (!Number.isInteger(port) || port < 1 || port > 65535) throw bad(`bad port: ${port}. Give whole numbers from 1 to 65535`);
 		}
@@ -280,7 +286,7 @@ export class XdpLink implements Link {
 				"millrace",
 			),
 		);
-		this.#attach(program, index, mode);
+		this.#attach(program, index, zeroCopy === "always" ? "native" : mode);
 		for (const queue of queues) {
 			const socket = new Xsk({
 				interfaceIndex: index,
@@ -325,7 +331,7 @@ export class XdpLink implements Link {
 	/** Takes the ports from the kernel; what the program needs to know of them. */
 	#takePorts(ports: readonly number[]): { map: number; first: number; last: number } {
 		const [first, last] = this.#outgoing;
-		if (first <= last) refuseSharedRange(first, last);
+		refuseSharedRange(first, last);
 		const bits = new Int32Array(PORT_WORDS);
 		for (const port of new Set(ports)) {
 			this.#keep(holdPort(port));

@@ -20,8 +20,8 @@ export function checkTogether(options: RunOptions, label: OptionLabel): void {
 	refuseForeign(options, kind ?? null, label);
 	const takes = options.ports.length > 0 ? "ports" : options.outgoingPorts !== null ? "outgoingPorts" : null;
 	if (takes !== null) {
-		for (const other of ["address", "gateway", "mac"] as const) {
-			if (options[other] !== null)
+		for (const other of ["address", "gateway", "routes", "mac"] as const) {
+			if (options[other] !== null && options[other].length > 0)
 				throw bad(`${label(takes)} takes ports of the machine's own address, ${label(other)} is for an address of its own: choose one`);
 		}
 	}
@@ -39,10 +39,43 @@ export function checkTogether(options: RunOptions, label: OptionLabel): void {
 	if ((kind === "packet" || kind === "stream") && options.address === null)
 		throw bad(`link ${kind} needs ${label("address")}, one of its own`);
 	if (kind === "stream" && options.mac === "interface") throw bad(`${label("mac")}: link stream has no interface; give six bytes`);
+	if (options.xdpMode === "generic" && options.zeroCopy === "always")
+		throw bad(`${label("xdpMode")} generic copies every frame, ${label("zeroCopy")} always none: choose one`);
+	checkKernelPorts(options, label);
+	checkSwitches(options, label);
 	checkQueues(options, label);
 	checkRing(options, label);
 	if (kind === undefined || kind === "tap" || kind === "user") checkEnds(options, linkEnds(kind ?? "tap", options, label), label);
 	else if (options.address !== null) checkHops(options, options.address, label);
+}
+
+/** A port is the kernel's or the stack's. */
+function checkKernelPorts({ kernelPorts, ports, publish }: RunOptions, label: OptionLabel): void {
+	for (const port of kernelPorts) {
+		if (ports.includes(port))
+			throw bad(`${label("ports")} takes port ${port}, ${label("kernelPorts")} leaves it to the kernel: choose one`);
+		if (publish.some(({ to }) => to === port))
+			throw bad(`${label("publish")} leads to port ${port} of the program, ${label("kernelPorts")} leaves it to the kernel: choose one`);
+	}
+}
+
+/** What was asked for in words, while another option keeps it from being so. What is on by default gives way in silence. */
+function checkSwitches(options: RunOptions, label: OptionLabel): void {
+	for (const path of ["landing", "pageOrder"] as const) {
+		if (options[path] === true && options.offload === false)
+			throw bad(`${label(path)} on does not go with ${label("offload")} off: choose one`);
+	}
+	if (options.slabs === true && options.congestion === "bbr")
+		throw bad(`${label("slabs")} on does not go with ${label("congestion")} bbr: choose one`);
+	const { impair, capture } = options;
+	if (impair === null && capture === null) return;
+	const [other, who] =
+		impair === null
+			? ["capture", "a capture wants"]
+			: [`impair.${Object.entries(impair).find(([, value]) => value !== null && value > 0)?.[0] ?? "loss"}`, "impairments want"];
+	for (const path of ["offload", "landing", "pageOrder", "slabs"] as const) {
+		if (options[path] === true) throw bad(`${label(path)} on does not go with ${label(other)}: ${who} each frame as on a wire. Choose one`);
+	}
 }
 
 /** Who deals frames out to queues has no meaning with one. */

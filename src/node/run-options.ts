@@ -336,6 +336,8 @@ const readImpair: Read<ImpairOptions> = (value, _complain, path, label) => {
 		seed: fields.take("seed", readSeed),
 	};
 	fields.end();
+	if (impair.seed !== null && Object.keys(value as object).length === 1)
+		throw bad(`${label("impair.seed")} chooses what impairments do: give one as well, such as ${label("impair.loss")} 2%`);
 	if (impair.jitter > impair.delay)
 		throw bad(`${label("impair.jitter")}: more than ${label("impair.delay")}: frames cannot arrive before they are sent`);
 	return impair;

@@ -329,6 +329,33 @@ describe("a command line that is refused names what is wrong with it", () => {
 		["--link user --gateway 10.0.2.2 a.js", /^--gateway does not go with link user, only with tap or xdp or packet or stream$/],
 		["--link loopback --route 10.0.0.0/8 a.js", /^--route does not go with link loopback/],
 		["--publish 80 --gateway 10.77.0.1 a.js", /^--publish is for link user, --gateway for link tap: choose one$/],
+		["--seed 7 a.js", /^--seed chooses what impairments do: give one as well, such as --loss 2%$/],
+		["--offload off --landing on a.js", /^--landing on does not go with --offload off: choose one$/],
+		["--offload off --page-order on a.js", /^--page-order on does not go with --offload off: choose one$/],
+		["--offload on --loss 1% a.js", /^--offload on does not go with --loss: impairments want each frame as on a wire\. Choose one$/],
+		["--slabs on --delay 5ms a.js", /^--slabs on does not go with --delay: /],
+		["--landing on --rate 1mbit a.js", /^--landing on does not go with --rate: /],
+		[
+			"--landing on --capture a.pcapng a.js",
+			/^--landing on does not go with --capture: a capture wants each frame as on a wire\. Choose one$/,
+		],
+		["--slabs on --congestion bbr a.js", /^--slabs on does not go with --congestion bbr: choose one$/],
+		[
+			"--link user --publish 8080:80 --kernel-ports 80 a.js",
+			/^--publish leads to port 80 of the program, --kernel-ports leaves it to the kernel: choose one$/,
+		],
+		[
+			"--link xdp:eth0 --ports 80,443 --kernel-ports 443 a.js",
+			/^--ports takes port 443, --kernel-ports leaves it to the kernel: choose one$/,
+		],
+		[
+			"--link xdp:eth0 --ports 80 --route 10.1.0.0/16 a.js",
+			/^--ports takes ports of the machine's own address, --route is for an address of its own: choose one$/,
+		],
+		[
+			"--link xdp:eth0 --ports 80 --xdp-mode generic --zero-copy always a.js",
+			/^--xdp-mode generic copies every frame, --zero-copy always none: choose one$/,
+		],
 	];
 	for (const [line, message] of cases) test(`millrace run ${line || "(nothing)"}`, () => assert.match(refusal(line), message));
 
@@ -408,7 +435,8 @@ describe("options as JSON, for millrace/register", () => {
 		);
 		fc.assert(
 			fc.property(fc.uniqueArray(part), (words) => {
-				const { options } = parseRun([...words, "app.js"]);
+				// An impairment, which a seed needs.
+				const { options } = parseRun(["--duplicate", ...words, "app.js"]);
 				assert.deepEqual(parseRunOptions(JSON.stringify(options)), options);
 			}),
 		);

@@ -159,4 +159,7 @@ test("options of an XDP link that are not valid are refused by name, before the 
 	refused({ port: 80 }, /an XDP link has no option "port"\. It has interface, addresses, mac, ports/);
 	refused({ mode: "driver" }, /bad mode: driver\. Give one of auto, native, generic/);
 	refused({ zeroCopy: true }, /bad zeroCopy: true\. Give one of auto, always, never/);
+	refused({ mode: "generic", zeroCopy: "always" }, /mode "generic" copies every frame, zeroCopy "always" none: choose one/);
+	refused({ outgoingPorts: [62000, 61000] }, /bad outgoingPorts: 62000 to 61000\. Give the first and the last/);
+	refused({ ports: undefined, addresses: ["10.0.0.2/24"], outgoingPorts: [61000, 62000] }, /outgoingPorts goes with ports only/);
 });
