@@ -33,7 +33,7 @@ export class NodeHost extends Host {
 
 	/** @internal Use createHost. */
 	constructor(options: NodeHostOptions) {
-		super({ ...options, runtime: options.runtime ?? nodeRuntime() });
+		super({ ...options, runtime: options?.runtime ?? nodeRuntime() });
 		this.#leave = options.runtime === undefined ? stayFor(this) : null;
 	}
 

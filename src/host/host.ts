@@ -6,7 +6,7 @@
  */
 import { MillraceError } from "../errors.ts";
 import type { RouteOption } from "../ip/routes.ts";
-import { refuseUnknown } from "../link/known-options.ts";
+import { bad, refuseUnknown, trueOrFalse } from "../link/known-options.ts";
 import type { Link } from "../link/link.ts";
 import { SLAB_SIZE } from "../memory/pages.ts";
 import { Shard } from "../shard/shard.ts";
@@ -23,6 +23,8 @@ export { type ConnectionInfo, type Refusal, type SocketEvents, TcpRequest, type 
 
 /** Bytes of pages unless said otherwise: touched only as far as they are used. */
 const DEFAULT_MEMORY = 256 << 20;
+/** Least memory, in bytes: 128 pages. */
+const MEMORY_MIN = 1 << 18;
 /** Longest spin, in microseconds: whoever waits longer may as well sleep. */
 export const SPIN_MAX = 1000;
 
@@ -228,14 +230,20 @@ export class Host {
 			spin = 0,
 			quietStreams = true,
 		} = options;
-		if (link === undefined || runtime === undefined)
-			throw new MillraceError("MILLRACE_BAD_OPTION", "createHost needs a link and a runtime");
-		if (!(memory >= 1 << 18))
-			throw new MillraceError("MILLRACE_BAD_OPTION", `memory of ${memory} bytes is too little: give at least ${1 << 18}`);
+		if (!link || !runtime) throw bad("createHost needs a link and a runtime");
+		if (!(Number.isInteger(memory) && memory >= MEMORY_MIN))
+			throw bad(`memory of ${memory}: give a whole number of bytes, at least ${MEMORY_MIN}`);
 		if (!(Number.isInteger(spin) && spin >= 0 && spin <= SPIN_MAX))
-			throw new MillraceError("MILLRACE_BAD_OPTION", `spin of ${spin} microseconds: give a whole number from 0 to ${SPIN_MAX}`);
-		for (const [name, value] of Object.entries({ acceptAny, simd, largePages, quietStreams }))
-			if (typeof value !== "boolean") throw new MillraceError("MILLRACE_BAD_OPTION", `${name} of ${String(value)}: give true or false`);
+			throw bad(`spin of ${spin} microseconds: give a whole number from 0 to ${SPIN_MAX}`);
+		trueOrFalse({ acceptAny, simd, largePages, quietStreams });
+		for (const [name, value, example] of [
+			["addresses", addresses, '"10.77.0.2/24"'],
+			["routes", routes, '{ to: "0.0.0.0/0", via: "10.77.0.1" }'],
+		] as const)
+			if (!Array.isArray(value)) throw bad(`${name}: give a list such as [${example}]`);
+		for (const route of routes) refuseUnknown("a route", route, ["to", "via"]);
+		if (congestion !== undefined && options.tcp?.congestion !== undefined && congestion !== options.tcp.congestion)
+			throw bad(`congestion of "${congestion}" and tcp.congestion of "${options.tcp.congestion}": give one, they are the same thing`);
 		const tcp = tcpOptions({ ...options.tcp, ...(congestion === undefined ? {} : { congestion }) });
 		this.runtime = runtime;
 		this.#shard = new Shard({

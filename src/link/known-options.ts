@@ -20,11 +20,18 @@ export function inRange(whose: string, option: string, value: number, min: numbe
 		throw bad(`${option} ${value} of ${whose}: give a whole number from ${min} to ${max}`);
 }
 
+/** Refuses what is neither true nor false, nor left out. */
+export function trueOrFalse(options: Readonly<Record<string, unknown>>): void {
+	for (const [name, value] of Object.entries(options))
+		if (value !== undefined && typeof value !== "boolean") throw bad(`${name} of ${String(value)}: give true or false`);
+}
+
 /**
  * Refuses options by other names than these, by name.
  *
  * @param what Who has the options: a thing with its article ("a TAP link"), or a function ("createHost").
  */
 export function refuseUnknown(what: string, options: object, known: readonly string[]): void {
+	if (typeof options !== "object" || options === null) throw bad(`${what} needs an object of options: ${known.join(", ")}`);
 	for (const key of Object.keys(options)) if (!known.includes(key)) throw bad(`${what} has no option "${key}". It has ${known.join(", ")}`);
 }

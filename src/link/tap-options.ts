@@ -9,7 +9,7 @@ import { TAP_QUEUES_MAX } from "../sys/tun.ts";
 import { parseCidr, parseMac } from "../wire/address.ts";
 import { FLOW_GROUPS } from "./flow-steering.ts";
 import { FRAME_ROOM } from "./frames.ts";
-import { bad, refuseUnknown, wholeNumber } from "./known-options.ts";
+import { bad, refuseUnknown, trueOrFalse, wholeNumber } from "./known-options.ts";
 
 /** Bytes of an Ethernet header, without and with a VLAN tag. */
 const ETHERNET = 14;
@@ -118,6 +118,10 @@ export function tapSettings(options: TapOptions): TapSettings {
 	refuseUnknown("a TAP link", options, KNOWN);
 	const { name = "mr%d", kernelAddress = "10.77.0.1/24", mtu = 1500, mac, queueLength = 4096 } = options;
 	const { offload = true, queues = 1, steering = "kernel", ioUring = true, qdiscBypass = true, landing = true, pageOrder = true } = options;
+	trueOrFalse({ offload, ioUring, qdiscBypass, landing, pageOrder });
+	for (const name of ["landing", "pageOrder"] as const)
+		if (options[name] === true && !offload)
+			throw bad(`${name} goes with offload only: without it no frame is longer than a page. Leave it out`);
 	const mtuMax = offload ? 65535 - ETHERNET : FRAME_ROOM - ETHERNET_TAGGED;
 	if (!validInterfaceName(name)) throw bad(`bad name of a TAP device: "${name}". Give 1 to 15 letters, digits or dashes, such as mr0`);
 	wholeNumber("mtu", mtu, 68, mtuMax);

@@ -9,7 +9,7 @@
  * Invariant: frames go out in the order in which they came in; ports are served in the order in which they were plugged in.
  */
 import { MillraceError } from "../errors.ts";
-import { type ImpairOptions, impairLink } from "../link/impair.ts";
+import { checkImpairOptions, type ImpairOptions, impairLink } from "../link/impair.ts";
 import type { Link } from "../link/link.ts";
 import { memoryLinkPair } from "../link/memory.ts";
 import { Arena } from "../memory/arena.ts";
@@ -67,6 +67,8 @@ export class Segment {
 
 	/** @internal Made by `Simulation.segment`. */
 	constructor(options: SegmentOptions, runtime: VirtualRuntime, name: string) {
+		const { medium, mtu, capacity, ...impairments } = options;
+		checkImpairOptions(impairments);
 		this.name = name;
 		this.#options = options;
 		this.#runtime = runtime;

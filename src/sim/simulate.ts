@@ -10,6 +10,7 @@
  */
 import { MillraceError } from "../errors.ts";
 import { createHost, type Host, type HostOptions } from "../host/host.ts";
+import { bad, refuseUnknown } from "../link/known-options.ts";
 import { SeededRandom } from "../time/random.ts";
 import { Segment, type SegmentOptions } from "./network.ts";
 import { SECOND, type VirtualRuntime, VirtualTime } from "./runtime.ts";
@@ -50,6 +51,8 @@ export interface SimulatedHostOptions extends Omit<HostOptions, "link" | "runtim
 	/** The segment that the host is plugged into. */
 	readonly on: Segment;
 }
+
+const KNOWN = ["seed", "seconds", "steps", "start", "onFrame"];
 
 /** Arena of a simulated host unless said otherwise, in bytes: a simulation has many hosts, each with few connections. */
 const HOST_MEMORY = 8 << 20;
@@ -134,10 +137,12 @@ export class Simulation {
  * Runs a scenario.
  *
  * @returns What it returned, and the figures of the run.
- * @throws What the scenario throws. MILLRACE_SIM_STEPS when `steps` were not enough. For a scenario that returns a promise:
+ * @throws What the scenario throws. MILLRACE_BAD_OPTION for options that are not known, and a seed that is no whole number. MILLRACE_SIM_STEPS when `steps` were not enough. For a scenario that returns a promise:
  *   MILLRACE_SIM_TIME when `seconds` passed before it was settled, MILLRACE_SIM_QUIET when it was not settled and nothing was left to happen.
  */
 export async function simulate<T>(options: SimulateOptions, scenario: (sim: Simulation) => T | Promise<T>): Promise<SimulateResult<T>> {
+	refuseUnknown("simulate", options, KNOWN);
+	if (!Number.isSafeInteger(options.seed)) throw bad(`seed ${options.seed}: give a whole number`);
 	const trace = new Trace();
 	const time = new VirtualTime(trace, Math.round((options.start ?? 1) * SECOND));
 	const start = time.now();

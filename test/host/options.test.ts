@@ -1,0 +1,57 @@
+/** Options of hosts, their connections and simulations that are wrong or contradict each other. */
+import assert from "node:assert/strict";
+import { test } from "node:test";
+import { createHost, type HostOptions } from "../../src/host/host.ts";
+import { memoryLinkPair } from "../../src/link/memory.ts";
+import { simulate } from "../../src/sim/simulate.ts";
+import { VirtualClock } from "../helpers/runtime.ts";
+
+const { runtime } = new VirtualClock();
+const host = (options: object) => createHost({ link: memoryLinkPair()[0], runtime, ...options } as HostOptions);
+
+function refused(options: object, message: RegExp, code = "MILLRACE_BAD_OPTION"): void {
+	assert.throws(() => host(options), { code, message });
+}
+
+test("a host needs a link, a runtime and an object to find them in", () => {
+	refused({ link: null }, /createHost needs a link and a runtime/);
+	assert.throws(() => createHost(undefined as never), { code: "MILLRACE_BAD_OPTION", message: /createHost needs an object of options/ });
+});
+
+test("memory is a whole number of bytes", () => {
+	for (const wrong of ["256mb", 300_000.5, 1000, Number.NaN])
+		refused({ memory: wrong }, /memory of .*: give a whole number of bytes, at least 262144/);
+});
+
+test("addresses and routes are lists, and a route has no other words than to and via", () => {
+	refused({ addresses: "10.0.0.1/24" }, /addresses: give a list such as \["10\.77\.0\.2\/24"\]/);
+	refused({ routes: { to: "0.0.0.0/0" } }, /routes: give a list/);
+	const addresses = ["10.0.0.1/24"];
+	refused({ addresses, routes: [{ to: "0.0.0.0/0", gateway: "10.0.0.2" }] }, /a route has no option "gateway"\. It has to, via/);
+});
+
+test("congestion and tcp.congestion are one thing", () => {
+	refused({ congestion: "bbr", tcp: { congestion: "cubic" } }, /congestion of "bbr" and tcp\.congestion of "cubic": give one/);
+	void host({ congestion: "bbr", tcp: { congestion: "bbr" } }).close();
+});
+
+test("connect and listen say what they need", async () => {
+	const one = host({ addresses: ["10.0.0.1/24"] });
+	assert.throws(() => one.tcpListen(undefined as never), { code: "MILLRACE_BAD_OPTION", message: /listen needs an object of options/ });
+	await assert.rejects(async () => one.tcp.connect(undefined as never), {
+		code: "MILLRACE_BAD_OPTION",
+		message: /connect needs an object of options/,
+	});
+	await one.close();
+});
+
+test("simulations and segments refuse what they do not know", async () => {
+	const sim = (options: object, scenario: Parameters<typeof simulate>[1] = () => {}) => simulate({ seed: 1, ...options }, scenario);
+	await assert.rejects(() => sim({ second: 5 }), {
+		code: "MILLRACE_BAD_OPTION",
+		message: /simulate has no option "second"\. It has seed, seconds/,
+	});
+	await assert.rejects(() => sim({ seed: undefined }), { code: "MILLRACE_BAD_OPTION", message: /seed undefined: give a whole number/ });
+	const segment = (options: object) => sim({}, (s) => void s.segment(options));
+	await assert.rejects(() => segment({ los: 0.1 }), { code: "MILLRACE_BAD_OPTION", message: /"los" is not known/ });
+});
