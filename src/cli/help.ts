@@ -49,6 +49,6 @@ export function helpText(): string {
 		"\nThe same without the command: node --import millrace/register script.js, with the options as JSON in the\n",
 		'environment: MILLRACE_OPTIONS=\'{"link":"user","impair":{"loss":"2%"}}\'. Options for Node itself go before the command:\n',
 		"node --max-old-space-size=4096 node_modules/millrace/dist/cli/main.js run script.js, or into NODE_OPTIONS.\n",
-		"Exit code: the program's own; 2 for a wrong command line or a link that cannot be had here.\n",
+		"Exit code: the program's own; 2 for a wrong command line or a link that cannot be had here; of doctor 1 if none can.\n",
 	].join("");
 }

@@ -110,7 +110,7 @@ export interface RunOptions {
 	pageOrder: boolean | null;
 	/** `packet`: how frames lie in the ring; null: "v2". */
 	ring: "v2" | "v3" | null;
-	/** `packet`: whether frames bypass the interface's queueing disciplines; null: where nothing is lost by it. */
+	/** `tap`, `packet`: whether frames bypass the interface's queueing disciplines; null: they do (`tap`), or where nothing is lost by it. */
 	qdiscBypass: boolean | null;
 	/** `packet`: whether short frames are sent by a ring; null: they are. */
 	txRing: boolean | null;

@@ -31,19 +31,19 @@ export interface TcpOptions {
 	delayedAck: number;
 	/** Initial window in segments (RFC 6928). */
 	initialWindow: number;
-	/** Receive segment in bytes: where tuning starts, and its limit. */
+	/** Receive segment in bytes: where tuning starts. */
 	receiveBuffer: number;
-	/** Receive segment: the limit of its tuning. */
+	/** Receive segment in bytes: the limit of its tuning. */
 	maxReceiveBuffer: number;
 	/** Send segment in bytes: what `write` takes at once, and the most that waits to be sent; four times as much once the congestion window is. */
 	sendBuffer: number;
-	/** Send segment with what is in flight: the limit to which it follows twice the congestion window. */
+	/** Send segment with what is in flight, in bytes: the limit to which it follows twice the congestion window. */
 	maxSendBuffer: number;
 	/** Long writes go to slabs of 64 KiB, up to 64 of them, and leave from there in one piece where the link can (memory/pages.ts). */
 	slabs: boolean;
-	/** Keep-alive: idle time before the first probe (RFC 9293 3.8.4: at least 2 hours by default), time between probes, both ms, and number of probes. */
+	/** Keep-alive: idle time before the first probe, in ms (RFC 9293 3.8.4: at least 2 hours by default). */
 	keepAliveIdle: number;
-	/** Keep-alive: time between probes that are not answered. */
+	/** Keep-alive: time between probes that are not answered, in ms. */
 	keepAliveInterval: number;
 	/** Keep-alive: probes without an answer after which the connection is dead (ETIMEDOUT). */
 	keepAliveProbes: number;
@@ -53,7 +53,7 @@ export interface TcpOptions {
 	congestion: "cubic" | "newreno" | "bbr";
 	/** Spread segments over the round-trip time also where congestion control does not ask for it (BBR always does). */
 	pacing: boolean;
-	/** Offer timestamps, SACK, window scaling. */
+	/** Offer timestamps (RFC 7323). */
 	timestamps: boolean;
 	/** Offer selective acknowledgments (RFC 2018). */
 	sack: boolean;
@@ -61,9 +61,9 @@ export interface TcpOptions {
 	windowScaling: boolean;
 	/** Challenge ACKs per second and stack: the least; the limit is a random number up to twice that (RFC 5961 7, CVE-2016-5696). */
 	challengeAcks: number;
-	/** First and last port for active opens (RFC 6056; the range is Linux's). */
+	/** First port for active opens, and for listeners on port 0 (RFC 6056; the range is Linux's). */
 	firstPort: number;
-	/** Last port for active opens. */
+	/** Last port for them. */
 	lastPort: number;
 }
 

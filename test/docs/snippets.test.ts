@@ -15,6 +15,7 @@ import { fileURLToPath } from "node:url";
 import { OPTIONS } from "../../src/cli/options.ts";
 import { IcmpCounters } from "../../src/icmp/icmp.ts";
 import { IpCounters } from "../../src/ip/counters.ts";
+import { WAITING_MAX } from "../../src/ip/neighbors.ts";
 import { ShardCounters } from "../../src/shard/shard.ts";
 import { TcpCounters } from "../../src/tcp/counters.ts";
 import { TCP_DEFAULTS } from "../../src/tcp/options.ts";
@@ -130,10 +131,35 @@ describe("tables in README and guides", () => {
 		}
 	});
 
-	test("links between pages lead somewhere", () => {
+	test("guide-library.md has every code of ours that an error can have, and no others", () => {
+		const sources = readdirSync(join(root, "src"), { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"));
+		// Environment variables begin alike, but are written out once, where they are read.
+		const codes = sources.flatMap((name) =>
+			[...read(`src/${name}`).matchAll(/(?:Error|#fail|\w+Error)\(\s*"(MILLRACE_\w+)"/g)].map(([, code]) => code!),
+		);
+		const rows = [...read("docs/guide-library.md").matchAll(/^\| `(MILLRACE_\w+)`/gm)].map(([, code]) => code!);
+		assert.deepEqual(rows, [...new Set(codes)].sort());
+	});
+
+	test("guide-options.md names the bounds that there are", () => {
+		const guide = read("docs/guide-options.md");
+		assert.match(guide, new RegExp(`^\\| packets that wait for one neighbor \\| ${WAITING_MAX} \\|`, "m"));
+		assert.match(read("docs/rfc/rfc1122.md"), new RegExp(`the newest packets wait" \\| done: ${WAITING_MAX} \\|`));
+	});
+
+	test("links between pages lead somewhere, and to headings that there are", () => {
+		const headings = (text: string) =>
+			[...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
+				heading!
+					.toLowerCase()
+					.replace(/[^\w\- ]/g, "")
+					.replaceAll(" ", "-"),
+			);
 		for (const page of pages) {
-			for (const [, target] of read(page).matchAll(/\]\((?!https?:|#)([^)#\s]+)[^)]*\)/g)) {
-				assert.ok(existsSync(join(root, page, "..", target!)), `${page}: ${target}`);
+			for (const [, target, heading] of read(page).matchAll(/\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)/g)) {
+				const path = target === "" ? join(root, page) : join(root, page, "..", target!);
+				assert.ok(existsSync(path), `${page}: ${target}`);
+				if (heading !== undefined) assert.ok(headings(readFileSync(path, "utf8")).includes(heading), `${page}: ${target}#${heading}`);
 			}
 		}
 	});
