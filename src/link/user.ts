@@ -19,7 +19,8 @@ import { MillraceError } from "../errors.ts";
 import { createHost, type Host, type Refusal, type TcpRequest } from "../host/host.ts";
 import type { Batch } from "../memory/batch.ts";
 import type { Runtime } from "../time/clock.ts";
-import { refuseUnknown } from "./known-options.ts";
+import { mask4, parseCidr, parseIpv4 } from "../wire/address.ts";
+import { bad, inRange, refuseUnknown } from "./known-options.ts";
 import type { Link, LinkContext, LinkOffload } from "./link.ts";
 import { type MemoryLink, memoryLinkPair } from "./memory.ts";
 import { KernelServer, KernelSocket } from "./user-kernel.ts";
@@ -109,6 +110,16 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
 	ETIMEDOUT: "silence",
 };
 
+/** The guest is another host of the gateway's network. */
+function assertNeighbor(guest: string, address: string): void {
+	const { words, prefix } = parseCidr(address);
+	const own = words[3]!;
+	const word = isIP(guest) === 4 ? parseIpv4(guest) : own;
+	const edge = prefix < 31 && ((word & ~mask4(prefix)) === 0 || (word | mask4(prefix)) === -1);
+	if (word === own || edge || ((word ^ own) & mask4(prefix)) !== 0)
+		throw bad(`guest ${guest} of a gateway: give an address of ${address}, other than its own`);
+}
+
 /** A router with every machine behind it, for one guest. Made by `createGateway`. */
 export class Gateway implements SpliceOwner {
 	/** The gateway's own host. */
@@ -133,10 +144,15 @@ export class Gateway implements SpliceOwner {
 	constructor(options: GatewayOptions) {
 		refuseUnknown("a gateway", options, ["link", "runtime", ...KNOWN]);
 		const { link, runtime, address = DEFAULT_ADDRESS, guest = DEFAULT_GUEST, memory } = options;
+		const maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
+		inRange("a gateway", "maxConnections", maxConnections, 0, 2 ** 22);
+		if (options.dial !== undefined && typeof options.dial !== "function")
+			throw bad("dial of a gateway: give a function (to, from) => where the connection goes, or null");
+		assertNeighbor(guest, address);
 		this.#address = address.slice(0, address.indexOf("/"));
 		this.#guest = guest;
 		this.#dial = options.dial ?? ((to) => (to.address === this.#address ? { address: THIS_MACHINE, port: to.port } : to));
-		this.#limit = options.maxConnections ?? MAX_CONNECTIONS;
+		this.#limit = maxConnections;
 		this.host = createHost({ link, runtime, addresses: [address], acceptAny: true, ...(memory === undefined ? {} : { memory }) });
 		this.host.tcpListenAny((request) => this.#requested(request));
 	}
@@ -145,7 +161,7 @@ export class Gateway implements SpliceOwner {
 	 * Opens a port of this machine that leads to one of the guest.
 	 *
 	 * @returns The port, which matters when any free one was asked for, and a way to close it again; connections go on.
-	 * @throws {MillraceError} EADDRINUSE, EACCES, EADDRNOTAVAIL: the port cannot be had. EINVAL: there is no such port.
+	 * @throws {MillraceError} EADDRINUSE, EACCES, EADDRNOTAVAIL: the port cannot be had. MILLRACE_BAD_OPTION. EINVAL: there is no such port.
 	 */
 	async publish(publication: Publication): Promise<Published> {
 		const { address = THIS_MACHINE } = publication;
@@ -154,7 +170,10 @@ export class Gateway implements SpliceOwner {
 
 	/** The same before it returns; `address` is not a name then. */
 	publishNow(publication: Publication): Published {
+		refuseUnknown("a publication", publication, ["port", "to", "address"]);
 		const { port, to, address = THIS_MACHINE } = publication;
+		if (!Number.isInteger(to) || to < 1 || to > 65535)
+			throw new MillraceError("EINVAL", `cannot publish port ${port}: to is not a whole number from 1 to 65535 but ${to}`);
 		if (!Number.isInteger(port) || port < 0 || port > 65535)
 			throw new MillraceError("EINVAL", `cannot publish port ${port}: it is not a whole number from 0 to 65535`);
 		const server = new KernelServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => this.#accepted(socket, to));

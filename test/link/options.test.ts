@@ -1,9 +1,12 @@
 /** Options of the links of devices that are wrong or contradict each other: refused before anything of the machine is looked at. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { memoryLinkPair } from "../../src/link/memory.ts";
 import { type PacketOptions, packetLink } from "../../src/link/packet.ts";
 import { type TapOptions, tapLink } from "../../src/link/tap.ts";
+import { createGateway } from "../../src/link/user.ts";
 import { xdpLink } from "../../src/link/xdp.ts";
+import { VirtualClock } from "../helpers/runtime.ts";
 
 const refused = (make: () => unknown, message: RegExp): void => assert.throws(make, { code: "MILLRACE_BAD_OPTION", message });
 const tap = (options: object) => () => tapLink(options as TapOptions);
@@ -28,4 +31,20 @@ test("a link without options, or a packet link without an address, says what it 
 	refused(packet({ addresses: undefined }), /needs an address of its own/);
 	refused(() => xdpLink(undefined as never), /an XDP link needs an object of options/);
 	refused(() => tapLink(null as never), /a TAP link needs an object of options/);
+});
+
+test("a gateway has a guest of its network, and publishes ports that there are", async () => {
+	const gateway = (options: object) => createGateway({ link: memoryLinkPair()[0], runtime: new VirtualClock().runtime, ...options });
+	refused(() => gateway({ maxConnections: 1.5 }), /maxConnections 1\.5 of a gateway: give a whole number/);
+	refused(() => gateway({ dial: "10.0.0.1" }), /dial of a gateway: give a function/);
+	for (const guest of ["guest", "10.0.2.2", "10.9.9.9", "10.0.2.255"])
+		refused(() => gateway({ address: "10.0.2.2/24", guest }), /guest .* of a gateway: give an address of 10\.0\.2\.2\/24/);
+	const one = gateway({ address: "10.0.2.2/24", guest: "10.0.2.15" });
+	for (const to of [undefined, 0, 70_000])
+		assert.throws(() => one.publishNow({ port: 0, to } as never), { code: "EINVAL", message: /cannot publish port .* to is not/ });
+	refused(
+		() => one.publishNow({ port: 0, to: 80, host: "127.0.0.1" } as never),
+		/a publication has no option "host"\. It has port, to, address/,
+	);
+	await one.close();
 });
