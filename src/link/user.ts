@@ -125,6 +125,8 @@ export class Gateway implements SpliceOwner {
 	/** The gateway's own host. */
 	readonly host: Host;
 	readonly #address: string;
+	/** The address with its prefix length. */
+	readonly #network: string;
 	readonly #guest: string;
 	readonly #dial: (to: Endpoint, from: Endpoint) => Endpoint | null;
 	readonly #limit: number;
@@ -148,7 +150,8 @@ export class Gateway implements SpliceOwner {
 		inRange("a gateway", "maxConnections", maxConnections, 0, 2 ** 22);
 		if (options.dial !== undefined && typeof options.dial !== "function")
 			throw bad("dial of a gateway: give a function (to, from) => where the connection goes, or null");
-		assertNeighbor(guest, address);
+		if (options.guest !== undefined) assertNeighbor(guest, address);
+		this.#network = address;
 		this.#address = address.slice(0, address.indexOf("/"));
 		this.#guest = guest;
 		this.#dial = options.dial ?? ((to) => (to.address === this.#address ? { address: THIS_MACHINE, port: to.port } : to));
@@ -171,6 +174,7 @@ export class Gateway implements SpliceOwner {
 	/** The same before it returns; `address` is not a name then. */
 	publishNow(publication: Publication): Published {
 		refuseUnknown("a publication", publication, ["port", "to", "address"]);
+		assertNeighbor(this.#guest, this.#network);
 		const { port, to, address = THIS_MACHINE } = publication;
 		if (!Number.isInteger(to) || to < 1 || to > 65535)
 			throw new MillraceError("EINVAL", `cannot publish port ${port}: to is not a whole number from 1 to 65535 but ${to}`);

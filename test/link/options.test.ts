@@ -47,4 +47,8 @@ test("a gateway has a guest of its network, and publishes ports that there are",
 		/a publication has no option "host"\. It has port, to, address/,
 	);
 	await one.close();
+	// Who publishes nothing needs no guest.
+	const elsewhere = gateway({ address: "10.77.0.2/24" });
+	refused(() => elsewhere.publishNow({ port: 0, to: 80 }), /guest 10\.0\.2\.15 of a gateway: give an address of 10\.77\.0\.2\/24/);
+	await elsewhere.close();
 });
