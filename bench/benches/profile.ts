@@ -39,6 +39,7 @@ const run = async (asked: Options): Promise<Result> => {
 			const rows: Row[] = [];
 			for (const mode of [KEEP_ALIVE, SHORT]) {
 				const load = { connections: mode.connections, close: mode.close };
+				// A process is loaded twice, to warm up first; in a short run once.
 				const warm = new WeakSet<Serving>();
 				const measure = async (serving: Serving, seconds: number): Promise<Record<string, number>> => {
 					const { child, address, port } = serving;

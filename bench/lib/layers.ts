@@ -71,7 +71,7 @@ const BY_FOLDER: Readonly<Record<string, Layer>> = {
 };
 
 /** Functions that make the system calls of a TAP device, with their files. */
-const CALLS = new Set(["uring.js run", "tap-queue.js #readOne", "tap-queue.js #writeOne"]);
+export const CALLS: ReadonlySet<string> = new Set(["uring.js run", "tap-queue.js #readOne", "tap-queue.js #writeOne"]);
 
 /** The layer of a function in a file; undefined for one without. */
 function layerOf({ functionName, url }: Frame): Layer | undefined {
@@ -82,38 +82,30 @@ function layerOf({ functionName, url }: Frame): Layer | undefined {
 	return (folder === undefined ? undefined : BY_FOLDER[folder]) ?? "the program";
 }
 
-/** The layer of a function without a file, which one in `caller` called. */
-function native(caller: Layer | undefined): Layer {
-	if (caller === "Node's JavaScript") return "C++ called by it";
-	return caller ?? "below JavaScript";
-}
-
 /** Microseconds of each layer in the part that counts. */
 export function timeByLayer({ nodes, startTime, samples, timeDeltas, from, to }: Window): Map<Layer, number> {
 	const parent = new Map<number, number>();
 	for (const { id, children = [] } of nodes) for (const child of children) parent.set(child, id);
 	const frames = new Map(nodes.map(({ id, callFrame }) => [id, callFrame]));
-	const layers = new Map<number, Layer>();
-	for (const { id, callFrame } of nodes) {
-		let layer = BY_NAME[callFrame.functionName] ?? layerOf(callFrame);
-		if (layer === undefined) {
-			let caller: number | undefined = id;
-			let called: Layer | undefined;
-			while (called === undefined && caller !== undefined) {
-				called = layerOf(frames.get(caller)!);
-				caller = parent.get(caller);
-			}
-			layer = native(called);
+	const layerAt = (id: number): Layer => {
+		const frame = frames.get(id)!;
+		const own = BY_NAME[frame.functionName] ?? layerOf(frame);
+		if (own !== undefined) return own;
+		for (let caller = parent.get(id); caller !== undefined; caller = parent.get(caller)) {
+			const layer = layerOf(frames.get(caller)!);
+			if (layer !== undefined) return layer === "Node's JavaScript" ? "C++ called by it" : layer;
 		}
-		layers.set(id, layer);
-	}
+		return "below JavaScript";
+	};
+	const layers = new Map(nodes.map(({ id }) => [id, layerAt(id)]));
 	const times = new Map<Layer, number>();
 	let time = startTime;
 	for (const [i, sample] of samples.entries()) {
 		time += timeDeltas[i]!;
 		const until = time + (timeDeltas[i + 1] ?? 0);
 		const counted = Math.min(until, to) - Math.max(time, from);
-		if (counted > 0) times.set(layers.get(sample)!, (times.get(layers.get(sample)!) ?? 0) + counted);
+		const layer = layers.get(sample)!;
+		if (counted > 0) times.set(layer, (times.get(layer) ?? 0) + counted);
 	}
 	return times;
 }

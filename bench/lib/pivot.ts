@@ -12,23 +12,27 @@ export interface Pivot {
 	readonly cells: readonly (readonly string[])[];
 }
 
+const NAME = /^(.*?): (.*) \| (.*)$/;
+
 /** The tables of such rows; null if they are others. */
 export function pivots(rows: readonly Row[]): Pivot[] | null {
-	const titles = new Map<string, Map<string, Map<string, Row>>>();
-	for (const row of rows) {
-		const parts = /^(.*?): (.*) \| (.*)$/.exec(row.name);
-		if (parts === null) return null;
-		const [, title, what, who] = parts as unknown as [string, string, string, string];
-		const lines = titles.get(title) ?? new Map<string, Map<string, Row>>();
-		titles.set(title, lines);
-		const line = lines.get(what) ?? new Map<string, Row>();
-		lines.set(what, line);
-		line.set(who, row);
-	}
-	return [...titles].map(([title, lines]) => {
-		const columns = [...new Set([...lines.values()].flatMap((line) => [...line.keys()]))];
-		const unit = [...lines.values()][0]?.values().next().value?.unit ?? "";
-		const body = [...lines].map(([what, line]) => [what, ...columns.map((who) => (line.has(who) ? number(line.get(who)!.value) : ""))]);
-		return { title, cells: [[unit, ...columns], ...body] };
+	const figures = rows.flatMap(({ name, unit, value }) => {
+		const parts = NAME.exec(name);
+		return parts === null ? [] : [{ title: parts[1]!, what: parts[2]!, who: parts[3]!, unit, value }];
 	});
+	if (figures.length < rows.length) return null;
+	return distinct(figures.map(({ title }) => title)).map((title) => {
+		const own = figures.filter((figure) => figure.title === title);
+		const columns = distinct(own.map(({ who }) => who));
+		const line = (what: string): string[] =>
+			columns.map((who) => {
+				const figure = own.find((one) => one.what === what && one.who === who);
+				return figure === undefined ? "" : number(figure.value);
+			});
+		return { title, cells: [[own[0]!.unit, ...columns], ...distinct(own.map(({ what }) => what)).map((what) => [what, ...line(what)])] };
+	});
+}
+
+function distinct(texts: readonly string[]): string[] {
+	return [...new Set(texts)];
 }

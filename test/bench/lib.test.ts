@@ -1,11 +1,14 @@
 /** The bench's own arithmetic and reading: what it prints must be what was measured. */
 import assert from "node:assert/strict";
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import { test } from "node:test";
 import { alternate, median, ratioAtLeast, row, valueAtMost } from "../../bench/lib/bench.ts";
+import { root } from "../../bench/lib/contestants.ts";
 import { figuresTable } from "../../bench/lib/figures.ts";
 import { Seen, turnRound, writeTcp } from "../../bench/lib/frames.ts";
 import { goalsTable } from "../../bench/lib/goals.ts";
-import { timeByLayer } from "../../bench/lib/layers.ts";
+import { CALLS, timeByLayer } from "../../bench/lib/layers.ts";
 import { pivots } from "../../bench/lib/pivot.ts";
 import { type Stored, table } from "../../bench/lib/results.ts";
 import { chart } from "../../bench/lib/svg.ts";
@@ -172,6 +175,14 @@ test("rows of columns are tables of their own, with what is missing left empty",
 		},
 	]);
 	assert.equal(pivots([...rows, cell("short, ours", 1)]), null);
+});
+
+test("the functions that stand for system calls in a profile are there", () => {
+	for (const call of CALLS) {
+		const [file = "", name = ""] = call.split(" ");
+		const source = readFileSync(join(root, file.startsWith("uring") ? "src/sys" : "src/link", file.replace(".js", ".ts")), "utf8");
+		assert.match(source, new RegExp(`^\\t${name}\\(`, "m"), call);
+	}
 });
 
 test("the time of a profile goes to the layer of the innermost function, C++ to who called it, and only the part that counts", () => {

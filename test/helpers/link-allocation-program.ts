@@ -14,7 +14,7 @@ import { tapLink } from "../../src/link/tap.ts";
 import { xdpLink } from "../../src/link/xdp.ts";
 import { Arena } from "../../src/memory/arena.ts";
 import { Batch } from "../../src/memory/batch.ts";
-import { HEADROOM, PAGE_SIZE, PagePool } from "../../src/memory/pages.ts";
+import { HEADROOM, PagePool } from "../../src/memory/pages.ts";
 import { vethPair } from "./veth.ts";
 
 const [kind = "", framesText] = process.argv.slice(2);
@@ -46,7 +46,7 @@ class End {
 
 	constructor(link: Link) {
 		this.#link = link;
-		this.#pool = new PagePool(new Arena((PAGES + 8) * PAGE_SIZE * 1.1 + 65536 + (link.arenaBytes ?? 0)), PAGES);
+		this.#pool = new PagePool(new Arena(PagePool.bytes(PAGES) + 65536 + (link.arenaBytes ?? 0)), PAGES);
 		this.#batch = new Batch(this.#pool);
 		const failed = (error: Error): void => {
 			throw error;
@@ -54,15 +54,15 @@ class End {
 		link.open({ pool: this.#pool, runtime: loop, wake() {}, failed });
 	}
 
-	/** @param to The last byte of the hardware address. */
-	send(count: number, to: number): void {
+	/** @param station The last byte of the hardware address that frames go to. */
+	send(count: number, station: number): void {
 		const { pool } = this.#batch;
 		for (let i = 0; i < count; i++) {
 			const page = pool.alloc();
 			if (page === 0) throw new Error(`${this.#link.name} has no free page`);
 			const start = pool.address(page) + HEADROOM;
 			pool.u8.set(frame, start);
-			pool.u8[start + 5] = to;
+			pool.u8[start + 5] = station;
 			this.#batch.push(page, start, frame.length, 0, 0);
 		}
 		for (let tries = 0; this.#batch.count > 0; tries++) {
@@ -129,10 +129,10 @@ function end(): void {
 /** Carries so many frames. The turns of Node's loop are not counted. */
 async function carry(count: number): Promise<void> {
 	for (let moved = 0; moved < count; moved += 2 * ROUND) {
-		for (const [from, to, mark] of directions) {
+		for (const [from, to, station] of directions) {
 			begin();
 			for (let sent = 0; sent < ROUND; sent += TRAIN) {
-				from.send(TRAIN, mark);
+				from.send(TRAIN, station);
 				to.look();
 			}
 			let done = to.took(ROUND);

@@ -21,7 +21,7 @@ for (const [kind, frames] of [
 	["xdp", 1_000_000],
 ] as const) {
 	const why = skip || (kind === "xdp" && lacks(xdpAvailable()));
-	test(`${frames} frames by ${kind} and packet sockets allocate nothing each`, { skip: why }, (t) => {
+	test(`${frames} frames between a link (${kind}) and packet sockets allocate nothing each`, { skip: why }, (t) => {
 		const flags = ["--max-semi-space-size=128"];
 		const output = execFileSync("unshare", ["-n", process.execPath, ...flags, program, kind, `${frames}`], { encoding: "utf8" });
 		const { bytes, frames: counted } = JSON.parse(output) as { bytes: number; frames: number };
