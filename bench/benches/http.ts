@@ -1,7 +1,7 @@
 /** An unmodified `node:http` server: the same script on Millrace over TAP and on kernel sockets, with nginx beside it. */
 import { type Bench, type Options, type Result, ratioAtLeast } from "../lib/bench.ts";
 import { millrace } from "../lib/contestants.ts";
-import { httpBench } from "../lib/http-bench.ts";
+import { httpBench, THREE_SEGMENTS } from "../lib/http-bench.ts";
 import { KEEP_ALIVE, SHORT } from "../lib/http-rounds.ts";
 import { isolationNeeds, wrkNeeds } from "../lib/lab.ts";
 
@@ -24,6 +24,7 @@ export const http: Bench = {
 				ours: (lab) => millrace(lab, options, "http.mjs"),
 				againstKernel: ratioAtLeast(2),
 				againstNginx: ratioAtLeast(1),
+				frames: THREE_SEGMENTS,
 			},
 		]),
 };

@@ -1,7 +1,7 @@
 /** An unmodified `net` server: the same script on Millrace over TAP and on kernel sockets, with nginx beside it. */
-import { type Bench, type Options, type Result, ratioAtLeast, ratioAtMost, valueAtMost } from "../lib/bench.ts";
+import { type Bench, type Options, type Result, ratioAtLeast, ratioAtMost } from "../lib/bench.ts";
 import { millrace } from "../lib/contestants.ts";
-import { httpBench } from "../lib/http-bench.ts";
+import { httpBench, THREE_SEGMENTS } from "../lib/http-bench.ts";
 import { KEEP_ALIVE, SHORT } from "../lib/http-rounds.ts";
 import { isolationNeeds, wrkNeeds } from "../lib/lab.ts";
 import { nodeVersion } from "../lib/results.ts";
@@ -28,7 +28,7 @@ export const net: Bench = {
 				againstKernel: ratioAtLeast(Number.parseInt(nodeVersion(options.node), 10) >= 26 ? 2 : 1.6),
 				againstNginx: ratioAtLeast(1.5),
 				user: ratioAtMost(0.7),
-				frames: valueAtMost(3.05),
+				frames: THREE_SEGMENTS,
 			},
 		]),
 };

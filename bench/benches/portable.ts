@@ -1,7 +1,7 @@
 /** The portable face (`host.tcp`) over TAP against a `net` server on kernel sockets and nginx. */
-import { type Bench, type Options, type Result, ratioAtLeast, ratioAtMost, valueAtMost } from "../lib/bench.ts";
+import { type Bench, type Options, type Result, ratioAtLeast, ratioAtMost } from "../lib/bench.ts";
 import { onTap } from "../lib/contestants.ts";
-import { httpBench } from "../lib/http-bench.ts";
+import { httpBench, THREE_SEGMENTS } from "../lib/http-bench.ts";
 import { KEEP_ALIVE, SHORT } from "../lib/http-rounds.ts";
 import { isolationNeeds, wrkNeeds } from "../lib/lab.ts";
 
@@ -24,7 +24,7 @@ export const portable: Bench = {
 				againstKernel: ratioAtLeast(2.2),
 				againstNginx: ratioAtLeast(2),
 				user: ratioAtMost(0.25),
-				frames: valueAtMost(3.05),
+				frames: THREE_SEGMENTS,
 			},
 		]),
 };

@@ -1,5 +1,5 @@
 /** The README's table of figures, from the kept results: a choice of rows, each beside what it is compared with. */
-import { number } from "./numbers.ts";
+import { number, times } from "./numbers.ts";
 import type { Stored } from "./results.ts";
 
 interface Choice {
@@ -85,7 +85,9 @@ export function figuresTable(results: ReadonlyMap<string, Stored>): string {
 		const theirs = result?.rows.find((each) => each.name === against);
 		if (result === undefined || ours === undefined || theirs === undefined) continue;
 		const command = `npm run bench -- ${result.name}${file.includes("-node") ? " --node PATH" : ""}`;
-		lines.push(`| ${what} | ${number(ours.value)} ${unit} | ${number(theirs.value)} | ${ours.ratio!.toFixed(2)}x | \`${command}\` |`);
+		lines.push(
+			`| ${what} | ${number(ours.value)} ${unit} | ${number(theirs.value)} | ${times(ours.ratio!, ours.goal, ours.met)} | \`${command}\` |`,
+		);
 	}
 	return lines.join("\n");
 }

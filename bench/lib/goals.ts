@@ -4,7 +4,7 @@
  * Hides that the results of one bench lie in a file per Node. A goal is told apart by bench, row and what it is held against.
  */
 import type { Row } from "./bench.ts";
-import { number } from "./numbers.ts";
+import { number, times } from "./numbers.ts";
 import type { Stored } from "./results.ts";
 
 interface Line {
@@ -17,7 +17,7 @@ interface Line {
 const majorOf = (result: Stored): string => result.node.split(".")[0]!;
 
 function outcome(row: Row): string {
-	const figure = row.goal!.startsWith("ratio") ? `${row.ratio!.toFixed(2)}x` : number(row.value);
+	const figure = row.goal!.startsWith("ratio") ? times(row.ratio!, row.goal, row.met) : number(row.value);
 	return row.met ? figure : `**${figure}**`;
 }
 

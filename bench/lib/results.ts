@@ -10,7 +10,7 @@ import { availableParallelism, cpus, release, totalmem } from "node:os";
 import { join } from "node:path";
 import type { Bench, Options, Result, Row } from "./bench.ts";
 import { root } from "./contestants.ts";
-import { number } from "./numbers.ts";
+import { number, times } from "./numbers.ts";
 import { pivots } from "./pivot.ts";
 
 export interface Machine {
@@ -89,7 +89,7 @@ export function cells(row: Row): string[] {
 		row.unit,
 		row.low === row.high ? "" : `${number(row.low)} - ${number(row.high)}`,
 		row.against ?? "",
-		row.ratio === null ? "" : `${row.ratio.toFixed(2)}x`,
+		row.ratio === null ? "" : times(row.ratio, row.goal, row.met),
 		row.goal ?? "",
 		row.met === null ? "" : row.met ? "yes" : "NO",
 	];

@@ -9,6 +9,7 @@ import { figuresTable } from "../../bench/lib/figures.ts";
 import { Seen, turnRound, writeTcp } from "../../bench/lib/frames.ts";
 import { goalsTable } from "../../bench/lib/goals.ts";
 import { CALLS, timeByLayer } from "../../bench/lib/layers.ts";
+import { times } from "../../bench/lib/numbers.ts";
 import { pivots } from "../../bench/lib/pivot.ts";
 import { type Stored, table } from "../../bench/lib/results.ts";
 import { chart } from "../../bench/lib/svg.ts";
@@ -220,4 +221,12 @@ test("the time of a profile goes to the layer of the innermost function, C++ to 
 		collector: 10,
 		idle: 5,
 	});
+});
+
+test("a ratio that missed its goal by little does not look like the goal", () => {
+	assert.equal(times(0.9962, "ratio >= 1", false), "0.996x");
+	assert.equal(times(1.0041, "ratio >= 1", true), "1.00x");
+	assert.equal(times(0.98, "ratio >= 1", false), "0.98x");
+	assert.equal(times(0.9962, "value >= 1", false), "1.00x");
+	assert.equal(times(0.9962, null, null), "1.00x");
 });
