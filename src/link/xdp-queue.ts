@@ -15,6 +15,7 @@ import { type Batch, FRAME_CHECKED, FRAME_MORE, FRAME_PARTIAL_CHECKSUM } from ".
 import type { PagePool } from "../memory/pages.ts";
 import { EAGAIN } from "../sys/errno.ts";
 import type { Xsk } from "../sys/xsk.ts";
+import { ETHERNET_HEADER } from "../wire/ethernet.ts";
 import { copyFrame, FRAME_OFFSET, frameBytes, frameEntries } from "./frames.ts";
 import { completeChecksum, isPartial } from "./partial.ts";
 import { DRAINED, READY, STARVED } from "./queue-state.ts";
@@ -35,7 +36,7 @@ export class XdpCounters {
 	txDelayed = 0;
 	/** Frames lost because the interface was down. */
 	txDown = 0;
-	/** Frames lost because they are longer than the MTU allows. */
+	/** Frames lost because they cannot be sent: longer than the MTU allows, or shorter than an Ethernet header. */
 	txRejected = 0;
 	/** Frames lost because no page was free to join their parts in. */
 	txNoPage = 0;
@@ -143,7 +144,8 @@ export class XdpQueue {
 			const length = parts === 1 ? batch.length[i]! : frameBytes(batch, i, parts);
 			let page = batch.page[i]!;
 			let start = batch.start[i]!;
-			if (length > this.#limit) {
+			// One without a header never leaves, and the kernel would not give its page back.
+			if (length > this.#limit || length < ETHERNET_HEADER) {
 				counters.txRejected++;
 				for (let k = 0; k < parts; k++) pool.release(batch.page[i + k]!);
 				i += parts;
