@@ -19,7 +19,7 @@ import { MillraceError } from "../errors.ts";
 import { createHost, type Host, type Refusal, type TcpRequest } from "../host/host.ts";
 import type { Batch } from "../memory/batch.ts";
 import type { Runtime } from "../time/clock.ts";
-import { refuseUnknown } from "./known-options.ts";
+import { inRange, refuseUnknown } from "./known-options.ts";
 import type { Link, LinkContext, LinkOffload } from "./link.ts";
 import { type MemoryLink, memoryLinkPair } from "./memory.ts";
 import { KernelServer, KernelSocket } from "./user-kernel.ts";
@@ -97,6 +97,8 @@ const DEFAULT_ADDRESS = "10.0.2.2/24";
 const DEFAULT_GUEST = "10.0.2.15";
 const THIS_MACHINE = "127.0.0.1";
 const MAX_CONNECTIONS = 8192;
+/** Most that can be asked for: far more than a process has descriptors for. */
+const CONNECTIONS_MAX = 2 ** 20;
 /** Frames that may wait in each direction of the memory link: it has no rate, so what does not fit one turn of many connections would be lost. */
 const QUEUE = 8192;
 
@@ -133,10 +135,14 @@ export class Gateway implements SpliceOwner {
 	constructor(options: GatewayOptions) {
 		refuseUnknown("a gateway", options, ["link", "runtime", ...KNOWN], "MILLRACE_BAD_OPTION");
 		const { link, runtime, address = DEFAULT_ADDRESS, guest = DEFAULT_GUEST, memory } = options;
+		if (isIP(guest) !== 4)
+			throw new MillraceError("MILLRACE_BAD_OPTION", `guest ${guest} of a gateway: give an IPv4 address, such as ${DEFAULT_GUEST}`);
+		const { maxConnections = MAX_CONNECTIONS } = options;
+		inRange("a gateway", "maxConnections", maxConnections, 0, CONNECTIONS_MAX);
 		this.#address = address.slice(0, address.indexOf("/"));
 		this.#guest = guest;
 		this.#dial = options.dial ?? ((to) => (to.address === this.#address ? { address: THIS_MACHINE, port: to.port } : to));
-		this.#limit = options.maxConnections ?? MAX_CONNECTIONS;
+		this.#limit = maxConnections;
 		this.host = createHost({ link, runtime, addresses: [address], acceptAny: true, ...(memory === undefined ? {} : { memory }) });
 		this.host.tcpListenAny((request) => this.#requested(request));
 	}
@@ -157,6 +163,8 @@ export class Gateway implements SpliceOwner {
 		const { port, to, address = THIS_MACHINE } = publication;
 		if (!Number.isInteger(port) || port < 0 || port > 65535)
 			throw new MillraceError("EINVAL", `cannot publish port ${port}: it is not a whole number from 0 to 65535`);
+		if (!Number.isInteger(to) || to < 1 || to > 65535)
+			throw new MillraceError("EINVAL", `cannot publish port ${to} of the guest: it is not a whole number from 1 to 65535`);
 		const server = new KernelServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => this.#accepted(socket, to));
 		const code = server.listenNow(address, port);
 		if (code !== null) {

@@ -121,11 +121,20 @@ export class XdpLink implements Link {
 		const { mode = "auto", zeroCopy = "auto" } = options;
 		if (!MODES.includes(mode)) throw bad(`bad mode: ${mode}. Give one of ${MODES.join(", ")}`);
 		if (!ZERO_COPY.includes(zeroCopy)) throw bad(`bad zeroCopy: ${zeroCopy}. Give one of ${ZERO_COPY.join(", ")}`);
+		if (zeroCopy === "always" && mode === "generic")
+			throw bad('zeroCopy "always" does not go with mode "generic", which always copies. Leave one of them out');
 		this.#options = options;
 		this.#interface = name;
 		this.name = `xdp:${name}`;
 		if ((addresses === undefined) === (ports === undefined))
 			throw bad("an XDP link needs either addresses (of its own) or ports (of the machine's addresses)");
+		const { queues = [0] } = options;
+		if (queues.length === 0 || new Set(queues).size < queues.length || queues.some((queue) => !Number.isInteger(queue) || queue < 0))
+			throw bad(`bad queues: ${queues.join(", ")}. Give numbers of receive queues, from 0 on, each once; leave it out for all`);
+		if (options.outgoingPorts !== undefined && ports === undefined)
+			throw bad("outgoingPorts goes with ports only: all ports of an address of its own are the stack's. Leave it out, or give ports");
+		if (!(outgoingPorts.length === 2 && outgoingPorts[0] <= outgoingPorts[1]))
+			throw bad(`bad outgoingPorts: ${outgoingPorts.join(", ")}. Give the first port and the last, such as 61000 and 65535`);
 		if (!(ringSize >= 64 && ringSize <= 32768 && (ringSize & (ringSize - 1)) === 0))
 			throw bad(`bad ringSize: ${ringSize}. Give a power of two from 64 to 32768`);
 		for (const port of [...(ports ?? []), ...outgoingPorts]) {
@@ -261,7 +270,7 @@ export class XdpLink implements Link {
 		const all = receiveQueues(name);
 		const queues = this.#options.queues ?? Array.from({ length: all }, (_, i) => i);
 		for (const queue of queues) {
-			if (!(queue >= 0 && queue < all)) throw bad(`interface "${name}" has no receive queue ${queue}. It has 0 to ${all - 1}`);
+			if (queue >= all) throw bad(`interface "${name}" has no receive queue ${queue}. It has 0 to ${all - 1}`);
 		}
 
 		const ports = this.#ports === null ? undefined : this.#takePorts(this.#ports);
@@ -316,7 +325,8 @@ export class XdpLink implements Link {
 				this.#native = true;
 				return;
 			} catch (error) {
-				if (mode === "native" || TAKEN.has((error as MillraceError).code)) throw error;
+				// Behind the driver frames are copied, whatever was asked for.
+				if (mode === "native" || this.#options.zeroCopy === "always" || TAKEN.has((error as MillraceError).code)) throw error;
 			}
 		}
 		this.#keep(attachXdp(program, index, XDP_GENERIC, this.#interface));
@@ -325,7 +335,7 @@ export class XdpLink implements Link {
 	/** Takes the ports from the kernel; what the program needs to know of them. */
 	#takePorts(ports: readonly number[]): { map: number; first: number; last: number } {
 		const [first, last] = this.#outgoing;
-		if (first <= last) refuseSharedRange(first, last);
+		refuseSharedRange(first, last);
 		const bits = new Int32Array(PORT_WORDS);
 		for (const port of new Set(ports)) {
 			this.#keep(holdPort(port));

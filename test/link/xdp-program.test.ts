@@ -159,4 +159,8 @@ test("options of an XDP link that are not valid are refused by name, before the 
 	refused({ port: 80 }, /an XDP link has no option "port"\. It has interface, addresses, mac, ports/);
 	refused({ mode: "driver" }, /bad mode: driver\. Give one of auto, native, generic/);
 	refused({ zeroCopy: true }, /bad zeroCopy: true\. Give one of auto, always, never/);
+	refused({ zeroCopy: "always", mode: "generic" }, /zeroCopy "always" does not go with mode "generic"/);
+	for (const queues of [[], [0, 0], [0.5], [-1]]) refused({ queues }, /bad queues: /);
+	for (const outgoingPorts of [[61000], [62000, 61000], [61000, 61001, 61002]]) refused({ outgoingPorts }, /bad outgoingPorts: /);
+	refused({ ports: undefined, addresses: ["10.0.0.7/24"], outgoingPorts: [61000, 61999] }, /outgoingPorts goes with ports only/);
 });

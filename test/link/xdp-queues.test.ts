@@ -1,13 +1,14 @@
 /** Several queues of an XDP link have one memory: the pages are registered once, and every further socket shares them, with rings of its own. */
 import assert from "node:assert/strict";
+import { spawnSync } from "node:child_process";
 import { test } from "node:test";
-import { xdpAvailable, xdpLink } from "../../src/link/xdp.ts";
+import { type XdpLink, xdpAvailable, xdpLink } from "../../src/link/xdp.ts";
 import { Arena } from "../../src/memory/arena.ts";
 import { PAGE_SIZE, PagePool } from "../../src/memory/pages.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { isolate } from "../helpers/namespace.ts";
 import { realRuntime } from "../helpers/real-runtime.ts";
-import { lacksIp, vethPair } from "../helpers/veth.ts";
+import { ip, lacksIp, vethPair } from "../helpers/veth.ts";
 
 const available = (): string | false => {
 	const { ok, reason } = xdpAvailable();
@@ -61,4 +62,20 @@ test("the memory of a link of three queues is registered once", { skip }, () => 
 	}
 	link.close();
 	assert.equal(pool.inUse, 0);
+});
+
+test("frames that would be copied behind the driver are refused where that was asked for", { skip }, (context) => {
+	// A bridge's driver has no XDP of its own.
+	if (spawnSync("ip", ["link", "add", "bridge", "type", "bridge"]).status !== 0) return context.skip("needs the kernel's bridge");
+	ip("link", "set", "bridge", "up");
+	const open = (zeroCopy: "always" | "auto"): XdpLink => {
+		const link = xdpLink({ interface: "bridge", addresses: ["10.99.1.2/24"], ringSize: 64, zeroCopy });
+		const pool = new PagePool(new Arena(64 * (PAGE_SIZE + 256)), 64);
+		link.open({ pool, runtime: realRuntime(), wake() {}, failed() {} });
+		return link;
+	};
+	assert.throws(() => open("always"), { code: "EOPNOTSUPP", message: /in its driver/ });
+	const link = open("auto");
+	assert.match(link.how, /^generic XDP, copy mode/);
+	link.close();
 });
