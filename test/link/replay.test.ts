@@ -9,6 +9,7 @@ import { MillraceError } from "../../src/errors.ts";
 import { createHost } from "../../src/host/host.ts";
 import { CaptureWriter, captureLink } from "../../src/link/capture.ts";
 import { captureFrames } from "../../src/link/capture-reader.ts";
+import { impairLink } from "../../src/link/impair.ts";
 import { memoryLinkPair } from "../../src/link/memory.ts";
 import { type ReplayOptions, replayLink } from "../../src/link/replay.ts";
 import { Batch, FRAME_CHECKED } from "../../src/memory/batch.ts";
@@ -384,6 +385,33 @@ test("a segment that was merged before it was captured, longer than a page, reac
 		assert.deepEqual([ip.chained, ip.delivered], [0, 1]);
 		assert.equal(tcp.noListener, 1);
 		void host.close();
+	}
+});
+
+test("segments of up to a page whose checksum was left to a device reach TCP, also where frames must be as on a wire", () => {
+	for (const medium of ["ip", "ethernet"] as const) {
+		const header = medium === "ip" ? [] : [...MAC, 2, 0, 0, 0, 0, 9, 0x08, 0x00];
+		const packets = [20, 21, 100, 1460, 1900].map((bytes) => Uint8Array.from([...header, ...merged(40 + bytes)]));
+		const file = pcapFile(
+			true,
+			false,
+			medium === "ip" ? 101 : 1,
+			packets.map((bytes, i) => ({ s: i, fraction: 0, bytes })),
+		);
+		const whole = file.slice();
+		for (const plain of [false, true]) {
+			const clock = new VirtualClock();
+			const link = replayLink(file, { mtu: 9000 });
+			const host = createHost({
+				link: Object.assign(plain ? impairLink(link, { delay: 10 }) : link, { mac: Uint8Array.from(MAC) }),
+				runtime: clock.runtime,
+				addresses: ["10.0.0.1/24"],
+			});
+			clock.advance(10e6);
+			assert.deepEqual([host.stats().tcp.noListener, host.stats().tcp.badChecksum], [packets.length, 0], `${medium}, plain ${plain}`);
+			void host.close();
+		}
+		assert.deepEqual(file, whole, "the capture is the caller's");
 	}
 });
 
