@@ -48,7 +48,7 @@ export interface ReplayOptions {
 	readonly waits?: boolean;
 	/** Name in messages, default "pcap". */
 	readonly name?: string;
-	/** Called once, when the last frame was fetched. */
+	/** Called once, when the host has the last frame. */
 	ended?(): void;
 }
 
@@ -143,7 +143,9 @@ export class ReplayLink implements Link {
 			if (pages > context.pool.free) this.#rxDropNoPage++;
 			else this.#give(this.#completed(this.#frame.bytes), batch);
 			this.#frame = this.#next();
-			this.#schedule();
+			if (this.#frame !== null) this.#schedule(this.#frame);
+			// Later: the host is in the middle of fetching, and may well be closed by whoever is told.
+			else if (this.#ended !== undefined) context.runtime.defer(this.#ended);
 		}
 		return batch.count - before;
 	}
@@ -189,7 +191,7 @@ export class ReplayLink implements Link {
 		if (this.#frame === null) return context.runtime.defer(() => this.#context !== null && this.#ended?.());
 		this.#begun = context.runtime.clock.now();
 		this.#due = this.#begun;
-		this.#schedule();
+		this.#schedule(this.#frame);
 	}
 
 	/** The frame with its transport checksum; the capture itself is somebody else's. */
@@ -238,10 +240,9 @@ export class ReplayLink implements Link {
 	}
 
 	/** Determines when the next frame is due, and has the host woken then. */
-	#schedule(): void {
-		if (this.#frame === null) return this.#ended?.();
+	#schedule(frame: CapturedFrame): void {
 		// Captures of several interfaces may go back a little in time: a clock does not.
-		this.#due = Math.max(this.#due, this.#begun + Math.floor((this.#frame.time - this.#first) / this.#speed));
+		this.#due = Math.max(this.#due, this.#begun + Math.floor((frame.time - this.#first) / this.#speed));
 		this.#alarm!.set(this.#due);
 	}
 }

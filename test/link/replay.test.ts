@@ -450,6 +450,22 @@ test("a replay of nothing usable ends once, and not while it is opened", () => {
 	assert.equal(ended, 1);
 });
 
+test("the end of a replay is told when its last frame is the host's: who closes the host then loses nothing", () => {
+	const packet = merged(100);
+	const file = pcapFile(true, false, 101, [{ s: 1, fraction: 0, bytes: packet }]);
+	const clock = new VirtualClock();
+	let seen = -1;
+	const link = replayLink(file, {
+		ended() {
+			seen = host.stats().tcp.noListener;
+			void host.close();
+		},
+	});
+	const host = createHost({ link, runtime: clock.runtime, addresses: ["10.0.0.1/24"] });
+	clock.advance(1000);
+	assert.equal(seen, 1);
+});
+
 test("a replay says what is wrong with its file or its options", () => {
 	const { file } = record([60]);
 	assert.throws(() => replayLink(new Uint8Array(100)), { code: "MILLRACE_CAPTURE_FORMAT", message: /neither pcap nor pcapng/ });
