@@ -106,6 +106,21 @@ describe("the XDP program", { skip }, () => {
 		assert.ok(!ours(ethernet(0x0800, []).subarray(0, 14)));
 	});
 
+	test("IEEE 802.1Q 9.6: VLAN 0 is a priority alone, so it changes nothing; other VLANs are the kernel's", () => {
+		const tagged = (vlan: number, bytes: Uint8Array): Uint8Array =>
+			Uint8Array.of(...bytes.subarray(0, 12), 0x81, 0, 0xa0 | (vlan >> 8), vlan & 255, ...bytes.subarray(12));
+		setWord(map, 2, 1 << 16);
+		const frames = [ethernet(0x0800, ipv4(OWN, 6, tcp(1, 80))), ethernet(0x0806, arp(OWN)), ethernet(0x0800, ipv4(OTHER, 6, tcp(1, 80)))];
+		for (const options of [{}, { ports: { map, first: 61000, last: 65000 } }]) {
+			const ours = judge(options);
+			for (const frame of frames) {
+				assert.equal(ours(tagged(0, frame)), ours(frame));
+				for (const vlan of [1, 256, 4095]) assert.ok(!ours(tagged(vlan, frame)), `VLAN ${vlan}`);
+			}
+			assert.ok(!ours(tagged(0, frames[0]!).subarray(0, 17)), "cut off");
+		}
+	});
+
 	test("own hardware address: everything to it, and of the rest only ARP about the own address", () => {
 		const ours = judge({ mac: MAC });
 		assert.ok(ours(ethernet(0x88b5, [], MAC)));
