@@ -147,7 +147,17 @@ export class PacketLink implements Link {
 
 	constructor(options: PacketOptions) {
 		refuseUnknown("a packet link", options, KNOWN);
-		const { interface: name, addresses, mac, ring = "v2", ringSize = 240, fanout, offload = true, qdiscBypass, txRing = true } = options;
+		const {
+			interface: name,
+			addresses = [],
+			mac,
+			ring = "v2",
+			ringSize = 240,
+			fanout,
+			offload = true,
+			qdiscBypass,
+			txRing = true,
+		} = options;
 		if (!Object.hasOwn(RINGS, ring)) throw bad(`bad ring: ${ring}. Give v2 or v3`);
 		wholeNumber("ringSize", ringSize, 1, 4096);
 		if (addresses.length > ADDRESSES_MAX) throw bad(`${addresses.length} addresses are more than a packet link takes: ${ADDRESSES_MAX}`);

@@ -217,7 +217,10 @@ export class XdpLink implements Link {
 		if (batch.count === 0) return taken;
 		// The ring is full: let the kernel take some, and try the rest once.
 		this.flush();
-		return taken + queue.transmit(batch);
+		const more = queue.transmit(batch);
+		// A driver that needs no call to go on says nothing when it has.
+		if (batch.count > 0) watch?.later();
+		return taken + more;
 	}
 
 	flush(): void {

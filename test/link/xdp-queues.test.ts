@@ -2,13 +2,17 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { test } from "node:test";
+import { setTimeout as sleep } from "node:timers/promises";
 import { type XdpLink, xdpAvailable, xdpLink } from "../../src/link/xdp.ts";
 import { Arena } from "../../src/memory/arena.ts";
+import { Batch } from "../../src/memory/batch.ts";
 import { PAGE_SIZE, PagePool } from "../../src/memory/pages.ts";
 import { libc } from "../../src/sys/libc.ts";
+import { TransmitRing } from "../../src/sys/xsk.ts";
 import { isolate } from "../helpers/namespace.ts";
 import { realRuntime } from "../helpers/real-runtime.ts";
 import { ip, lacksIp, vethPair } from "../helpers/veth.ts";
+import { pushFrame, testFrame } from "./compliance.ts";
 
 const available = (): string | false => {
 	const { ok, reason } = xdpAvailable();
@@ -78,4 +82,31 @@ test("frames that would be copied behind the driver are refused where that was a
 	const link = open("auto");
 	assert.match(link.how, /^generic XDP, copy mode/);
 	link.close();
+});
+
+test("frames for which the ring has no room are asked for again, also where the kernel empties it unasked and slowly", {
+	skip,
+}, async () => {
+	vethPair("slow", "sink");
+	const link = xdpLink({ interface: "slow", addresses: ["10.99.2.2/24"], ringSize: 64 });
+	const pool = new PagePool(new Arena(256 * (PAGE_SIZE + 256)), 256);
+	let woken = 0;
+	link.open({ pool, runtime: realRuntime(), wake: () => woken++, failed() {} });
+	// As with a driver that has the memory itself: nothing leaves by our calls.
+	Object.defineProperty(TransmitRing.prototype, "needsWakeup", { configurable: true, get: () => false });
+	try {
+		const batch = new Batch(pool);
+		for (const expected of [64, 0]) {
+			for (let i = 0; i < 64; i++) pushFrame(batch, testFrame(link, 60, i));
+			assert.equal(link.transmit(batch), expected);
+		}
+		woken = 0;
+		for (let tries = 0; tries < 2000 && woken === 0; tries++) await sleep(1);
+		assert.notEqual(woken, 0);
+		batch.drop(batch.count);
+	} finally {
+		Reflect.deleteProperty(TransmitRing.prototype, "needsWakeup");
+		link.close();
+	}
+	assert.equal(pool.inUse, 0);
 });
