@@ -121,6 +121,7 @@ export class Gateway implements SpliceOwner {
 	readonly #limit: number;
 	readonly #splices = new Set<Splice>();
 	readonly #servers = new Set<KernelServer>();
+	#closed = false;
 	#inbound = 0;
 	#outbound = 0;
 	#refused = 0;
@@ -151,7 +152,8 @@ export class Gateway implements SpliceOwner {
 	 * Opens a port of this machine that leads to one of the guest.
 	 *
 	 * @returns The port, which matters when any free one was asked for, and a way to close it again; connections go on.
-	 * @throws {MillraceError} EADDRINUSE, EACCES, EADDRNOTAVAIL: the port cannot be had. EINVAL: there is no such port.
+	 * @throws {MillraceError} EADDRINUSE, EACCES, EADDRNOTAVAIL: the port cannot be had. EINVAL: there is no such port. MILLRACE_LINK_CLOSED: the
+	 * gateway was closed, also while an address was looked up.
 	 */
 	async publish(publication: Publication): Promise<Published> {
 		const { address = THIS_MACHINE } = publication;
@@ -165,6 +167,11 @@ export class Gateway implements SpliceOwner {
 			throw new MillraceError("EINVAL", `cannot publish port ${port}: it is not a whole number from 0 to 65535`);
 		if (!Number.isInteger(to) || to < 1 || to > 65535)
 			throw new MillraceError("EINVAL", `cannot publish port ${to} of the guest: it is not a whole number from 1 to 65535`);
+		if (this.#closed)
+			throw new MillraceError(
+				"MILLRACE_LINK_CLOSED",
+				`cannot publish port ${port}: the gateway was closed, and takes no connections. Make another`,
+			);
 		const server = new KernelServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => this.#accepted(socket, to));
 		const code = server.listenNow(address, port);
 		if (code !== null) {
@@ -186,6 +193,7 @@ export class Gateway implements SpliceOwner {
 
 	/** Resets all connections, closes all ports and the link. */
 	async close(): Promise<void> {
+		this.#closed = true;
 		for (const server of this.#servers) server.close();
 		this.#servers.clear();
 		for (const splice of [...this.#splices]) splice.abort();

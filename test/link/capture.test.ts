@@ -196,6 +196,19 @@ test("maxBytes bounds the file", () => {
 	assert.equal(blocks(sink.bytes).length - 2 + link.counters()["capture.dropped"]!, 50);
 });
 
+test("maxBytes counts the bytes that fill up a block", () => {
+	const empty = captured();
+	empty.link.close();
+	// 61 bytes of frame, 3 that fill up the last word, 44 around them.
+	const whole = empty.writer.bytes + 108;
+	for (const maxBytes of [whole - 3, whole - 2, whole - 1, whole]) {
+		const { writer, link, near } = captured({ maxBytes });
+		near.send(testFrame(link, 61, 0));
+		link.close();
+		assert.equal(writer.frames, maxBytes === whole ? 1 : 0, `${writer.bytes} bytes of ${maxBytes}`);
+	}
+});
+
 test("a capture that has ended takes no further link", () => {
 	const { clock, writer, link } = captured();
 	link.close();

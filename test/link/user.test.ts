@@ -501,6 +501,15 @@ describe("a gateway", () => {
 	});
 });
 
+test("a gateway that was closed opens no port any more, also one whose address was being looked up", async () => {
+	const [link] = memoryLinkPair();
+	const gateway = createGateway({ link, runtime: nodeRuntime() });
+	const published = gateway.publish({ port: 0, to: 80, address: "localhost" });
+	await gateway.close();
+	await assert.rejects(published, { code: "MILLRACE_LINK_CLOSED" });
+	assert.throws(() => gateway.publishNow({ port: 0, to: 80 }), { code: "MILLRACE_LINK_CLOSED" });
+});
+
 test("options that are out of their range are refused by name, before the gateway is there", () => {
 	for (const [wrong, message] of [
 		[{ guest: "10.0.2" }, /guest 10\.0\.2 of a gateway/],
