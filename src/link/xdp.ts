@@ -114,6 +114,8 @@ export class XdpLink implements Link {
 	#context: LinkContext | null = null;
 	#watch: Watch | null = null;
 	#native = false;
+	/** What the kernel had counted when the link was closed. */
+	#final: Readonly<Record<string, number>> | null = null;
 
 	constructor(options: XdpOptions) {
 		refuseUnknown("an XDP link", options, KNOWN);
@@ -243,6 +245,7 @@ export class XdpLink implements Link {
 	}
 
 	close(): void {
+		if (this.#queues.length > 0) this.#final = this.#kernelCounters();
 		this.#watch?.close();
 		this.#watch = null;
 		// First the program, so that no frame is redirected to nobody; then sockets that share another's memory before that.
@@ -253,6 +256,11 @@ export class XdpLink implements Link {
 	}
 
 	counters(): Readonly<Record<string, number>> {
+		return { ...this.#counters, ...(this.#final ?? this.#kernelCounters()) };
+	}
+
+	/** What the kernel counts, as long as the sockets are open. */
+	#kernelCounters(): { rxDropped: number; rxRingFull: number; rxFillEmpty: number } {
 		let rxDropped = 0;
 		let rxRingFull = 0;
 		let rxFillEmpty = 0;
@@ -262,7 +270,7 @@ export class XdpLink implements Link {
 			rxRingFull += receiveRingFull;
 			rxFillEmpty += fillRingEmpty;
 		}
-		return { ...this.#counters, rxDropped, rxRingFull, rxFillEmpty };
+		return { rxDropped, rxRingFull, rxFillEmpty };
 	}
 
 	#open(context: LinkContext): void {

@@ -10,6 +10,7 @@ import { PAGE_SIZE, PagePool } from "../../src/memory/pages.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { TransmitRing } from "../../src/sys/xsk.ts";
 import { isolate } from "../helpers/namespace.ts";
+import { PacketSocket } from "../helpers/packet-socket.ts";
 import { realRuntime } from "../helpers/real-runtime.ts";
 import { ip, lacksIp, vethPair } from "../helpers/veth.ts";
 import { pushFrame, testFrame } from "./compliance.ts";
@@ -109,4 +110,21 @@ test("frames for which the ring has no room are asked for again, also where the 
 		link.close();
 	}
 	assert.equal(pool.inUse, 0);
+});
+
+test("what the kernel has counted of a link is still known when it is closed", { skip }, () => {
+	vethPair("full", "flood");
+	const link = xdpLink({ interface: "full", addresses: ["10.99.3.2/24"], mac: "02:00:00:00:00:77", ringSize: 64 });
+	const pool = new PagePool(new Arena(256 * (PAGE_SIZE + 256)), 256);
+	link.open({ pool, runtime: realRuntime(), wake() {}, failed() {} });
+	const peer = new PacketSocket("flood");
+	const frame = new Uint8Array(60);
+	frame.set([2, 0, 0, 0, 0, 0x77]);
+	for (let i = 0; i < 300; i++) peer.send(frame);
+	peer.close();
+	const { rxDropped, rxRingFull, rxFillEmpty } = link.counters();
+	assert.ok(rxDropped! + rxRingFull! + rxFillEmpty! > 0, "nothing was too much");
+	link.close();
+	const after = link.counters();
+	assert.deepEqual([after.rxDropped, after.rxRingFull, after.rxFillEmpty], [rxDropped, rxRingFull, rxFillEmpty]);
 });
