@@ -59,14 +59,18 @@ class CaptureLink extends LinkWrapper {
 			batch.pool.retain(batch.page[i]!);
 			offered.push(batch.page[i]!, batch.start[i]!, batch.length[i]!, 0, batch.flags[i]!);
 		}
-		const count = this.inner.transmit(batch);
-		const now = context.runtime.clock.now();
-		for (let at = 0, entries = 0; at < count; at += entries) {
-			entries = frameEntries(offered, at);
-			this.#writer.frame(this.#id, "out", now, offered, at, entries);
+		try {
+			return this.inner.transmit(batch);
+		} finally {
+			// Also if it threw, as a drop rule may: what it took until then has left the batch.
+			const taken = offered.count - batch.count;
+			const now = context.runtime.clock.now();
+			for (let at = 0, entries = 0; at < taken; at += entries) {
+				entries = frameEntries(offered, at);
+				this.#writer.frame(this.#id, "out", now, offered, at, entries);
+			}
+			offered.drop(offered.count);
 		}
-		offered.drop(offered.count);
-		return count;
 	}
 
 	override close(): void {

@@ -308,9 +308,11 @@ export class Impairment {
 		return true;
 	}
 
-	/** Flips one bit, in place if nobody else holds the page, else in a copy; false when no page is free. */
+	/** Flips one bit, if there is any, in place if nobody else holds the page, else in a copy; false when no page is free. */
 	#flipBit(batch: Batch, at: number, entries: number): boolean {
-		const bit = this.#random.below(frameBytes(batch, at, entries) * 8);
+		const bits = frameBytes(batch, at, entries) * 8;
+		if (bits === 0) return true;
+		const bit = this.#random.below(bits);
 		let i = at;
 		let byte = bit >> 3;
 		while (byte >= batch.length[i]!) byte -= batch.length[i++]!;

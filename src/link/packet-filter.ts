@@ -10,22 +10,58 @@
 const LOAD_WORD = 0x20;
 const LOAD_HALF = 0x28;
 const JUMP_EQUAL = 0x15;
+const JUMP_AT_LEAST = 0x35;
 const RETURN = 0x06;
 /** Bytes of a frame that are taken: all. */
 const ALL = 0x40000;
 
 /** Not a place in the frame but what the kernel says of it: whither it goes (SKF_AD_OFF and SKF_AD_PKTTYPE, linux/filter.h). */
 const DIRECTION = -0x1000 + 4;
+const PACKET_OTHERHOST = 3;
 const PACKET_OUTGOING = 4;
+/** As DIRECTION: the interface that the frame is for. */
+const INTERFACE = -0x1000 + 8;
 
 const ETHERTYPE = 12;
 const IPV4_DESTINATION = 30;
+const ARP_OPERATION = 20;
+const ARP_REPLY = 2;
 const ARP_TARGET = 38;
 const TYPE_IPV4 = 0x0800;
 const TYPE_ARP = 0x0806;
 
 /** The filter that nothing passes. */
 export const NOTHING: Uint8Array = Uint8Array.of(RETURN, 0, 0, 0, 0, 0, 0, 0);
+
+/**
+ * The filter of a socket for ARP that only answers pass, to the machine or to all. Not those of other VLANs, whose tag the kernel has taken off: it
+ * gives them to the VLAN's own interface, or marks them as another station's (net/core/dev.c).
+ */
+export function arpAnswers(interfaceIndex: number): Uint8Array {
+	return encode([
+		[LOAD_WORD, 0, 0, INTERFACE],
+		[JUMP_EQUAL, 0, 4, interfaceIndex],
+		[LOAD_WORD, 0, 0, DIRECTION],
+		[JUMP_AT_LEAST, 2, 0, PACKET_OTHERHOST],
+		[LOAD_HALF, 0, 0, ARP_OPERATION],
+		[JUMP_EQUAL, 1, 0, ARP_REPLY],
+		[RETURN, 0, 0, 0],
+		[RETURN, 0, 0, ALL],
+	]);
+}
+
+/** Instructions as code, distances and constant. */
+function encode(list: readonly (readonly [code: number, yes: number, no: number, constant: number])[]): Uint8Array {
+	const bytes = new Uint8Array(list.length * 8);
+	const view = new DataView(bytes.buffer);
+	for (const [i, [code, yes, no, constant]] of list.entries()) {
+		view.setUint16(i * 8, code, true);
+		view.setUint8(i * 8 + 2, yes);
+		view.setUint8(i * 8 + 3, no);
+		view.setInt32(i * 8 + 4, constant, true);
+	}
+	return bytes;
+}
 
 /** Distances are those to named places: the next instruction, or one of these ends. */
 type Place = "next" | "accept" | "reject" | "arp";
@@ -70,14 +106,10 @@ export function addressFilter(addresses: readonly number[], mac?: Uint8Array): U
 	const accept = list.length;
 	list.push({ code: RETURN, constant: ALL, yes: "next", no: "next" });
 
-	const bytes = new Uint8Array(list.length * 8);
-	const view = new DataView(bytes.buffer);
-	for (const [i, { code, constant, yes, no }] of list.entries()) {
-		const distance = (place: Place): number => ({ next: 0, arp: arp - i - 1, reject: reject - i - 1, accept: accept - i - 1 })[place];
-		view.setUint16(i * 8, code, true);
-		view.setUint8(i * 8 + 2, distance(yes));
-		view.setUint8(i * 8 + 3, distance(no));
-		view.setInt32(i * 8 + 4, constant, true);
-	}
-	return bytes;
+	return encode(
+		list.map(({ code, constant, yes, no }, i) => {
+			const distance = (place: Place): number => ({ next: 0, arp: arp - i - 1, reject: reject - i - 1, accept: accept - i - 1 })[place];
+			return [code, distance(yes), distance(no), constant];
+		}),
+	);
 }

@@ -54,6 +54,8 @@ export class PacketSender implements PacketOut {
 	/** Entries of the batch up to and with each message. */
 	readonly #entries = new Int32Array(BATCH_CAPACITY);
 	readonly #bytes = new Int32Array(BATCH_CAPACITY);
+	/** Frames refused behind each message, which go with it: they are counted when it is done with, for until then they may be offered again. */
+	readonly #refused = new Int32Array(BATCH_CAPACITY);
 	/** Room for a header for each message; null: frames go without. */
 	readonly #headers: Uint8Array | null;
 	readonly #headerAddresses: readonly bigint[];
@@ -83,10 +85,12 @@ export class PacketSender implements PacketOut {
 			const refused = length > (batch.segment[i] === 0 ? this.#limit : SEGMENTED_MAX) || length < 14;
 			i += parts;
 			if (refused || !this.#begin(batch, i - parts)) {
-				this.#counters.txRejected++;
 				// Goes with the frame before it.
-				if (at > 0) entries[at - 1] = i;
-				else {
+				if (at > 0) {
+					entries[at - 1] = i;
+					this.#refused[at - 1]!++;
+				} else {
+					this.#counters.txRejected++;
 					batch.drop(i);
 					return i + this.transmit(batch);
 				}
@@ -95,8 +99,10 @@ export class PacketSender implements PacketOut {
 			for (let k = i - parts; k < i; k++) messages.addAt(batch.start[k]!, batch.length[k]!);
 			entries[at] = i;
 			this.#bytes[at] = length;
+			this.#refused[at] = 0;
 		}
 		const done = this.#send(batch);
+		for (let i = 0; i < done; i++) this.#counters.txRejected += this.#refused[i]!;
 		const taken = done === 0 ? 0 : entries[done - 1]!;
 		batch.drop(taken);
 		return taken;

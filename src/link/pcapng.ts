@@ -139,7 +139,8 @@ export class CaptureWriter {
 	frame(link: number, direction: "in" | "out", time: number, batch: Batch, at: number, entries: number): void {
 		const length = frameBytes(batch, at, entries);
 		const kept = Math.min(length, this.#snapLength);
-		if (this.#ended || this.bytes + kept + PACKET_OVERHEAD > (this.#options.maxBytes ?? Number.POSITIVE_INFINITY)) {
+		const padded = (kept + 3) & ~3;
+		if (this.#ended || this.bytes + padded + PACKET_OVERHEAD > (this.#options.maxBytes ?? Number.POSITIVE_INFINITY)) {
 			this.#ended = true;
 			this.dropped++;
 			return;

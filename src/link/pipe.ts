@@ -60,10 +60,12 @@ export function webSocketPipe(socket: WebSocketLike): Pipe {
 	const early: Uint8Array[] = [];
 	let earlyBytes = 0;
 	let closed = false;
+	let started = false;
 	let notBinary = 0;
 	const connecting = () => socket.readyState === 0;
 	return {
 		start(events) {
+			started = true;
 			socket.binaryType = "arraybuffer";
 			socket.addEventListener("message", ({ data }) => {
 				if (data instanceof ArrayBuffer) events.arrived(new Uint8Array(data));
@@ -95,6 +97,8 @@ export function webSocketPipe(socket: WebSocketLike): Pipe {
 		counters: () => ({ rxDropNotBinary: notBinary }),
 		close() {
 			closed = true;
+			// The package ws fails when it is closed while it is connecting, and an error that nobody hears ends the process.
+			if (!started) socket.addEventListener("error", () => {});
 			socket.close();
 		},
 	};

@@ -5,8 +5,9 @@
  * later as it was then, over `speed`; its arrival time is that moment, however late the host fetches it. What the host sends goes
  * nowhere and is counted.
  *
- * A kernel merges segments before a capture sees them, and leaves their checksum to a device: TCP segments longer than a page are vouched
- * for, as by a link that merges them itself.
+ * A kernel merges segments before a capture sees them, and leaves the checksum of those, and of what it sends itself, to a device: where the
+ * field shows that (partial.ts), the checksum is completed. TCP segments longer than a page are vouched for besides, as by a link that
+ * merges them itself: they were never on a wire as they are.
  *
  * A frame that the capture cut, of another medium, or longer than the link's MTU allows, cannot be replayed: it is counted.
  */
@@ -20,6 +21,7 @@ import { type CapturedFrame, type CaptureEnd, captureFrames } from "./capture-re
 import { FRAME_OFFSET, FRAME_ROOM, frameEntries, frameLimit, MTU_MAX, MTU_MIN, pagesFor } from "./frames.ts";
 import { inRange, refuseUnknown } from "./known-options.ts";
 import type { Link, LinkContext } from "./link.ts";
+import { completePacketChecksum, isPartialPacket } from "./partial.ts";
 
 const ETHERTYPE_VLAN = 0x8100;
 const VLAN_TAG = 4;
@@ -46,7 +48,7 @@ export interface ReplayOptions {
 	readonly waits?: boolean;
 	/** Name in messages, default "pcap". */
 	readonly name?: string;
-	/** Called once, when the last frame was fetched. */
+	/** Called once, when the host has the last frame. */
 	ended?(): void;
 }
 
@@ -72,6 +74,8 @@ export class ReplayLink implements Link {
 	#context: LinkContext | null = null;
 	#used = false;
 	#alarm: Alarm | null = null;
+	/** Where a frame is made whole. */
+	#whole: Uint8Array | null = null;
 	#rxFrames = 0;
 	#rxBytes = 0;
 	#rxDropSize = 0;
@@ -137,9 +141,11 @@ export class ReplayLink implements Link {
 			const pages = pagesFor(this.#frame.bytes.length);
 			if (pages > batch.capacity - batch.count) break;
 			if (pages > context.pool.free) this.#rxDropNoPage++;
-			else this.#give(this.#frame.bytes, batch);
+			else this.#give(this.#completed(this.#frame.bytes), batch);
 			this.#frame = this.#next();
-			this.#schedule();
+			if (this.#frame !== null) this.#schedule(this.#frame);
+			// Later: the host is in the middle of fetching, and may well be closed by whoever is told.
+			else if (this.#ended !== undefined) context.runtime.defer(this.#ended);
 		}
 		return batch.count - before;
 	}
@@ -185,7 +191,18 @@ export class ReplayLink implements Link {
 		if (this.#frame === null) return context.runtime.defer(() => this.#context !== null && this.#ended?.());
 		this.#begun = context.runtime.clock.now();
 		this.#due = this.#begun;
-		this.#schedule();
+		this.#schedule(this.#frame);
+	}
+
+	/** The frame with its transport checksum; the capture itself is somebody else's. */
+	#completed(bytes: Uint8Array): Uint8Array {
+		const at = this.medium === "ethernet" ? ETHERNET_HEADER : 0;
+		if (at > 0 && etherType(bytes, at - 2) !== ETHERTYPE_IPV4) return bytes;
+		if (!isPartialPacket(bytes, at, bytes.length - at)) return bytes;
+		this.#whole ??= new Uint8Array(this.#limit);
+		this.#whole.set(bytes);
+		completePacketChecksum(this.#whole, at);
+		return this.#whole.subarray(0, bytes.length);
 	}
 
 	/** Copies a frame into pages, for which there is room. */
@@ -223,10 +240,9 @@ export class ReplayLink implements Link {
 	}
 
 	/** Determines when the next frame is due, and has the host woken then. */
-	#schedule(): void {
-		if (this.#frame === null) return this.#ended?.();
+	#schedule(frame: CapturedFrame): void {
 		// Captures of several interfaces may go back a little in time: a clock does not.
-		this.#due = Math.max(this.#due, this.#begun + Math.floor((this.#frame.time - this.#first) / this.#speed));
+		this.#due = Math.max(this.#due, this.#begun + Math.floor((frame.time - this.#first) / this.#speed));
 		this.#alarm!.set(this.#due);
 	}
 }

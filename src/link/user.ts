@@ -98,6 +98,8 @@ const DEFAULT_ADDRESS = "10.0.2.2/24";
 const DEFAULT_GUEST = "10.0.2.15";
 const THIS_MACHINE = "127.0.0.1";
 const MAX_CONNECTIONS = 8192;
+/** Most that can be asked for: far more than a process has descriptors for. */
+const CONNECTIONS_MAX = 2 ** 20;
 /** Frames that may wait in each direction of the memory link: it has no rate, so what does not fit one turn of many connections would be lost. */
 const QUEUE = 8192;
 
@@ -132,6 +134,7 @@ export class Gateway implements SpliceOwner {
 	readonly #limit: number;
 	readonly #splices = new Set<Splice>();
 	readonly #servers = new Set<KernelServer>();
+	#closed = false;
 	#inbound = 0;
 	#outbound = 0;
 	#refused = 0;
@@ -146,8 +149,8 @@ export class Gateway implements SpliceOwner {
 	constructor(options: GatewayOptions) {
 		refuseUnknown("a gateway", options, ["link", "runtime", ...KNOWN]);
 		const { link, runtime, address = DEFAULT_ADDRESS, guest = DEFAULT_GUEST, memory } = options;
-		const maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
-		inRange("a gateway", "maxConnections", maxConnections, 0, 2 ** 22);
+		const { maxConnections = MAX_CONNECTIONS } = options;
+		inRange("a gateway", "maxConnections", maxConnections, 0, CONNECTIONS_MAX);
 		if (options.dial !== undefined && typeof options.dial !== "function")
 			throw bad("dial of a gateway: give a function (to, from) => where the connection goes, or null");
 		if (options.guest !== undefined) assertNeighbor(guest, address);
@@ -165,6 +168,7 @@ export class Gateway implements SpliceOwner {
 	 *
 	 * @returns The port, which matters when any free one was asked for, and a way to close it again; connections go on.
 	 * @throws {MillraceError} EADDRINUSE, EACCES, EADDRNOTAVAIL: the port cannot be had. MILLRACE_BAD_OPTION. EINVAL: there is no such port.
+	 * MILLRACE_LINK_CLOSED: the gateway was closed, also while an address was looked up.
 	 */
 	async publish(publication: Publication): Promise<Published> {
 		const { address = THIS_MACHINE } = publication;
@@ -176,10 +180,15 @@ export class Gateway implements SpliceOwner {
 		refuseUnknown("a publication", publication, ["port", "to", "address"]);
 		assertNeighbor(this.#guest, this.#network);
 		const { port, to, address = THIS_MACHINE } = publication;
-		if (!Number.isInteger(to) || to < 1 || to > 65535)
-			throw new MillraceError("EINVAL", `cannot publish port ${port}: to is not a whole number from 1 to 65535 but ${to}`);
 		if (!Number.isInteger(port) || port < 0 || port > 65535)
 			throw new MillraceError("EINVAL", `cannot publish port ${port}: it is not a whole number from 0 to 65535`);
+		if (!Number.isInteger(to) || to < 1 || to > 65535)
+			throw new MillraceError("EINVAL", `cannot publish port ${to} of the guest: it is not a whole number from 1 to 65535`);
+		if (this.#closed)
+			throw new MillraceError(
+				"MILLRACE_LINK_CLOSED",
+				`cannot publish port ${port}: the gateway was closed, and takes no connections. Make another`,
+			);
 		const server = new KernelServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => this.#accepted(socket, to));
 		const code = server.listenNow(address, port);
 		if (code !== null) {
@@ -201,6 +210,7 @@ export class Gateway implements SpliceOwner {
 
 	/** Resets all connections, closes all ports and the link. */
 	async close(): Promise<void> {
+		this.#closed = true;
 		for (const server of this.#servers) server.close();
 		this.#servers.clear();
 		for (const splice of [...this.#splices]) splice.abort();

@@ -11,15 +11,13 @@ import type { Batch } from "../memory/batch.ts";
 import { ENETDOWN } from "../sys/errno.ts";
 import { libc } from "../sys/libc.ts";
 import { attachFilter, bindPacketSocket, listenToMac, openPacketSocket } from "../sys/packet-socket.ts";
-import { NOTHING } from "./packet-filter.ts";
+import { arpAnswers, NOTHING } from "./packet-filter.ts";
 import type { Watch } from "./watch.ts";
 import type { XdpCounters } from "./xdp-queue.ts";
 
 const ETHERTYPE_ARP = 0x0806;
 /** For experiments (IEEE 802): only a socket that is bound to some ethertype is told of its interface. */
 const ETHERTYPE_ANY = 0x88b5;
-const ARP_OPERATION = 20;
-const ARP_REPLY = 2;
 
 export interface XdpBesideOptions {
 	readonly interfaceIndex: number;
@@ -41,7 +39,7 @@ export class XdpBeside {
 		this.#fd = openPacketSocket();
 		try {
 			if (mac !== null) listenToMac(this.#fd, interfaceIndex, mac);
-			if (!arp) attachFilter(this.#fd, NOTHING);
+			attachFilter(this.#fd, arp ? arpAnswers(interfaceIndex) : NOTHING);
 			bindPacketSocket(this.#fd, interfaceIndex, arp ? ETHERTYPE_ARP : ETHERTYPE_ANY);
 		} catch (error) {
 			this.close();
@@ -61,6 +59,11 @@ export class XdpBeside {
 		const frame = this.#frame;
 		let frames = 0;
 		while (batch.count < batch.capacity) {
+			if (batch.pool.free === 0) {
+				this.#counters.rxNoPage++;
+				watch.starved();
+				break;
+			}
 			const length = libc().read(this.#fd, frame, frame.length);
 			if (length < 0) {
 				this.#readable = false;
@@ -68,8 +71,7 @@ export class XdpBeside {
 				if (libc().errno() === ENETDOWN) watch.lost();
 				break;
 			}
-			if (length < ARP_OPERATION + 2 || frame[ARP_OPERATION + 1] !== ARP_REPLY) continue;
-			if (!batch.add(frame.subarray(0, length), time)) break;
+			batch.add(frame.subarray(0, length), time);
 			this.#counters.rxFrames++;
 			this.#counters.rxBytes += length;
 			frames++;

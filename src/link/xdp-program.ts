@@ -46,6 +46,10 @@ const DESTINATION = 16;
 
 const TYPE_IPV4 = 0x0800;
 const TYPE_ARP = 0x0806;
+const TYPE_VLAN = 0x8100;
+/** Bytes of a VLAN's tag, and its bits that name the VLAN. */
+const VLAN_TAG = 4;
+const VLAN_ID = 0xfff;
 const TCP = 6;
 const ICMP = 1;
 const ICMP_UNREACHABLE = 3;
@@ -62,12 +66,22 @@ export function xdpProgram(options: ProgramOptions): Uint8Array {
 	needs(a, ETHERNET);
 	if (mac !== undefined) ownMac(a, mac);
 	a.load("h", R4, R2, ETHERTYPE);
+	skipPriorityTag(a);
 	if (ports === undefined) ownAddress(a, addresses, mac === undefined);
 	else ownPorts(a, addresses, ports);
 	a.label("ours");
 	a.load("w", R2, R6, XDP_QUEUE).map(R1, sockets).move(R3, fallback).call(REDIRECT_MAP).exit();
 	a.label("kernel's").move(R0, XDP_PASS).exit();
 	return a.assemble();
+}
+
+/** Moves R2 and R4 past the tag of VLAN 0, which says a priority alone (IEEE 802.1Q 9.6); frames of other VLANs go to the kernel. */
+function skipPriorityTag(a: Assembler): void {
+	a.jump("!=", R4, swap16(TYPE_VLAN), "untagged");
+	needs(a, ETHERNET + VLAN_TAG);
+	a.load("h", R5, R2, ETHERNET).jump("&", R5, swap16(VLAN_ID), "kernel's");
+	a.load("h", R4, R2, ETHERTYPE + VLAN_TAG).alu("+", R2, VLAN_TAG);
+	a.label("untagged");
 }
 
 /** Leaves frames to the kernel that end before `bytes` from R2 on. */

@@ -15,6 +15,8 @@ import { type Batch, FRAME_CHECKED, FRAME_MORE, FRAME_PARTIAL_CHECKSUM } from ".
 import type { PagePool } from "../memory/pages.ts";
 import { EAGAIN } from "../sys/errno.ts";
 import type { Xsk } from "../sys/xsk.ts";
+import { get16 } from "../wire/bytes.ts";
+import { ETHERNET_HEADER } from "../wire/ethernet.ts";
 import { copyFrame, FRAME_OFFSET, frameBytes, frameEntries } from "./frames.ts";
 import { completeChecksum, isPartial } from "./partial.ts";
 import { DRAINED, READY, STARVED } from "./queue-state.ts";
@@ -25,7 +27,7 @@ export class XdpCounters {
 	rxBytes = 0;
 	txFrames = 0;
 	txBytes = 0;
-	/** Times that frames had to wait in the receive ring because no page was free. */
+	/** Times that frames had to wait in the receive ring, or answers to ARP in their socket, because no page was free. */
 	rxNoPage = 0;
 	/** Entries of the kernel's rings that name no page of ours. */
 	badEntries = 0;
@@ -35,10 +37,22 @@ export class XdpCounters {
 	txDelayed = 0;
 	/** Frames lost because the interface was down. */
 	txDown = 0;
-	/** Frames lost because they are longer than the MTU allows. */
+	/** Frames lost because they cannot be sent: longer than the MTU allows, or shorter than an Ethernet header. */
 	txRejected = 0;
 	/** Frames lost because no page was free to join their parts in. */
 	txNoPage = 0;
+}
+
+/** Where a frame has its ethertype, or the tag of a VLAN in its place; and the bytes of that. */
+const ETHERTYPE = 12;
+const ETHERTYPE_VLAN = 0x8100;
+const VLAN_TAG = 4;
+/** Bits of a VLAN tag that name the VLAN. */
+const VLAN_ID = 0xfff;
+
+/** Whether a frame has a tag of VLAN 0, which says a priority alone (IEEE 802.1Q 9.6). */
+function isPriorityTagged(u8: Uint8Array, start: number, length: number): boolean {
+	return length >= ETHERNET_HEADER + VLAN_TAG && get16(u8, start + ETHERTYPE) === ETHERTYPE_VLAN && (get16(u8, start + 14) & VLAN_ID) === 0;
 }
 
 /** How frames that arrive without their transport checksum are dealt with. */
@@ -90,6 +104,7 @@ export class XdpQueue {
 		const pool = this.#pool;
 		const lent = this.#lent;
 		const counters = this.#counters;
+		const { u8 } = pool;
 		const available = ring.available();
 		const wanted = Math.min(available, batch.capacity - batch.count);
 		this.state = wanted === available ? DRAINED : READY;
@@ -98,7 +113,7 @@ export class XdpQueue {
 		let bytes = 0;
 		let taken = 0;
 		for (; taken < wanted; taken++) {
-			const start = ring.offset(taken);
+			let start = ring.offset(taken);
 			const page = pool.pageAt(start);
 			if (page === 0 || lent[page] === 0) {
 				counters.badEntries++;
@@ -112,7 +127,12 @@ export class XdpQueue {
 			}
 			this.#lend(fresh);
 			lent[page]!--;
-			const length = ring.length(taken);
+			let length = ring.length(taken);
+			if (u8[start + ETHERTYPE] === ETHERTYPE_VLAN >> 8 && isPriorityTagged(u8, start, length)) {
+				u8.copyWithin(start + VLAN_TAG, start, start + ETHERTYPE);
+				start += VLAN_TAG;
+				length -= VLAN_TAG;
+			}
 			bytes += length;
 			batch.push(page, start, length, time, this.#partial === "none" ? 0 : this.#look(start, length));
 		}
@@ -143,7 +163,8 @@ export class XdpQueue {
 			const length = parts === 1 ? batch.length[i]! : frameBytes(batch, i, parts);
 			let page = batch.page[i]!;
 			let start = batch.start[i]!;
-			if (length > this.#limit) {
+			// One without a header never leaves, and the kernel would not give its page back.
+			if (length > this.#limit || length < ETHERNET_HEADER) {
 				counters.txRejected++;
 				for (let k = 0; k < parts; k++) pool.release(batch.page[i + k]!);
 				i += parts;

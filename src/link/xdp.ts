@@ -114,6 +114,8 @@ export class XdpLink implements Link {
 	#context: LinkContext | null = null;
 	#watch: Watch | null = null;
 	#native = false;
+	/** What the kernel had counted when the link was closed. */
+	#final: Readonly<Record<string, number>> | null = null;
 
 	constructor(options: XdpOptions) {
 		refuseUnknown("an XDP link", options, KNOWN);
@@ -121,19 +123,22 @@ export class XdpLink implements Link {
 		const { mode = "auto", zeroCopy = "auto" } = options;
 		if (!MODES.includes(mode)) throw bad(`bad mode: ${mode}. Give one of ${MODES.join(", ")}`);
 		if (!ZERO_COPY.includes(zeroCopy)) throw bad(`bad zeroCopy: ${zeroCopy}. Give one of ${ZERO_COPY.join(", ")}`);
+		if (zeroCopy === "always" && mode === "generic")
+			throw bad('zeroCopy "always" does not go with mode "generic", which always copies. Leave one of them out');
 		this.#options = options;
 		this.#interface = name;
 		this.name = `xdp:${name}`;
 		if ((addresses === undefined) === (ports === undefined))
 			throw bad("an XDP link needs either addresses (of its own) or ports (of the machine's addresses)");
+		const { queues = [0] } = options;
+		if (queues.length === 0 || new Set(queues).size < queues.length || queues.some((queue) => !Number.isInteger(queue) || queue < 0))
+			throw bad(`bad queues: ${queues.join(", ")}. Give numbers of receive queues, from 0 on, each once; leave it out for all`);
+		if (options.outgoingPorts !== undefined && ports === undefined)
+			throw bad("outgoingPorts goes with ports only: all ports of an address of its own are the stack's. Leave it out, or give ports");
+		if (!(outgoingPorts.length === 2 && outgoingPorts[0] <= outgoingPorts[1]))
+			throw bad(`bad outgoingPorts: ${outgoingPorts.join(", ")}. Give the first port and the last, such as 61000 and 65535`);
 		if (!(ringSize >= 64 && ringSize <= 32768 && (ringSize & (ringSize - 1)) === 0))
 			throw bad(`bad ringSize: ${ringSize}. Give a power of two from 64 to 32768`);
-		// A driver that runs the program itself is what hands over pages without a copy.
-		if (mode === "generic" && zeroCopy === "always") throw bad('mode "generic" copies every frame, zeroCopy "always" none: choose one');
-		if (ports === undefined && options.outgoingPorts !== undefined)
-			throw bad("outgoingPorts goes with ports only: at an address of its own the stack has all of them (tcp.firstPort, tcp.lastPort)");
-		const [first, last] = outgoingPorts;
-		if (first > last) throw bad(`bad outgoingPorts: ${first} to ${last}. Give the first and the last`);
 		for (const port of [...(ports ?? []), ...outgoingPorts]) {
 			if (!Number.isInteger(port) || port < 1 || port > 65535) throw bad(`bad port: ${port}. Give whole numbers from 1 to 65535`);
 		}
@@ -214,7 +219,10 @@ export class XdpLink implements Link {
 		if (batch.count === 0) return taken;
 		// The ring is full: let the kernel take some, and try the rest once.
 		this.flush();
-		return taken + queue.transmit(batch);
+		const more = queue.transmit(batch);
+		// A driver that needs no call to go on says nothing when it has.
+		if (batch.count > 0) watch?.later();
+		return taken + more;
 	}
 
 	flush(): void {
@@ -237,6 +245,7 @@ export class XdpLink implements Link {
 	}
 
 	close(): void {
+		if (this.#queues.length > 0) this.#final = this.#kernelCounters();
 		this.#watch?.close();
 		this.#watch = null;
 		// First the program, so that no frame is redirected to nobody; then sockets that share another's memory before that.
@@ -247,6 +256,11 @@ export class XdpLink implements Link {
 	}
 
 	counters(): Readonly<Record<string, number>> {
+		return { ...this.#counters, ...(this.#final ?? this.#kernelCounters()) };
+	}
+
+	/** What the kernel counts, as long as the sockets are open. */
+	#kernelCounters(): { rxDropped: number; rxRingFull: number; rxFillEmpty: number } {
 		let rxDropped = 0;
 		let rxRingFull = 0;
 		let rxFillEmpty = 0;
@@ -256,7 +270,7 @@ export class XdpLink implements Link {
 			rxRingFull += receiveRingFull;
 			rxFillEmpty += fillRingEmpty;
 		}
-		return { ...this.#counters, rxDropped, rxRingFull, rxFillEmpty };
+		return { rxDropped, rxRingFull, rxFillEmpty };
 	}
 
 	#open(context: LinkContext): void {
@@ -267,7 +281,7 @@ export class XdpLink implements Link {
 		const all = receiveQueues(name);
 		const queues = this.#options.queues ?? Array.from({ length: all }, (_, i) => i);
 		for (const queue of queues) {
-			if (!(queue >= 0 && queue < all)) throw bad(`interface "${name}" has no receive queue ${queue}. It has 0 to ${all - 1}`);
+			if (queue >= all) throw bad(`interface "${name}" has no receive queue ${queue}. It has 0 to ${all - 1}`);
 		}
 
 		const ports = this.#ports === null ? undefined : this.#takePorts(this.#ports);
@@ -322,7 +336,8 @@ export class XdpLink implements Link {
 				this.#native = true;
 				return;
 			} catch (error) {
-				if (mode === "native" || TAKEN.has((error as MillraceError).code)) throw error;
+				// Behind the driver frames are copied, whatever was asked for.
+				if (mode === "native" || this.#options.zeroCopy === "always" || TAKEN.has((error as MillraceError).code)) throw error;
 			}
 		}
 		this.#keep(attachXdp(program, index, XDP_GENERIC, this.#interface));

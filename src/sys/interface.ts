@@ -67,6 +67,8 @@ export class NetworkInterface {
 
 	/** The kernel's number for the interface; 0 when there is none of that name. */
 	get index(): number {
+		// Of a name that is too long, or goes on behind a colon, the kernel would read what stands before that.
+		if (!validInterfaceName(this.name)) return 0;
 		this.#begin();
 		if (this.#try(SIOCGIFINDEX) === 0) return this.#view.getInt32(UNION, true);
 		const errno = libc().errno();

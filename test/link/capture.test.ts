@@ -5,6 +5,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
 import { type CaptureOptions, CaptureWriter, captureLink } from "../../src/link/capture.ts";
+import { impairLink } from "../../src/link/impair.ts";
 import { memoryLinkPair } from "../../src/link/memory.ts";
 import type { Batch } from "../../src/memory/batch.ts";
 import { openCaptureFile } from "../../src/node/capture-file.ts";
@@ -195,6 +196,19 @@ test("maxBytes bounds the file", () => {
 	assert.equal(blocks(sink.bytes).length - 2 + link.counters()["capture.dropped"]!, 50);
 });
 
+test("maxBytes counts the bytes that fill up a block", () => {
+	const empty = captured();
+	empty.link.close();
+	// 61 bytes of frame, 3 that fill up the last word, 44 around them.
+	const whole = empty.writer.bytes + 108;
+	for (const maxBytes of [whole - 3, whole - 2, whole - 1, whole]) {
+		const { writer, link, near } = captured({ maxBytes });
+		near.send(testFrame(link, 61, 0));
+		link.close();
+		assert.equal(writer.frames, maxBytes === whole ? 1 : 0, `${writer.bytes} bytes of ${maxBytes}`);
+	}
+});
+
 test("a capture that has ended takes no further link", () => {
 	const { clock, writer, link } = captured();
 	link.close();
@@ -259,3 +273,37 @@ for (const medium of ["ip", "ethernet"] as const) {
 		assert.ok(readFileSync(path).length < 1024);
 	});
 }
+
+test("an inner link that throws takes no page along, and what is sent after that is written as it is", () => {
+	const clock = new VirtualClock();
+	const sink = new Memory();
+	const pool = makePool();
+	const [a, b] = memoryLinkPair();
+	const bad = impairLink(a, {
+		drop(_frame, _direction, index) {
+			if (index === 1) throw new Error("no rule for this one");
+			return false;
+		},
+	});
+	const link = captureLink(bad, new CaptureWriter({ sink }));
+	const near = new Speaker(link, { pool, runtime: clock.runtime });
+	const far = new Speaker(b, { pool: makePool(), runtime: clock.runtime });
+	const [first, second, third] = [60, 70, 80].map((size, i) => testFrame(link, size, i));
+	pushFrame(near.batch, first!);
+	pushFrame(near.batch, second!);
+	assert.throws(() => link.transmit(near.batch), /no rule/);
+	near.batch.drop(near.batch.count);
+	near.send(third!);
+	assert.deepEqual(
+		far.receive().map(({ bytes }) => bytes),
+		[first, third],
+	);
+	link.close();
+	assert.equal(pool.inUse, 0, "pages are left in use");
+	assert.deepEqual(
+		blocks(sink.bytes)
+			.slice(2)
+			.map(({ body }) => body.getUint32(12, true)),
+		[60, 80],
+	);
+});

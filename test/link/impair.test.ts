@@ -2,10 +2,12 @@ import assert from "node:assert/strict";
 import { describe, test } from "node:test";
 import fc from "fast-check";
 import { checkImpairOptions, type ImpairOptions, impairLink } from "../../src/link/impair.ts";
+import { Impairment } from "../../src/link/impairment.ts";
 import type { Link } from "../../src/link/link.ts";
 import { memoryLinkPair } from "../../src/link/memory.ts";
 import { Batch } from "../../src/memory/batch.ts";
 import type { PagePool } from "../../src/memory/pages.ts";
+import { SeededRandom } from "../../src/time/random.ts";
 import { makePool, Speaker } from "../helpers/memory-bench.ts";
 import { VirtualClock } from "../helpers/runtime.ts";
 import { pushFrame } from "./compliance.ts";
@@ -364,6 +366,21 @@ test("a drop rule that throws at a frame towards the host loses that one and tho
 	for (let i = 5; i < 7; i++) wire.far.send(numbered(i, 100));
 	assert.deepEqual(numbers(wire.near.receive()), [0, 1, 5, 6]);
 	wire.close();
+});
+
+test("of an empty frame no bit can be wrong: it passes, and the frame behind it stays as it is", () => {
+	const pool = makePool(64);
+	const impairment = new Impairment("in", { corrupt: 1 }, new SeededRandom(1), pool);
+	const batch = new Batch(pool);
+	batch.push(pool.alloc(), pool.address(1), 0);
+	pushFrame(batch, new Uint8Array(100));
+	impairment.admit(batch, 0, 1, 0);
+	assert.deepEqual(batch.frame(1), new Uint8Array(100));
+	assert.equal(impairment.counters.corrupted, 0);
+	impairment.clear(pool);
+	batch.shift(1);
+	batch.drop(1);
+	assert.equal(pool.inUse, 0);
 });
 
 test("frames that the inner link does not take yet are kept in order and offered again", () => {

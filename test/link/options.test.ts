@@ -41,7 +41,10 @@ test("a gateway has a guest of its network, and publishes ports that there are",
 		refused(() => gateway({ address: "10.0.2.2/24", guest }), /guest .* of a gateway: give an address of 10\.0\.2\.2\/24/);
 	const one = gateway({ address: "10.0.2.2/24", guest: "10.0.2.15" });
 	for (const to of [undefined, 0, 70_000])
-		assert.throws(() => one.publishNow({ port: 0, to } as never), { code: "EINVAL", message: /cannot publish port .* to is not/ });
+		assert.throws(() => one.publishNow({ port: 0, to } as never), {
+			code: "EINVAL",
+			message: /cannot publish port .* of the guest: it is not/,
+		});
 	refused(
 		() => one.publishNow({ port: 0, to: 80, host: "127.0.0.1" } as never),
 		/a publication has no option "host"\. It has port, to, address/,

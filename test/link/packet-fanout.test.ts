@@ -282,6 +282,7 @@ test("options that are not valid are refused by name", { skip }, () => {
 	const refused = (options: object, message: RegExp) =>
 		assert.throws(() => packetLink({ interface: "near0", addresses: [`${OWN}/24`], ...options }), { code: "MILLRACE_BAD_OPTION", message });
 	refused({ rings: "v3" }, /no option "rings"/);
+	refused({ addresses: undefined }, /needs an address of its own/);
 	refused({ ring: "v1" }, /bad ring: v1/);
 	refused({ ringSize: 0 }, /bad ringSize: 0/);
 	refused({ fanout: { sockets: 2 } }, /fanout has no option "sockets"/);

@@ -9,6 +9,7 @@ import { MillraceError } from "../../src/errors.ts";
 import { createHost } from "../../src/host/host.ts";
 import { CaptureWriter, captureLink } from "../../src/link/capture.ts";
 import { captureFrames } from "../../src/link/capture-reader.ts";
+import { impairLink } from "../../src/link/impair.ts";
 import { memoryLinkPair } from "../../src/link/memory.ts";
 import { type ReplayOptions, replayLink } from "../../src/link/replay.ts";
 import { Batch, FRAME_CHECKED } from "../../src/memory/batch.ts";
@@ -387,6 +388,33 @@ test("a segment that was merged before it was captured, longer than a page, reac
 	}
 });
 
+test("segments of up to a page whose checksum was left to a device reach TCP, also where frames must be as on a wire", () => {
+	for (const medium of ["ip", "ethernet"] as const) {
+		const header = medium === "ip" ? [] : [...MAC, 2, 0, 0, 0, 0, 9, 0x08, 0x00];
+		const packets = [20, 21, 100, 1460, 1900].map((bytes) => Uint8Array.from([...header, ...merged(40 + bytes)]));
+		const file = pcapFile(
+			true,
+			false,
+			medium === "ip" ? 101 : 1,
+			packets.map((bytes, i) => ({ s: i, fraction: 0, bytes })),
+		);
+		const whole = file.slice();
+		for (const plain of [false, true]) {
+			const clock = new VirtualClock();
+			const link = replayLink(file, { mtu: 9000 });
+			const host = createHost({
+				link: Object.assign(plain ? impairLink(link, { delay: 10 }) : link, { mac: Uint8Array.from(MAC) }),
+				runtime: clock.runtime,
+				addresses: ["10.0.0.1/24"],
+			});
+			clock.advance(10e6);
+			assert.deepEqual([host.stats().tcp.noListener, host.stats().tcp.badChecksum], [packets.length, 0], `${medium}, plain ${plain}`);
+			void host.close();
+		}
+		assert.deepEqual(file, whole, "the capture is the caller's");
+	}
+});
+
 test("of long frames only TCP segments are vouched for, and none where frames must be as on a wire", () => {
 	const datagram = merged(3000);
 	datagram[9] = 17;
@@ -420,6 +448,22 @@ test("a replay of nothing usable ends once, and not while it is opened", () => {
 	assert.equal(ended, 1);
 	clock.advance(10_000);
 	assert.equal(ended, 1);
+});
+
+test("the end of a replay is told when its last frame is the host's: who closes the host then loses nothing", () => {
+	const packet = merged(100);
+	const file = pcapFile(true, false, 101, [{ s: 1, fraction: 0, bytes: packet }]);
+	const clock = new VirtualClock();
+	let seen = -1;
+	const link = replayLink(file, {
+		ended() {
+			seen = host.stats().tcp.noListener;
+			void host.close();
+		},
+	});
+	const host = createHost({ link, runtime: clock.runtime, addresses: ["10.0.0.1/24"] });
+	clock.advance(1000);
+	assert.equal(seen, 1);
 });
 
 test("a replay says what is wrong with its file or its options", () => {

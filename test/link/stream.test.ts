@@ -178,6 +178,20 @@ linkCompliance("a stream link over TCP", socketBench);
 linkCompliance("a message link over UDP", datagramBench);
 linkCompliance("a message link over a WebSocket", webSocketBench);
 
+test("a WebSocket that is closed before its link was opened may fail: there is somebody to hear of it", () => {
+	const heard: string[] = [];
+	const socket = {
+		binaryType: "",
+		bufferedAmount: 0,
+		readyState: 0,
+		send() {},
+		close: () => void heard.push("closed"),
+		addEventListener: (type: string) => void heard.push(type),
+	};
+	streamLink(webSocketPipe(socket as unknown as WebSocketLike), { framing: "message" }).close();
+	assert.deepEqual(heard, ["error", "closed"]);
+});
+
 test("what a pipe loses is among the counters of its link: text on a WebSocket, and what is sent while it closes; strangers' datagrams", async () => {
 	const listeners = new Map<string, (event: { data: unknown }) => void>();
 	const socket = {

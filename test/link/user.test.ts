@@ -501,6 +501,32 @@ describe("a gateway", () => {
 	});
 });
 
+test("a gateway that was closed opens no port any more, also one whose address was being looked up", async () => {
+	const [link] = memoryLinkPair();
+	const gateway = createGateway({ link, runtime: nodeRuntime() });
+	const published = gateway.publish({ port: 0, to: 80, address: "localhost" });
+	await gateway.close();
+	await assert.rejects(published, { code: "MILLRACE_LINK_CLOSED" });
+	assert.throws(() => gateway.publishNow({ port: 0, to: 80 }), { code: "MILLRACE_LINK_CLOSED" });
+});
+
+test("options that are out of their range are refused by name, before the gateway is there", () => {
+	for (const [wrong, message] of [
+		[{ guest: "10.0.2" }, /guest 10\.0\.2 of a gateway/],
+		[{ address: "10.0.2.2" }, /10\.0\.2\.2/],
+		[{ maxConnections: Number.NaN }, /maxConnections NaN of a gateway/],
+		[{ maxConnections: -1 }, /maxConnections -1 of a gateway/],
+	] as const) {
+		const [link] = memoryLinkPair();
+		assert.throws(() => createGateway({ link, runtime: nodeRuntime(), ...wrong }), { message });
+	}
+});
+
+test("a port of the guest that there is not is refused when it is published, not with every connection", () =>
+	withGuest({}, async (_host, link) => {
+		for (const to of [0, 65536, 1.5]) await assert.rejects(link.gateway.publish({ port: 0, to }), { code: "EINVAL", message: /guest/ });
+	}));
+
 test("options that are not known are refused by name, of the link and of the gateway", () => {
 	assert.throws(() => userLink({ gest: "10.0.2.15" } as never), { code: "MILLRACE_BAD_OPTION", message: /"gest".*guest/ });
 	const [link] = memoryLinkPair();

@@ -106,6 +106,21 @@ describe("the XDP program", { skip }, () => {
 		assert.ok(!ours(ethernet(0x0800, []).subarray(0, 14)));
 	});
 
+	test("IEEE 802.1Q 9.6: VLAN 0 is a priority alone, so it changes nothing; other VLANs are the kernel's", () => {
+		const tagged = (vlan: number, bytes: Uint8Array): Uint8Array =>
+			Uint8Array.of(...bytes.subarray(0, 12), 0x81, 0, 0xa0 | (vlan >> 8), vlan & 255, ...bytes.subarray(12));
+		setWord(map, 2, 1 << 16);
+		const frames = [ethernet(0x0800, ipv4(OWN, 6, tcp(1, 80))), ethernet(0x0806, arp(OWN)), ethernet(0x0800, ipv4(OTHER, 6, tcp(1, 80)))];
+		for (const options of [{}, { ports: { map, first: 61000, last: 65000 } }]) {
+			const ours = judge(options);
+			for (const frame of frames) {
+				assert.equal(ours(tagged(0, frame)), ours(frame));
+				for (const vlan of [1, 256, 4095]) assert.ok(!ours(tagged(vlan, frame)), `VLAN ${vlan}`);
+			}
+			assert.ok(!ours(tagged(0, frames[0]!).subarray(0, 17)), "cut off");
+		}
+	});
+
 	test("own hardware address: everything to it, and of the rest only ARP about the own address", () => {
 		const ours = judge({ mac: MAC });
 		assert.ok(ours(ethernet(0x88b5, [], MAC)));
@@ -159,7 +174,8 @@ test("options of an XDP link that are not valid are refused by name, before the 
 	refused({ port: 80 }, /an XDP link has no option "port"\. It has interface, addresses, mac, ports/);
 	refused({ mode: "driver" }, /bad mode: driver\. Give one of auto, native, generic/);
 	refused({ zeroCopy: true }, /bad zeroCopy: true\. Give one of auto, always, never/);
-	refused({ mode: "generic", zeroCopy: "always" }, /mode "generic" copies every frame, zeroCopy "always" none: choose one/);
-	refused({ outgoingPorts: [62000, 61000] }, /bad outgoingPorts: 62000 to 61000\. Give the first and the last/);
-	refused({ ports: undefined, addresses: ["10.0.0.2/24"], outgoingPorts: [61000, 62000] }, /outgoingPorts goes with ports only/);
+	refused({ zeroCopy: "always", mode: "generic" }, /zeroCopy "always" does not go with mode "generic"/);
+	for (const queues of [[], [0, 0], [0.5], [-1]]) refused({ queues }, /bad queues: /);
+	for (const outgoingPorts of [[61000], [62000, 61000], [61000, 61001, 61002]]) refused({ outgoingPorts }, /bad outgoingPorts: /);
+	refused({ ports: undefined, addresses: ["10.0.0.7/24"], outgoingPorts: [61000, 61999] }, /outgoingPorts goes with ports only/);
 });
