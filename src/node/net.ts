@@ -2,7 +2,7 @@
  * `createNet(host)`: a module object that can be used wherever `node:net` is, and whose sockets live on that host.
  *
  * `Socket` and `Server` are subclasses of Node's own, so everything that takes those takes these; they differ in `connect`,
- * `resetAndDestroy` and `_listen2` alone. Node's global classes are not touched, but for what TLS and child processes need to bear our handles (tls-upgrade.ts,
+ * `resetAndDestroy` and `_listen2` alone. Node's global classes are not touched, but for what TLS, child processes and threads need to bear our handles (tls-upgrade.ts,
  * ipc-guard.ts). UNIX sockets and file descriptors are the kernel's as ever, names are
  * resolved as Node does (`lookup` option, else `dns.lookup`), and an IPv6 address that is not a loop-back address is unreachable.
  *

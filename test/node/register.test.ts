@@ -1,6 +1,7 @@
 /** The preload as users load it, and where it keeps away. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import net from "node:net";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 
@@ -95,6 +96,35 @@ describe("millrace/register", { concurrency: 2 }, () => {
 			"MILLRACE_NOT_TRANSFERABLE",
 			"MILLRACE_NOT_TRANSFERABLE",
 		]);
+	});
+
+	const noMoves = !("BoundSocket" in net) && `Node ${process.versions.node} moves no sockets to threads`;
+	it("a socket of the stack cannot be moved to another thread, and goes on", { skip: noMoves }, async () => {
+		const source = `
+				const net = require("node:net"), { MessageChannel } = require("node:worker_threads");
+				const { port1 } = new MessageChannel();
+				const server = net.createServer((socket) => {
+					for (const one of [server, socket, client]) try { port1.postMessage(one, [one]); } catch (error) { console.log(error.code); }
+					console.log(server.listening, socket.writable);
+					port1.close(); socket.end("x"); server.close();
+				});
+				let client;
+				server.listen(0, () => { client = net.connect(server.address().port).on("data", (data) => console.log(String(data))); });`;
+		assert.deepEqual((await run(["--import", register.href], source)).split("\n"), [
+			...Array(3).fill("MILLRACE_NOT_TRANSFERABLE"),
+			"true true",
+			"x",
+		]);
+	});
+
+	it("a server that stays with the kernel is moved to another thread as ever", { skip: noMoves }, async () => {
+		const source = `
+			const net = require("node:net"), { MessageChannel } = require("node:worker_threads");
+			const { port1, port2 } = new MessageChannel();
+			const handle = new net.BoundSocket({ host: "127.0.0.1" });
+			port2.on("message", (moved) => { console.log(moved.listening, server.listening); moved.close(); port1.close(); });
+			const server = net.createServer().listen(handle, () => port1.postMessage(server, [server]));`;
+		assert.equal(await run(["--import", register.href], source), "true false");
 	});
 
 	describe("a process whose parent has the stack and made nothing of it", () => {
