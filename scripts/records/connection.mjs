@@ -97,7 +97,8 @@ export default {
 		retries: "low byte: RTO back-off; then duplicate ACKs, window probes, keep-alive probes, one byte each",
 		lists: "bits: on which output list and on the ready list this record is",
 		events: "E_ bits that the application has not been told yet",
-		error: "why the connection ended: index into ERRORS",
+		error:
+			"low byte: why the connection ended, index into ERRORS; then keep-alive probes and the seconds between them, one and two bytes, 0: as the host's options say",
 		listener: "number of the listener that it came from; -1 for an active open",
 		keepIdle: "keep-alive: idle time before the first probe, ms",
 		lastHeard: "tick when the last segment came (keep-alive)",

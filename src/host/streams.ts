@@ -174,9 +174,9 @@ export class TcpStream {
 	setNoDelay(on: boolean): void {
 		this.socket.setNoDelay(on);
 	}
-	/** Probes an idle peer. @param idleSeconds Idle time before the first probe; default 2 hours. */
-	setKeepAlive(on: boolean, idleSeconds?: number): void {
-		this.socket.setKeepAlive(on, idleSeconds);
+	/** Probes an idle peer: `TcpSocket.setKeepAlive` says what the figures are. */
+	setKeepAlive(on: boolean, idleSeconds?: number, intervalSeconds?: number, probes?: number): void {
+		this.socket.setKeepAlive(on, idleSeconds, intervalSeconds, probes);
 	}
 
 	/** The incoming bytes as a web stream. */

@@ -52,6 +52,9 @@ export interface AddressOut {
 	port?: number;
 }
 
+/** Keep-alive as libuv sets it on kernel sockets where the program says only the delay: seconds between probes, and how many. */
+const KEEP_ALIVE_INTERVAL = 1;
+const KEEP_ALIVE_PROBES = 10;
 /** Answer of `offer`: the stack has taken all of it. */
 export const WRITTEN = 0x7fffffff;
 
@@ -262,9 +265,9 @@ export class Conduit implements StackEvents {
 		return 0;
 	}
 
-	setKeepAlive(on: boolean, seconds: number): number {
+	setKeepAlive(on: boolean, seconds: number, interval = KEEP_ALIVE_INTERVAL, probes = KEEP_ALIVE_PROBES): number {
 		// 0 leaves the system's own delay, as with the kernel.
-		if (seconds > 0) this.#socket?.setKeepAlive(on, seconds);
+		if (seconds > 0) this.#socket?.setKeepAlive(on, seconds, interval, probes);
 		else this.#socket?.setKeepAlive(on);
 		return 0;
 	}

@@ -85,8 +85,8 @@ export class StackHandle extends JSStream implements Sink {
 	setNoDelay(on: boolean): number {
 		return this.conduit.setNoDelay(on);
 	}
-	setKeepAlive(on: boolean, seconds: number): number {
-		return this.conduit.setKeepAlive(on, seconds);
+	setKeepAlive(on: boolean, seconds: number, interval?: number, probes?: number): number {
+		return this.conduit.setKeepAlive(on, seconds, interval, probes);
 	}
 	getsockname(out: AddressOut): number {
 		return this.conduit.getsockname(out);

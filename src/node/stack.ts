@@ -53,8 +53,8 @@ export interface StackSocket {
 	abort(): void;
 	/** Nagle's algorithm off (true) or on. */
 	setNoDelay(on: boolean): void;
-	/** @param idleSeconds Idle time before the first probe. */
-	setKeepAlive(on: boolean, idleSeconds?: number): void;
+	/** @param idleSeconds Idle time before the first probe. @param intervalSeconds Between probes. @param probes How many end it. */
+	setKeepAlive(on: boolean, idleSeconds?: number, intervalSeconds?: number, probes?: number): void;
 }
 
 /** A listener, as `TcpListener` has it. */

@@ -151,6 +151,11 @@ function kindOf(value: unknown): string {
 	return kind === undefined ? `a value of type ${value === null ? "null" : typeof value}` : `an object of class ${kind}`;
 }
 
+/** A figure in the record's whole units, 1 to `most`; 0 where the caller gave none. */
+function within(figure: number | undefined, most: number): number {
+	return figure !== undefined && figure > 0 ? Math.min(Math.ceil(figure), most) : 0;
+}
+
 /** The event face of one connection. Every call on a socket whose connection is gone does nothing. */
 export class TcpSocket {
 	/** Who hears of this connection. */
@@ -296,11 +301,17 @@ export class TcpSocket {
 		if (this.alive) this.#tcp.setNoDelay(this.index, on);
 	}
 
-	/** Probes an idle peer. @param idleSeconds Idle time before the first probe; default 2 hours (RFC 9293 3.8.4). */
-	setKeepAlive(on: boolean, idleSeconds?: number): void {
+	/**
+	 * Probes an idle peer.
+	 *
+	 * @param idleSeconds Idle time before the first probe; default 2 hours (RFC 9293 3.8.4).
+	 * @param intervalSeconds Time between probes that are not answered: whole seconds, 1 to 65535; default 75.
+	 * @param probes How many without an answer end the connection (ETIMEDOUT), 1 to 255; default 9.
+	 */
+	setKeepAlive(on: boolean, idleSeconds?: number, intervalSeconds?: number, probes?: number): void {
 		if (!this.alive) return;
 		const idle = idleSeconds === undefined || idleSeconds <= 0 ? this.#tcp.options.keepAliveIdle : Math.min(idleSeconds * 1000, 0x3fffffff);
-		this.#tcp.setKeepAlive(this.index, on, idle);
+		this.#tcp.setKeepAlive(this.index, on, idle, within(intervalSeconds, 0xffff), within(probes, 0xff));
 	}
 
 	/** Figures of the connection, or null when it is gone. */
@@ -316,5 +327,5 @@ export class TcpSocket {
 
 /** The name of the error that a record ended with. */
 export function errorName(c: Connection): string | null {
-	return ERRORS[c.error] ?? null;
+	return ERRORS[c.error & 0xff] ?? null;
 }

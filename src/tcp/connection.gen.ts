@@ -693,7 +693,7 @@ export class Connection {
 		this.w[this.b + 84] = value;
 	}
 
-	/** why the connection ended: index into ERRORS */
+	/** low byte: why the connection ended, index into ERRORS; then keep-alive probes and the seconds between them, one and two bytes, 0: as the host's options say */
 	get error(): number {
 		return this.w[this.b + 85]!;
 	}

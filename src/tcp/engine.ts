@@ -516,8 +516,11 @@ export class Tcp implements Transport {
 		} else c.flags &= ~C_NODELAY;
 	}
 
-	/** Keep-alive probes after `idle` milliseconds (RFC 9293 3.8.4). */
-	setKeepAlive(index: number, on: boolean, idle: number): void {
+	/**
+	 * Keep-alive probes after `idle` milliseconds (RFC 9293 3.8.4), then every `interval` seconds (up to 65535), `probes` of them (up to 255);
+	 * 0: as the options say.
+	 */
+	setKeepAlive(index: number, on: boolean, idle: number, interval = 0, probes = 0): void {
 		const c = this.#c.at(index);
 		if (!on) {
 			c.flags &= ~C_KEEPALIVE;
@@ -526,6 +529,7 @@ export class Tcp implements Transport {
 		this.refreshTime();
 		c.flags |= C_KEEPALIVE;
 		c.keepIdle = Math.max(1, idle);
+		c.error = (interval << 16) | (probes << 8) | (c.error & 0xff);
 		c.lastHeard = this.tick;
 		if (c.state >= ESTABLISHED && c.state !== TIME_WAIT) {
 			setIdle(this, c, c.keepIdle);
@@ -747,7 +751,7 @@ export class Tcp implements Transport {
 	/** The connection has ended in good order; the application is told when it has read everything. */
 	#closedWhenRead(c: Connection): void {
 		if (c.rcvHead !== 0) return;
-		if (c.state === TIME_WAIT || (c.state === CLOSED && c.error === ERR_NONE)) this.raise(c, E_CLOSED);
+		if (c.state === TIME_WAIT || (c.state === CLOSED && (c.error & 0xff) === ERR_NONE)) this.raise(c, E_CLOSED);
 	}
 
 	/** What is left of a connection in TIME-WAIT that nobody reads any more fits a small record. */

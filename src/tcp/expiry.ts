@@ -234,7 +234,7 @@ function idleDue(t: Tcp, c: Connection): void {
 		setIdle(t, c, c.keepIdle - idle);
 		return;
 	}
-	if (probes >= t.options.keepAliveProbes) {
+	if (probes >= ((c.error >>> 8) & 0xff || t.options.keepAliveProbes)) {
 		t.finished(c, ERR_TIMEOUT);
 		return;
 	}
@@ -242,5 +242,5 @@ function idleDue(t: Tcp, c: Connection): void {
 	t.counters.keepAlives++;
 	sendKeepAlive(t, c);
 	t.onWork();
-	setIdle(t, c, t.options.keepAliveInterval);
+	setIdle(t, c, (c.error >>> 16) * 1000 || t.options.keepAliveInterval);
 }

@@ -8,7 +8,7 @@
  *   write N [= M]     writes the next N bytes, M of which are taken (default all)
  *   read N [= M]      reads at most N bytes and gets M (default N), which are the right ones
  *   readable N        so many bytes can be read
- *   shutdown    close    abort    nodelay on|off    keepalive on|off [seconds]
+ *   shutdown    close    abort    nodelay on|off    keepalive on|off [seconds [seconds between probes, probes]]
  *   event connected|readable|ended|writable|closed CODE|closed null     the oldest event not yet named was this one
  *   info state=ESTABLISHED cwnd>=14600     figures of the connection; = != < > <= >=; sums and products of whole numbers
  *   gone              the connection no longer exists in the stack
@@ -147,9 +147,8 @@ class Player {
 		abort: (flow) => flow.socket!.abort(),
 		nodelay: (flow, rest) => flow.socket!.setNoDelay(rest === "on"),
 		keepalive: (flow, rest) => {
-			const [on, idle] = rest.split(/\s+/);
-			if (idle === undefined) flow.socket!.setKeepAlive(on === "on");
-			else flow.socket!.setKeepAlive(on === "on", Number(idle));
+			const [on, ...figures] = rest.split(/\s+/);
+			flow.socket!.setKeepAlive(on === "on", ...figures.map(Number));
 		},
 		icmp: (_, rest) => this.#icmp(rest),
 		slow: () => {

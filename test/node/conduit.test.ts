@@ -1,8 +1,13 @@
 import assert from "node:assert/strict";
+import { once } from "node:events";
+import net, { type AddressInfo } from "node:net";
 import { describe, it, type TestContext } from "node:test";
 import { Conduit, type Sink } from "../../src/node/conduit.ts";
 import { NOWHERE, Probe } from "../../src/node/handle-trial.ts";
 import type { Request } from "../../src/node/internals.ts";
+import { createNet } from "../../src/node/net.ts";
+import { TcpSocket } from "../../src/socket/socket.ts";
+import { loopbackHost } from "./loopback-host.ts";
 
 /** A conduit over a connection that is made up, and what its handle is told. */
 function made(t: TestContext) {
@@ -22,6 +27,8 @@ function made(t: TestContext) {
 }
 
 const request: Request = {};
+const noFigures =
+	!/intervalMsecs/.test(String(net.Socket.prototype.setKeepAlive)) && `Node ${process.versions.node} takes the delay of keep-alive alone`;
 const turns = async () => {
 	for (let i = 0; i < 3; i++) await new Promise(setImmediate);
 };
@@ -52,6 +59,42 @@ describe("a shutdown while a write waits for room, as TLS asks for with its last
 			await turns();
 			assert.equal(probe.finished, false);
 			assert.deepEqual(told, ["write failed", "shutdown done", ...(end === "closed" ? ["closed"] : [])]);
+		}
+	});
+});
+
+describe("keep-alive", () => {
+	it("is probed as by Node's kernel sockets, or as Node 26 is told to", (t) => {
+		const { conduit, probe } = made(t);
+		const calls: unknown[][] = [];
+		probe.setKeepAlive = (...figures: unknown[]) => void calls.push(figures);
+		conduit.setKeepAlive(true, 5);
+		conduit.setKeepAlive(true, 5, 2, 3);
+		conduit.setKeepAlive(true, 0);
+		conduit.setKeepAlive(false, 0);
+		assert.deepEqual(calls, [[true, 5, 1, 10], [true, 5, 2, 3], [true], [false]]);
+	});
+
+	it("reaches the connection with all that the program said, by both kinds of handles", { skip: noFigures }, async () => {
+		for (const plainHandles of [true, false]) {
+			const host = loopbackHost();
+			const calls: unknown[][] = [];
+			const { setKeepAlive } = TcpSocket.prototype;
+			TcpSocket.prototype.setKeepAlive = (...figures) => void calls.push(figures);
+			try {
+				const { createServer, connect } = createNet(host, { plainHandles });
+				const server = createServer((socket) => socket.resume()).listen(0, "127.0.0.1");
+				await once(server, "listening");
+				const client = connect((server.address() as AddressInfo).port, "127.0.0.1");
+				await once(client, "connect");
+				(client.setKeepAlive as (...figures: unknown[]) => void)(true, 7000, 3000, 4);
+				server.close();
+				client.destroy();
+			} finally {
+				TcpSocket.prototype.setKeepAlive = setKeepAlive;
+			}
+			assert.deepEqual(calls, [[true, 7, 3, 4]]);
+			await host.close();
 		}
 	});
 });

@@ -439,6 +439,29 @@ script(
 );
 
 script(
+	"RFC 9293 3.8.4: the program says how often it is probed, and how often it may remain silent; without that it is the host's again",
+	`
+	established(mss 1460)
+	keepalive on 10 2 3
+	+10 > . 0:0(0) ack 1
+	+2 > . 0:0(0) ack 1
+	< . 1:1(0) ack 1
+	+10 > . 0:0(0) ack 1
+	keepalive on 10
+	+10 > . 0:0(0) ack 1
+	+75 > . 0:0(0) ack 1
+	< . 1:1(0) ack 1
+	keepalive on 10 2 3
+	+10 > . 0:0(0) ack 1
+	+2 > . 0:0(0) ack 1
+	+2 > . 0:0(0) ack 1
+	no segment for 1.9
+	+0.2 event closed ETIMEDOUT
+	gone
+`,
+);
+
+script(
 	"RFC 9293 3.8.4: a peer's keep-alive probe is answered",
 	`
 	established(mss 1460)
