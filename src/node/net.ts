@@ -97,8 +97,11 @@ function listenHere(this: net.Server, ...args: unknown[]): net.Server {
 	const [first, second] = args;
 	const callback = args.findLast((arg) => typeof arg === "function");
 	let options: Record<string, unknown>;
-	if (typeof first === "object" && first !== null) options = { ...first, exclusive: true };
-	else if (typeof first === "string" && !(Number(first) >= 0)) return Reflect.apply(listen, this, args);
+	if (typeof first === "object" && first !== null) {
+		// Handles (no copy of which is one), file descriptors and paths: the kernel's, as Node does it.
+		if (!("port" in first)) return Reflect.apply(listen, this, args);
+		options = { ...first, exclusive: true };
+	} else if (typeof first === "string" && !(Number(first) >= 0)) return Reflect.apply(listen, this, args);
 	else {
 		options = { port: typeof first === "function" ? 0 : (first ?? 0), exclusive: true };
 		if (typeof second === "string") options.host = second;

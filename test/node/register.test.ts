@@ -83,6 +83,14 @@ describe("millrace/register", { concurrency: 2 }, () => {
 		assert.equal(await run(["--import", register.href], source), "from a worker ServerHandle");
 	});
 
+	it("in a cluster's worker, too, a server of a host that is given a handle is the kernel's", async () => {
+		const source = `
+			const cluster = require("node:cluster");
+			cluster.setupPrimary({ execArgv: [], exec: ${JSON.stringify(fileURLToPath(new URL("./cluster-handle.js", import.meta.url)))} });
+			cluster.fork().on("message", (said) => console.log(said));`;
+		assert.equal(await run([], source), "listens by it: true");
+	});
+
 	it("a socket of the stack cannot be sent to another process", async () => {
 		const source = `
 			const { fork } = require("node:child_process"), net = require("node:net"), fs = require("node:fs");
