@@ -40,7 +40,7 @@ export async function doctor(print: (line: string) => void): Promise<number> {
 	print(`millrace ${versionText()}, ${process.platform} ${process.arch}`);
 	const node = report("node", nodeVersion());
 	const memory = report("memory", arenaMemory());
-	report("large pages", largePagesFinding());
+	report("large pages", memory ? largePagesFinding() : inMemory(memory, ""));
 	row("privileges", privileges());
 	const tap = report("link tap", tapLinkFinding());
 	report("link tap io_uring", tapUringFinding());
@@ -67,7 +67,7 @@ function arenaMemory(): Finding {
 		const arena = new Arena(64 * 1024 * 1024);
 		return { ok: true, reason: `memory can be had (tried ${arena.size >> 20} MB)` };
 	} catch (error) {
-		return { ok: false, reason: `${(error as Error).message}: raise the limit on address space (ulimit -v)` };
+		return { ok: false, reason: (error as Error).message.replace(/^millrace: /, "") };
 	}
 }
 

@@ -11,6 +11,8 @@
  * only to what is touched, so a large arena costs address space, not RAM.
  */
 
+import { MillraceError } from "../errors.ts";
+
 /** Bytes of one WebAssembly page: the unit in which an arena is sized. */
 const WASM_PAGE = 65536;
 
@@ -21,6 +23,18 @@ export const ARENA_MAX = 2 ** 31 - WASM_PAGE;
 declare const WebAssembly: {
 	Memory: new (descriptor: { initial: number; maximum: number }) => { readonly buffer: ArrayBuffer };
 };
+
+function memoryOf(pages: number): { readonly buffer: ArrayBuffer } {
+	if (typeof WebAssembly === "undefined") {
+		throw new MillraceError("MILLRACE_PLATFORM", "there is no WebAssembly here, whose memory is the stack's: run without --jitless");
+	}
+	try {
+		return new WebAssembly.Memory({ initial: pages, maximum: pages });
+	} catch (cause) {
+		const remedy = "raise the limit on address space (ulimit -v), or give less memory";
+		throw new MillraceError("ENOMEM", `${Math.ceil((pages * WASM_PAGE) / 2 ** 20)} MB of memory cannot be had: ${remedy}`, { cause });
+	}
+}
 
 /** One block of memory, from which regions are carved at start-up. */
 export class Arena {
@@ -38,7 +52,7 @@ export class Arena {
 	constructor(bytes: number) {
 		if (!(bytes > 0 && bytes <= ARENA_MAX)) throw new RangeError(`millrace: arena of ${bytes} bytes: must be between 1 and ${ARENA_MAX}`);
 		const pages = Math.ceil(bytes / WASM_PAGE);
-		this.memory = new WebAssembly.Memory({ initial: pages, maximum: pages });
+		this.memory = memoryOf(pages);
 		this.u8 = new Uint8Array(this.memory.buffer);
 		this.i32 = new Int32Array(this.memory.buffer);
 		this.size = pages * WASM_PAGE;

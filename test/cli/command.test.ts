@@ -36,6 +36,20 @@ describe("millrace", () => {
 		assert.deepEqual([code, stderr], [0, ""]);
 	});
 
+	test("doctor goes on, and run says in a line what to do, where there is no WebAssembly to have memory of", async () => {
+		const jitless = { NODE_OPTIONS: "--jitless" };
+		const { code, stdout, stderr } = await millrace(["doctor"], jitless);
+		assert.match(stdout, /^memory +no +[^\n]*no WebAssembly[^\n]*--jitless/m);
+		assert.match(stdout, /^large pages +no +no memory to work in$/m);
+		assert.match(stdout, /^default link /m);
+		// Node itself has a line to say of that option.
+		const said = (text: string) => text.replace(/^Warning: disabling flag .*\n/gm, "");
+		assert.deepEqual([code, said(stderr)], [1, ""]);
+		const run = await millrace(["run", "--link=loopback", script], jitless);
+		assert.match(said(run.stderr), /^millrace: [^\n]*no WebAssembly[^\n]*--jitless[^\n]*\n$/);
+		assert.deepEqual([run.code, run.stdout], [2, ""]);
+	});
+
 	test("doctor says of each link whether it can run here, and why", async () => {
 		const { code, stdout, stderr } = await millrace(["doctor"]);
 		const links = [
