@@ -30,7 +30,12 @@ const { connect } = net.Socket.prototype;
 const { _listen2 } = net.Server.prototype as unknown as Listening;
 
 /** A socket of the kernel's TCP, whatever `net.Socket.prototype.connect` has become. */
-export class KernelSocket extends net.Socket {}
+export class KernelSocket extends net.Socket {
+	/** @param options `onread` is one of the constructor's, although it is documented for `connect` only. */
+	constructor(options?: net.SocketConstructorOpts & Pick<net.TcpSocketConnectOpts, "onread">) {
+		super(options);
+	}
+}
 KernelSocket.prototype.connect = connect;
 
 /** A server on the kernel's TCP, whatever `net.Server.prototype._listen2` has become. */

@@ -71,6 +71,19 @@ export class Splice implements SocketEvents {
 		inner.setNoDelay(true);
 	}
 
+	/**
+	 * Bytes of the kernel's in a buffer that serves the next read, too: what the stack does not take is copied.
+	 *
+	 * @returns False: read no more for now.
+	 */
+	received(buffer: Uint8Array, length: number): boolean {
+		this.#offer(buffer.subarray(0, length));
+		if (this.#rest === null) return true;
+		this.#rest = this.#rest.slice(this.#taken);
+		this.#taken = 0;
+		return false;
+	}
+
 	/** The stack's side stands: bytes may flow. */
 	connected(): void {
 		if (!this.#closed) this.#outer.resume();
@@ -136,7 +149,7 @@ export class Splice implements SocketEvents {
 	#pump(): void {
 		const inner = this.#inner;
 		while (inner !== null && !this.#blocked && !this.#closed) {
-			const bytes = inner.read(CHUNK);
+			const bytes = inner.take() ?? copy(inner);
 			if (bytes === null) return;
 			this.#owner.bytesOut += bytes.length;
 			this.#blocked = !this.#outer.write(bytes);
@@ -178,4 +191,13 @@ export class Splice implements SocketEvents {
 		this.#inner = null;
 		inner?.close();
 	}
+}
+
+/** What the stack has next, as what Node's sockets write as it is, and of its pool where it is little. Null: nothing. */
+function copy(inner: TcpSocket): Uint8Array | null {
+	const length = inner.beforeTake(Math.min(inner.available, CHUNK));
+	if (length === 0) return null;
+	const bytes = Buffer.allocUnsafe(length);
+	inner.readInto(bytes, 0, length);
+	return bytes;
 }

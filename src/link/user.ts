@@ -92,6 +92,9 @@ export interface GatewayCounters {
 }
 
 /** What a gateway and a user link have in common. */
+/** Where sockets of connections that the guest made read to: each read is over before the next one begins, whoever's it is. As long as Node's own. */
+const INCOMING = new Uint8Array(65536);
+
 const KNOWN = ["address", "guest", "dial", "maxConnections", "memory"];
 
 const DEFAULT_ADDRESS = "10.0.2.2/24";
@@ -291,8 +294,9 @@ export class Gateway implements SpliceOwner {
 	}
 
 	#connect(request: TcpRequest, target: Endpoint): void {
-		const socket = new KernelSocket({ allowHalfOpen: true });
-		const splice = new Splice(this, socket);
+		const onread = { buffer: INCOMING, callback: (length: number, bytes: Uint8Array) => splice.received(bytes, length) };
+		const socket = new KernelSocket({ allowHalfOpen: true, onread });
+		const splice: Splice = new Splice(this, socket);
 		this.#splices.add(splice);
 		const failed = (error: NodeJS.ErrnoException): void => {
 			this.#refused++;

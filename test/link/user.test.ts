@@ -360,6 +360,30 @@ describe("a connection of the program by the user link", () => {
 			(link) => impairLink(link, { delay: 10_000 }),
 		));
 
+	test("gets what waits for it whole, while others get theirs", () =>
+		withGuest({}, async (host) => {
+			const patterns = [BULK, Uint8Array.from(BULK, (byte) => byte ^ 255)];
+			const servers = await Promise.all(patterns.map((bytes) => kernelServer((socket) => socket.end(bytes))));
+			const peers = servers.map(({ port }) => Peer.connect(host, port));
+			for (const peer of peers) peer.reading = false;
+			await Promise.all(peers.map((peer) => peer.opened));
+			for (const { server } of servers) server.close();
+			// Until neither takes more: the rest waits outside.
+			for (let before = -1, now = 0; now !== before; ) {
+				before = now;
+				await new Promise((resolve) => setTimeout(resolve, 50));
+				now = peers[0]!.socket.available + peers[1]!.socket.available;
+			}
+			for (const peer of peers) {
+				peer.reading = true;
+				peer.readable();
+			}
+			await Promise.all(peers.map((peer) => peer.end));
+			for (const [i, peer] of peers.entries()) assert.ok(Buffer.concat(peer.received).equals(patterns[i]!), `bytes of connection ${i}`);
+			for (const peer of peers) peer.socket.finish();
+			await Promise.all(peers.map((peer) => peer.over));
+		}));
+
 	test("sees the other side's reset as a reset", () =>
 		withGuest({}, async (host) => {
 			const { port, server } = await kernelServer((socket) => socket.once("data", () => socket.resetAndDestroy()));
