@@ -287,6 +287,7 @@ function unusual(t: Tcp, c: Connection, seq: number, bits: number): void {
 	// Second, the RST bit.
 	if ((bits & RST) !== 0) {
 		if (seq === c.rcvNxt) resetArrives(t, c);
+		else if (seq === c.rcvAdv) t.counters.resetOutsideWindow++;
 		else {
 			// RFC 5961 3.2: inside the window but not exact: challenge.
 			t.counters.resetInWindow++;
@@ -299,11 +300,14 @@ function unusual(t: Tcp, c: Connection, seq: number, bits: number): void {
 	} else t.counters.noAck++;
 }
 
-/** RFC 9293 3.10.7.4, table of acceptability. */
+/**
+ * RFC 9293 3.10.7.4, table of acceptability; and one number more for what has no text: who has filled the window acknowledges from where it
+ * ends, whatever of it is lost. (Linux takes that, too.)
+ */
 function acceptable(c: Connection, seq: number, span: number): boolean {
 	const window = (c.rcvAdv - c.rcvNxt) | 0;
 	const offset = (seq - c.rcvNxt) | 0;
-	if (span === 0) return window === 0 ? offset === 0 : offset >= 0 && offset < window;
+	if (span === 0) return offset >= 0 && offset <= window;
 	if (window === 0) return false;
 	const end = (offset + span - 1) | 0;
 	return (offset >= 0 && offset < window) || (end >= 0 && end < window) || (offset < 0 && end >= window);

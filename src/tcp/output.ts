@@ -411,10 +411,20 @@ function acknowledged(c: Connection): void {
 	if ((c.flags & C_PURE_ACK) === 0) c.flags &= ~C_ACK_NOW;
 }
 
+/**
+ * The sequence number of a segment without text: SND.NXT, but not from beyond the window. There a probe has gone, or what was sent before the
+ * window shrank; the peer would drop the ACK unread (RFC 9293 3.10.7.4, first) and answer it, from beyond our own window perhaps.
+ */
+function bareSequence(c: Connection): number {
+	const { sndUna, sndNxt, sndWnd } = c;
+	// A SYN is in no window.
+	return c.state >= ESTABLISHED && ((sndNxt - sndUna) | 0) > sndWnd ? (sndUna + sndWnd) | 0 : sndNxt;
+}
+
 /** Sends an ACK without data, with SACK blocks if there are any. */
 export function sendAck(t: Tcp, c: Connection): void {
 	c.flags &= ~C_PURE_ACK;
-	control(t, c, c.sndNxt, ACK);
+	control(t, c, bareSequence(c), ACK);
 	acknowledged(c);
 }
 
@@ -426,7 +436,7 @@ export function sendKeepAlive(t: Tcp, c: Connection): void {
 /** Sends a RST that ends the connection on the other side. */
 export function sendReset(t: Tcp, c: Connection): void {
 	t.counters.resetsOut++;
-	control(t, c, c.sndNxt, c.state === SYN_SENT ? RST : RST | ACK);
+	control(t, c, bareSequence(c), c.state === SYN_SENT ? RST : RST | ACK);
 }
 
 function control(t: Tcp, c: Connection, seq: number, bits: number): void {

@@ -302,6 +302,34 @@ script(
 );
 
 script(
+	"RFC 9293 3.8.6.1: a probe is beyond the window, and the peer takes no ACK from there: ACKs come from where the window ends",
+	`
+	established(mss 1000, rtt 0.1, win 1000)
+	write 1100
+	> . 1:1001(1000) ack 1
+	+0.1 < . 1:1(0) ack 1001 win 0
+	+0.2~1 > . 1001:1002(1) ack 1
+	< . 1:1(0) ack 1001 win 0
+	< P. 1:101(100) ack 1001 win 0
+	+0~0.05 > . 1001:1001(0) ack 101
+	abort
+	> R. 1001:1001(0) ack 101
+`,
+);
+
+script(
+	"RFC 9293 3.10.7.4: an ACK from where the window ends is taken: its sender has filled the window",
+	`
+	established(mss 1460)
+	write 1000
+	> P. 1:1001(1000) ack 1
+	+0.05 < . 8001:8001(0) ack 1001
+	no segment for 10
+`,
+	small,
+);
+
+script(
 	"RFC 9293 3.8.6.1: a window that opens without a probe is used at once",
 	`
 	established(mss 1000, rtt 0.1, win 1000)
