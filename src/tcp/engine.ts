@@ -396,11 +396,16 @@ export class Tcp implements Transport {
 
 	/** Tells the peer of room that is worth an ACK of its own; while pages are short, when they no longer are. */
 	#updateWindow(c: Connection): void {
-		if (c.state < ESTABLISHED || (c.flags & C_FIN_RECEIVED) !== 0 || !windowUpdateDue(this, c)) return;
-		if (this.scarce) {
-			this.starve(c);
-			return;
-		}
+		if (!this.#windowDue(c)) return;
+		if (this.scarce) this.starve(c);
+		else this.#tellWindow(c);
+	}
+
+	#windowDue(c: Connection): boolean {
+		return c.state >= ESTABLISHED && (c.flags & C_FIN_RECEIVED) === 0 && windowUpdateDue(this, c);
+	}
+
+	#tellWindow(c: Connection): void {
 		c.flags |= C_ACK_NOW;
 		this.queueOutput(c, 1);
 	}
@@ -571,23 +576,41 @@ export class Tcp implements Transport {
 	/** Notes that a connection goes on when there are pages again. */
 	starve(c: Connection): void {
 		if ((c.lists & L_STARVED) !== 0) return;
-		c.lists |= L_STARVED;
-		this.#starved.push(c.index);
+		this.#wait(c);
 		this.onWork();
 	}
 
-	/** Lets starved connections go on, a few at a time: each takes pages as soon as it is told. */
+	#wait(c: Connection): void {
+		c.lists |= L_STARVED;
+		this.#starved.push(c.index);
+	}
+
+	/**
+	 * Lets starved connections go on, a few at a time, for each takes pages as soon as it is told. What needs fewer free pages than writers have to
+	 * leave does not wait until these have enough: that may be as long as somebody reads nothing.
+	 */
 	#feed(): void {
-		for (let n = Math.min(this.#starved.length, FEED_LIMIT); n > 0 && this.pool.free > this.writeReserve + n; n--) {
+		const { pool } = this;
+		for (let n = Math.min(this.#starved.length, FEED_LIMIT); n > 0; n--) {
 			const c = this.#c.at(this.#starved.shift());
 			c.lists &= ~L_STARVED;
 			if (c.state === CLOSED) continue;
-			if ((c.flags & C_FIN_PENDING) !== 0) this.queueOutput(c, 0);
-			this.#updateWindow(c);
-			if ((c.flags & C_WANT_ROOM) !== 0) {
-				c.flags &= ~C_WANT_ROOM;
-				this.raise(c, E_WRITABLE);
+			let waits = false;
+			if ((c.flags & C_FIN_PENDING) !== 0) {
+				if (pool.free > this.reservedPages + n) this.queueOutput(c, 0);
+				else waits = true;
 			}
+			if (this.#windowDue(c)) {
+				if (this.scarce) waits = true;
+				else this.#tellWindow(c);
+			}
+			if ((c.flags & C_WANT_ROOM) !== 0 && sendRoom(this, c) > 0) {
+				if (pool.free > this.writeReserve + n) {
+					c.flags &= ~C_WANT_ROOM;
+					this.raise(c, E_WRITABLE);
+				} else waits = true;
+			}
+			if (waits) this.#wait(c);
 		}
 	}
 

@@ -394,6 +394,18 @@ script(
 );
 
 script(
+	"RFC 9293 3.10.4: a FIN that waits for a page leaves while programs that write hold all that they may",
+	`
+	established(mss 1000, rtt 0.1)
+	scarce
+	shutdown
+	no segment for 1
+	enough
+	+0~0.05 > F. 1:1(0) ack 1
+`,
+);
+
+script(
 	"RFC 9293 3.10.7.4, fifth: a FIN that waits for a page is not acknowledged with the data before it",
 	`
 	established(mss 1000, rtt 0.1)
