@@ -75,6 +75,9 @@ const { ACK, FIN, RST, SYN, TCP_HEADER } = tcp;
 /** Segments at the start of a connection that are acknowledged at once, so that the peer's slow start is not held up (as Linux does). */
 const QUICK_ACKS = 16;
 
+/** Sequence numbers that a window probe takes at most: a byte, and a FIN. */
+const PROBE = 2;
+
 /** RFC 7323 5.5: 24 days, in milliseconds: before a clock that ticks every millisecond has turned half round. */
 const PAWS_IDLE = 24 * 86_400_000;
 
@@ -276,8 +279,11 @@ function outside(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: numb
 		c.dsackEnd = seqLt((seq + length) | 0, c.rcvNxt) ? (seq + length) | 0 : c.rcvNxt;
 		c.flags |= C_PURE_ACK;
 	}
-	// RFC 9293: the ACK of a segment at the left edge of a shut window still counts.
-	if (seq === c.rcvNxt && (bits & (ACK | SYN)) === ACK && c.state !== SYN_RECEIVED) ackArrives(t, c, packet, seq, ack, bits, length);
+	// RFC 9293: the ACK of a segment at the left edge of a shut window still counts. So does that of a probe that comes again, and one from
+	// before a probe: who has sent it cannot know that it was taken while our ACK is under way. If both sides probe, neither ACK may ever be heard else.
+	const behind = (c.rcvNxt - seq - span) | 0;
+	if (seqLeq(seq, c.rcvNxt) && behind <= PROBE && (bits & (ACK | SYN)) === ACK && c.state !== SYN_RECEIVED)
+		ackArrives(t, c, packet, seq, ack, bits, length);
 	if (c.state !== 0) ackOutside(t, c, span);
 	return false;
 }

@@ -417,8 +417,12 @@ function acknowledged(c: Connection): void {
  */
 function bareSequence(c: Connection): number {
 	const { sndUna, sndNxt, sndWnd } = c;
+	const beyond = (sndNxt - sndUna - sndWnd) | 0;
 	// A SYN is in no window.
-	return c.state >= ESTABLISHED && ((sndNxt - sndUna) | 0) > sndWnd ? (sndUna + sndWnd) | 0 : sndNxt;
+	if (beyond <= 0 || c.state < ESTABLISHED) return sndNxt;
+	// A window that is rounded down seems to shrink by less than its unit (RFC 7323 2.4): what was sent into it is still taken.
+	const probes = (c.retries >> 16) & 0xff;
+	return probes === 0 && beyond < 1 << c.sndScale ? sndNxt : (sndNxt - beyond) | 0;
 }
 
 /** Sends an ACK without data, with SACK blocks if there are any. */

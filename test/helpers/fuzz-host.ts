@@ -29,7 +29,7 @@ import { Trace } from "../../src/sim/trace.ts";
 import type { Connection } from "../../src/tcp/connection.gen.ts";
 import type { TcpCounters } from "../../src/tcp/counters.ts";
 import type { Tcp } from "../../src/tcp/engine.ts";
-import { C_TS, STATE_NAMES, SYN_SENT } from "../../src/tcp/state.ts";
+import { C_TS, ESTABLISHED, STATE_NAMES, SYN_SENT } from "../../src/tcp/state.ts";
 import { SeededRandom } from "../../src/time/random.ts";
 import { formatIpv4 } from "../../src/wire/address.ts";
 import { Invariants } from "./invariants.ts";
@@ -339,6 +339,8 @@ export class FuzzHost {
 	readonly #all: Program[] = [];
 	/** The program of the latest connection between each two ends: an altered frame may come from, or go to, whichever port. */
 	readonly #byEnds = new Map<string, Program>();
+	/** The highest number that each connection has sent up to. */
+	readonly #highest = new Map<string, number>();
 	readonly #requests: TcpRequest[] = [];
 	#listener: TcpListener | undefined;
 	#any: { close(): void } | undefined;
@@ -396,12 +398,31 @@ export class FuzzHost {
 
 	/** A segment leaves: with the bytes that its connection was given. */
 	#left({ src, dst, srcPort, dstPort, seq, flags, payload }: Segment): void {
-		if (payload.length === 0) return;
 		const found = this.tcp.table.lookup(0, 0, 0xffff, src | 0, srcPort, 0, 0, 0xffff, dst | 0, dstPort);
+		if (found >= 0) this.#within(this.tcp.at(found), seq, flags, payload.length);
+		if (payload.length === 0) return;
 		const program = this.#byEnds.get(endsOf(formatIpv4(src), srcPort, formatIpv4(dst), dstPort));
 		if (found < 0 || program === undefined) return;
 		assert.ok(!flags.includes("S"));
 		program.left((seq - this.tcp.at(found).iss - 1) | 0, payload);
+	}
+
+	/** Nothing new leaves beyond the peer's window but a probe, and what has no text not even when a probe is out (RFC 9293 3.8.6). */
+	#within(c: Connection, seq: number, flags: string, length: number): void {
+		if (c.state < ESTABLISHED) return;
+		const edge = (c.sndUna + c.sndWnd) | 0;
+		const span = length + (flags.includes("F") ? 1 : 0);
+		const end = (seq + span) | 0;
+		if (span === 0) {
+			if (((seq - edge) | 0) > 0) assert.fail(`${flags} from ${(seq - edge) | 0} beyond the window`);
+			return;
+		}
+		const key = `${c.index} ${c.generation}`;
+		const highest = this.#highest.get(key) ?? c.iss;
+		if (((end - highest) | 0) <= 0) return;
+		this.#highest.set(key, end);
+		const probes = (c.retries >> 16) & 0xff;
+		if (((end - edge) | 0) > 0 && probes === 0) assert.fail(`${flags} ${length} bytes, up to ${(end - edge) | 0} beyond the window`);
 	}
 
 	/** Notes whose bytes the segments of a connection are. */

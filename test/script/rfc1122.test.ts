@@ -342,6 +342,38 @@ script(
 );
 
 script(
+	"RFC 9293 3.8.6.1: a probe that was taken, and an ACK from before it: its sender cannot know, and is heard",
+	`
+	established(mss 1000, rtt 0.1, win 1000)
+	write 1100
+	> . 1:1001(1000) ack 1
+	+0.1 < . 1:1(0) ack 1001 win 0
+	+0.2~1 > . 1001:1002(1) ack 1
+	< P. 1:2(1) ack 1001 win 0
+	+0~0.05 > . 1001:1001(0) ack 2
+	event readable
+	+0.01 < . 1:1(0) ack 1002 win 2000
+	> P. 1002:1101(99) ack 2
+	< . 2:2(0) ack 1101
+`,
+);
+
+script(
+	"RFC 7323 2.4: a window that seems to shrink by less than its unit: ACKs come from where they did",
+	`
+	established(mss 1000, wscale 7, win 1024)
+	nodelay on
+	write 1024
+	> . 1:1001(1000) ack 1
+	> P. 1001:1025(24) ack 1
+	< . 1:1(0) ack 1001 win 0
+	< P. 1:2(1) ack 1001 win 0
+	+0~0.05 > . 1025:1025(0) ack 2
+	< . 2:2(0) ack 1025
+`,
+);
+
+script(
 	"RFC 9293 3.10.7.4: an ACK from where the window ends is taken: its sender has filled the window",
 	`
 	established(mss 1460)
