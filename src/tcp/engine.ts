@@ -729,6 +729,8 @@ export class Tcp implements Transport {
 	/** The handshake is complete: RFC 9293 3.10.7.4, ESTABLISHED. */
 	established(c: Connection): void {
 		c.state = ESTABLISHED;
+		// A SYN that came again had asked for another SYN-ACK: the peer has one, and what leaves now is data.
+		c.flags &= ~C_SEND_SYN;
 		this.halfOpen--;
 		this.counters.established++;
 		stopRetransmitTimer(c);

@@ -194,6 +194,21 @@ script(
 );
 
 script(
+	"RFC 9293 3.10.7.4: a SYN that comes again together with the ACK of our SYN-ACK is answered no more, and what is written then leaves",
+	`
+	listen
+	< S 0:0(0) <mss 1460>
+	> S. 0:0(0) ack 1 <mss 1460>
+	+0.5 < S 0:0(0) <mss 1460>
+	& < . 1:1(0) ack 1
+	accept
+	write 100
+	> P. 1:101(100) ack 1
+	< . 1:1(0) ack 101
+`,
+);
+
+script(
 	"RFC 9293 3.5: an active open offers all options and is completed by the SYN-ACK",
 	`
 	connect
