@@ -92,7 +92,8 @@ export function proportionalRate(c: Connection, delivered: number, progress: boo
 	}
 	// The fast retransmit itself is never held back.
 	if (c.prrOut === 0) send = Math.max(send, c.mss);
-	c.cwnd = pipe + Math.max(send, 0);
+	// Not below the loss window (RFC 5681 3.1): with nothing in flight a segment leaves all the same, and a time-out takes half of what stands here.
+	c.cwnd = Math.max(pipe + Math.max(send, 0), c.mss);
 }
 
 /** RFC 6937 3, end of recovery. */

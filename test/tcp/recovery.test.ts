@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { dupAckRecovery } from "../../src/tcp/dupack.ts";
 import { rackRecovery } from "../../src/tcp/rack.ts";
+import { proportionalRate } from "../../src/tcp/recovery.ts";
 import { enqueue } from "../../src/tcp/sendqueue.ts";
 import { C_RECOVERY, C_SACK, P_SENT } from "../../src/tcp/state.ts";
 import { bareTcp } from "../helpers/bare-tcp.ts";
@@ -52,4 +53,13 @@ test("RFC 8985 6.2, step 4: a DSACK widens the reordering window, once a round, 
 		rackRecovery.acknowledged(t, c, t.ack);
 		assert.equal(c.rackWindow & 0xff, 2, "in the same round");
 	}
+});
+
+test("RFC 5681 3.1: proportional rate reduction leaves a window of a segment, even with all lost and more repeated than delivered", () => {
+	const { c } = fourOut(C_SACK | C_RECOVERY);
+	c.lost = 4 * c.mss;
+	c.ssthresh = 2 * c.mss;
+	Object.assign(c, { prrFlight: 4 * c.mss, prrDelivered: 0, prrOut: 2 * c.mss });
+	proportionalRate(c, 0, false);
+	assert.equal(c.cwnd, c.mss);
 });
