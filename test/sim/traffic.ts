@@ -245,7 +245,9 @@ function hostOptions(random: SeededRandom): Pick<HostOptions, "tcp"> {
 			maxTimeWait: random.pick([64, 2]),
 			// Few ports: addresses come back while the other side may still be in TIME-WAIT.
 			...(random.chance(0.3) ? { firstPort: 40_000, lastPort: 40_005 } : {}),
-			congestion: random.pick(["cubic", "newreno"] as const),
+			congestion: random.pick(["cubic", "newreno", "bbr"] as const),
+			pacing: random.chance(0.2),
+			slabs: random.chance(0.8),
 			timestamps: random.chance(0.8),
 			sack: random.chance(0.8),
 			windowScaling: random.chance(0.8),
