@@ -601,8 +601,9 @@ export class Tcp implements Transport {
 				else waits = true;
 			}
 			if (this.#windowDue(c)) {
-				if (this.scarce) waits = true;
-				else this.#tellWindow(c);
+				// More than `scarce` asks: the page of the ACK itself must not make pages scarce, or it would hold the window again, at once and for ever.
+				if (pool.free > this.scarcePages + n) this.#tellWindow(c);
+				else waits = true;
 			}
 			if ((c.flags & C_WANT_ROOM) !== 0 && sendRoom(this, c) > 0) {
 				if (pool.free > this.writeReserve + n) {

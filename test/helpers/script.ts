@@ -19,7 +19,7 @@
  *   icmp port|host|net|too-big MTU  the last segment sent was unreachable, or too big
  *   slow | release    the link keeps what it is given; it has sent all that, unchanged
  *   scarce | plenty   all pages but those kept for what comes in are in other hands; they come back
- *   enough            as many of them come back as programs that write have to leave
+ *   barely | enough   as many of them come back as windows need to open; as programs that write have to leave
  *   counter NAME=N    so many are counted by the stack's TCP
  *   incarnation N     what comes now on these ports is another connection; the peer's ISN is N beyond what the last one reached
  *
@@ -164,12 +164,15 @@ class Player {
 			while (pool.free > reservedPages) this.#taken.push(pool.alloc());
 		},
 		plenty: () => this.#plenty(),
-		enough: () => {
-			const { pool, writeReserve } = this.host.shard.tcp;
-			while (pool.free < writeReserve) pool.release(this.#taken.pop()!);
-		},
+		barely: () => this.#untilFree(this.host.shard.tcp.scarcePages),
+		enough: () => this.#untilFree(this.host.shard.tcp.writeReserve),
 		incarnation: (flow, rest) => flow.reincarnate(Number(rest)),
 	};
+
+	#untilFree(pages: number): void {
+		const { pool } = this.host.shard;
+		while (pool.free < pages) pool.release(this.#taken.pop()!);
+	}
 
 	#plenty(): void {
 		for (const page of this.#taken.splice(0)) this.host.shard.tcp.pool.release(page);

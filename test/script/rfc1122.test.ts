@@ -220,6 +220,32 @@ script(
 );
 
 script(
+	"RFC 9293 3.8.6: a window is not told of with the very page that makes pages scarce again",
+	`
+	established(mss 1460)
+	< . 1:1461(1460) ack 1
+	& < . 1461:2921(1460) ack 1
+	> . 1:1(0) ack 2921 win 5080
+	< . 2921:4381(1460) ack 1
+	& < . 4381:5841(1460) ack 1
+	> . 1:1(0) ack 5841 win 2160
+	scarce
+	< . 5841:7301(1460) ack 1
+	& < P. 7301:8001(700) ack 1
+	+0~0.05 > . 1:1(0) ack 8001 win 0
+	event readable
+	read 8000
+	no segment for 0.5
+	barely
+	no segment for 0.5
+	enough
+	+0~0.05 > . 1:1(0) ack 8001 win 8000
+`,
+	// So much memory that there are pages between those kept for what comes in and those that windows need.
+	{ host: { ...small.host, memory: 32 << 20 } },
+);
+
+script(
 	"RFC 9293 3.8.6, RFC 7323 2.4: crumbs that nobody reads use the window up, whatever the scale; a shut one takes no more",
 	`
 	established(mss 1460, wscale 7)
