@@ -90,17 +90,22 @@ export function deliverNow(socket: ExpressSocket, chunk: Buffer): void {
 	socket.emit("data", chunk);
 }
 
-/** Writes what the stack takes at once; what it does not take goes by net.js, which waits for room and makes the errors. */
-function send(socket: ExpressSocket, data: string | Uint8Array, encoding: BufferEncoding, done: Done): void {
+/**
+ * Writes what the stack takes at once; what there is no room for goes by net.js, which waits. False if nothing can be written at all: net.js
+ * makes the error, of what the program gave.
+ */
+function send(socket: ExpressSocket, data: string | Uint8Array, encoding: BufferEncoding, done: Done): boolean {
 	const bytes = typeof data === "string" ? bytesOf(data, encoding) : data;
 	const taken = (socket._handle as ExpressHandle).writeNow(bytes);
+	if (taken < 0) return false;
 	if (taken === bytes.length) {
 		socket._unrefTimer();
 		done();
-		return;
+		return true;
 	}
 	const rest = taken > 0 ? bytes.subarray(taken) : bytes;
 	nodeWrite.call(socket, bytes === piece ? Buffer.from(rest) : rest, "buffer" as BufferEncoding, done);
+	return true;
 }
 
 /** The bytes of a text; a short one's are good until the next call. */
@@ -118,14 +123,12 @@ function mayExpress(socket: ExpressSocket): boolean {
 }
 
 const write: Write = function (data, encoding, done) {
-	if (mayExpress(this)) send(this, data, encoding, done);
-	else nodeWrite.call(this, data, encoding, done);
+	if (!mayExpress(this) || !send(this, data, encoding, done)) nodeWrite.call(this, data, encoding, done);
 };
 
 const writev: Writev = function (chunks, done) {
 	const only = mayExpress(this) ? onlyChunk(chunks) : null;
-	if (only !== null) send(this, only.chunk, only.encoding, done);
-	else nodeWritev.call(this, chunks, done);
+	if (only === null || !send(this, only.chunk, only.encoding, done)) nodeWritev.call(this, chunks, done);
 };
 
 /** The one chunk that is not empty, or null if there are more: node:http ends most answers with an empty one, whose callback it wants. */

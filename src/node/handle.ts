@@ -17,6 +17,7 @@ import { systemError } from "./errno.ts";
 import { JSStream, type Request, type SocketInternals, userBufferOf } from "./internals.ts";
 import { ownable } from "./ownership.ts";
 import type { StackHost, StackSocket } from "./stack.ts";
+import { LATIN1_MOST, UCS2_MOST, UTF8_MOST, uncounted } from "./uncounted.ts";
 
 /** Bytes given to Node at a time: what libuv offers a read. */
 const READ_SIZE = 65536;
@@ -35,8 +36,10 @@ export class StackHandle extends JSStream implements Sink {
 	/** The `TLSSocket` that was put around the owner: what goes wrong is for it to tell, as with a kernel socket. */
 	wrapper: { destroy(error: Error): unknown } | null = null;
 	#userBuffer = false;
-	/** Bytes of writes that failed at once. */
+	/** Bytes of writes that failed at once and are not counted. */
 	#refused = 0;
+	/** The write that begins is not counted if it fails at once. */
+	#uncounted = false;
 
 	/** @param conduit What an earlier handle of the same connection had. */
 	constructor(host: StackHost, conduit?: Conduit) {
@@ -58,7 +61,7 @@ export class StackHandle extends JSStream implements Sink {
 	}
 	onwrite(request: Request, chunks: Uint8Array[]): number {
 		const error = this.conduit.write(request, chunks);
-		if (error !== 0) for (const chunk of chunks) this.#refused += chunk.length;
+		if (error !== 0 && this.#uncounted) for (const chunk of chunks) this.#refused += chunk.length;
 		return error;
 	}
 	onshutdown(request: Request): number {
@@ -67,6 +70,26 @@ export class StackHandle extends JSStream implements Sink {
 
 	// --- for net.js
 
+	override writeUtf8String(request: Request | null, text: string): unknown {
+		this.#uncounted = uncounted(text, UTF8_MOST);
+		return this.#begun(super.writeUtf8String(request, text));
+	}
+	override writeLatin1String(request: Request | null, text: string): unknown {
+		this.#uncounted = uncounted(text, LATIN1_MOST);
+		return this.#begun(super.writeLatin1String(request, text));
+	}
+	override writeAsciiString(request: Request | null, text: string): unknown {
+		this.#uncounted = uncounted(text, LATIN1_MOST);
+		return this.#begun(super.writeAsciiString(request, text));
+	}
+	override writeUcs2String(request: Request | null, text: string): unknown {
+		this.#uncounted = uncounted(text, UCS2_MOST);
+		return this.#begun(super.writeUcs2String(request, text));
+	}
+	#begun(result: unknown): unknown {
+		this.#uncounted = false;
+		return result;
+	}
 	close(callback?: () => void): void {
 		this.conduit.close(callback);
 	}
@@ -94,7 +117,7 @@ export class StackHandle extends JSStream implements Sink {
 	getpeername(out: AddressOut): number {
 		return this.conduit.getpeername(out);
 	}
-	/** JSStream counts what it offers; a kernel socket does not count what it could not even begin to write. */
+	/** JSStream counts all that it offers. */
 	override get bytesWritten(): number {
 		return super.bytesWritten - this.#refused;
 	}

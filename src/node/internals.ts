@@ -21,6 +21,10 @@ export interface JSStream {
 	/** Set by net.js: whether it thinks that the handle reads. */
 	reading: boolean;
 	readonly bytesWritten: number;
+	writeUtf8String(request: Request | null, text: string): unknown;
+	writeLatin1String(request: Request | null, text: string): unknown;
+	writeAsciiString(request: Request | null, text: string): unknown;
+	writeUcs2String(request: Request | null, text: string): unknown;
 	readBuffer(bytes: Uint8Array): void;
 	emitEOF(): void;
 	finishWrite(request: Request, status: number): void;

@@ -28,6 +28,7 @@ import { type Feeder, feed, parserOf, takeForParser, tryFeed } from "./http-feed
 import type { Request, SocketInternals } from "./internals.ts";
 import { ownable } from "./ownership.ts";
 import type { StackHost, StackSocket } from "./stack.ts";
+import { LATIN1_MOST, UCS2_MOST, UTF8_MOST, uncounted } from "./uncounted.ts";
 
 interface StreamBase {
 	streamBaseState: Int32Array;
@@ -105,16 +106,16 @@ export class PlainHandle implements Sink, ExpressHandle, Feeder {
 		return this.#write(request, chunk);
 	}
 	writeUtf8String(request: Request | null, text: string): unknown {
-		return this.#write(request, Buffer.from(text, "utf8"));
+		return this.#write(request, Buffer.from(text, "utf8"), uncounted(text, UTF8_MOST));
 	}
 	writeLatin1String(request: Request | null, text: string): unknown {
-		return this.#write(request, Buffer.from(text, "latin1"));
+		return this.#write(request, Buffer.from(text, "latin1"), uncounted(text, LATIN1_MOST));
 	}
 	writeAsciiString(request: Request | null, text: string): unknown {
-		return this.#write(request, Buffer.from(text, "latin1"));
+		return this.#write(request, Buffer.from(text, "latin1"), uncounted(text, LATIN1_MOST));
 	}
 	writeUcs2String(request: Request | null, text: string): unknown {
-		return this.#write(request, Buffer.from(text, "utf16le"));
+		return this.#write(request, Buffer.from(text, "utf16le"), uncounted(text, UCS2_MOST));
 	}
 	/** @param chunks Buffers, or strings and buffers each followed by its encoding. */
 	writev(request: Request | null, chunks: unknown[], allBuffers: boolean): unknown {
@@ -135,7 +136,8 @@ export class PlainHandle implements Sink, ExpressHandle, Feeder {
 		return taken;
 	}
 
-	#write(request: Request | null, chunk: Uint8Array): unknown {
+	/** @param triedFirst It is not counted if it fails at once. */
+	#write(request: Request | null, chunk: Uint8Array, triedFirst = false): unknown {
 		state[base!.kBytesWritten] = chunk.length;
 		const result = this.conduit.offer(chunk);
 		if (result === WRITTEN) {
@@ -143,7 +145,7 @@ export class PlainHandle implements Sink, ExpressHandle, Feeder {
 			state[base!.kLastWriteWasAsync] = 0;
 			return 0;
 		}
-		if (result < 0) return this.#failed(result);
+		if (result < 0) return this.#failed(result, triedFirst ? 0 : chunk.length);
 		this.bytesWritten += chunk.length;
 		return this.#waits(request, [chunk], result);
 	}
@@ -155,7 +157,7 @@ export class PlainHandle implements Sink, ExpressHandle, Feeder {
 		for (let i = 0; i < chunks.length; i++) {
 			const result = this.conduit.offer(chunks[i]!);
 			if (result === WRITTEN) continue;
-			if (result < 0) return this.#failed(result);
+			if (result < 0) return this.#failed(result, bytes);
 			this.bytesWritten += bytes;
 			return this.#waits(request, chunks.slice(i), result);
 		}
@@ -164,7 +166,8 @@ export class PlainHandle implements Sink, ExpressHandle, Feeder {
 		return 0;
 	}
 
-	#failed(error: number): number {
+	#failed(error: number, counted: number): number {
+		this.bytesWritten += counted;
 		state[base!.kLastWriteWasAsync] = 0;
 		return error;
 	}

@@ -246,6 +246,33 @@ export const scenarios: Record<string, Scenario> = {
 		peer.write("a", (error) => w.note("server", `written ${error ? describe(error) : ""}`));
 		await closed(client, peer);
 	},
+	"what the count of written bytes makes of writes that fail at once": async (net, w) => {
+		const writes: Record<string, (socket: net.Socket) => void> = {
+			bytes: (socket) => socket.write(Buffer.alloc(10)),
+			"bytes and an end": (socket) => socket.end(Buffer.alloc(10)),
+			text: (socket) => socket.write("short"),
+			"text, latin1": (socket) => socket.write("x".repeat(16384), "latin1"),
+			"text, longer": (socket) => socket.write("x".repeat(16385), "latin1"),
+			"text that may have three bytes a character": (socket) => socket.write("x".repeat(5462)),
+			"text that has them": (socket) => socket.write("\u20ac".repeat(5461)),
+			"text, two bytes a character": (socket) => socket.write("x".repeat(8193), "utf16le"),
+			several(socket) {
+				socket.cork();
+				socket.write(Buffer.alloc(10));
+				socket.write("text");
+				socket.uncork();
+			},
+		};
+		for (const [what, write] of Object.entries(writes)) {
+			const { client, peer } = await quietPair(net, { pauseOnConnect: true });
+			client.resetAndDestroy();
+			await later(30);
+			peer.on("error", (error: NodeJS.ErrnoException) => w.note("server", `${what}: ${error.code} ${error.syscall}`));
+			write(peer);
+			await closed(client, peer);
+			w.note("server", `${peer.bytesWritten} bytes`);
+		}
+	},
 	"read from a connection that was reset while nobody read": async (net, w) => {
 		const { client, peer } = await pair(w, net, { pauseOnConnect: true }, {}, { server: false });
 		client.resetAndDestroy();
