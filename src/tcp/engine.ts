@@ -472,9 +472,14 @@ export class Tcp implements Transport {
 		}
 	}
 
-	/** ABORT: RST, and nothing is kept (RFC 9293 3.10.5). No event comes. */
+	/**
+	 * ABORT: RST, and nothing is kept (RFC 9293 3.10.5). No event comes. What the application wrote in this very turn, and may leave, goes first: it
+	 * waits for the turn's end only to share segments. Not so behind an end, which the peer would take for a good one.
+	 */
 	abort(index: number): void {
 		const c = this.#c.at(index);
+		const written = (c.state === ESTABLISHED || c.state === CLOSE_WAIT) && c.sndNext !== 0;
+		if (written && (c.flags & (C_FINISHED | C_DETACHED)) === 0) output(this, c);
 		c.flags |= C_DETACHED;
 		c.events = 0;
 		if (c.state === CLOSED) this.#free(c);

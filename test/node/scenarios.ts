@@ -310,6 +310,23 @@ export const scenarios: Record<string, Scenario> = {
 		await closed(peer);
 		w.note("server", `${got} bytes`);
 	},
+	"bytes that were written right before a reset": async (net, w) => {
+		for (const who of ["client", "server"] as const) {
+			const { client, peer } = await quietPair(net, { noDelay: true });
+			client.setNoDelay(true);
+			await later(10);
+			const [from, to] = who === "client" ? [client, peer] : [peer, client];
+			let got = 0;
+			to.on("data", (chunk) => {
+				got += chunk.length;
+			});
+			to.on("error", () => {});
+			from.write(Buffer.alloc(5000));
+			from.resetAndDestroy();
+			await closed(client, peer);
+			w.note(who, `${got} bytes`);
+		}
+	},
 	"bytes and an end that came before a reset, read after it": async (net, w) => {
 		const { client, peer } = await pair(w, net, { pauseOnConnect: true }, {}, { client: false, server: false });
 		client.end(Buffer.alloc(60_000));
