@@ -452,6 +452,8 @@ export class Tcp implements Transport {
 			return;
 		}
 		if (c.rcvBytes > 0 || (c.oooHead !== 0 && (c.flags & C_FIN_RECEIVED) === 0)) {
+			// RFC 2525 2.17: a reset says that what came was not read; an answer that was written goes before it.
+			this.#sendWritten(c);
 			this.#abort(c);
 			return;
 		}
@@ -473,13 +475,12 @@ export class Tcp implements Transport {
 	}
 
 	/**
-	 * ABORT: RST, and nothing is kept (RFC 9293 3.10.5). No event comes. What the application wrote in this very turn, and may leave, goes first: it
-	 * waits for the turn's end only to share segments. Not so behind an end, which the peer would take for a good one.
+	 * ABORT: RST, and nothing is kept (RFC 9293 3.10.5). No event comes. What was written goes first, but not behind an end, which the peer would
+	 * take for a good one.
 	 */
 	abort(index: number): void {
 		const c = this.#c.at(index);
-		const written = (c.state === ESTABLISHED || c.state === CLOSE_WAIT) && c.sndNext !== 0;
-		if (written && (c.flags & (C_FINISHED | C_DETACHED)) === 0) output(this, c);
+		if ((c.flags & (C_FINISHED | C_DETACHED)) === 0) this.#sendWritten(c);
 		c.flags |= C_DETACHED;
 		c.events = 0;
 		if (c.state === CLOSED) this.#free(c);
@@ -493,6 +494,11 @@ export class Tcp implements Transport {
 		c.events = 0;
 		if (c.state === CLOSED) this.#free(c);
 		else this.finished(c, ERR_NONE);
+	}
+
+	/** Sends what the application wrote in this very turn, and what may leave: it waits for the turn's end only to share segments. */
+	#sendWritten(c: Connection): void {
+		if (c.state >= ESTABLISHED && c.sndNext !== 0) output(this, c);
 	}
 
 	#abort(c: Connection): void {

@@ -327,6 +327,20 @@ export const scenarios: Record<string, Scenario> = {
 			w.note(who, `${got} bytes`);
 		}
 	},
+	"an answer that was written right before a socket with unread data is destroyed": async (net, w) => {
+		const { client, peer } = await quietPair(net, { noDelay: true, pauseOnConnect: true });
+		let got = 0;
+		client.on("data", (chunk) => {
+			got += chunk.length;
+		});
+		client.on("error", () => {});
+		client.write("a question that nobody reads");
+		await later(50);
+		peer.write(Buffer.alloc(5000));
+		peer.destroy();
+		await closed(client, peer);
+		w.note("client", `${got} bytes`);
+	},
 	"bytes and an end that came before a reset, read after it": async (net, w) => {
 		const { client, peer } = await pair(w, net, { pauseOnConnect: true }, {}, { client: false, server: false });
 		client.end(Buffer.alloc(60_000));

@@ -229,6 +229,25 @@ script(
 `,
 );
 
+for (const end of ["", "& shutdown"]) {
+	script(
+		`RFC 1122 4.2.2.13: what was written before a close with unread data${end && " and an end"} goes before the reset`,
+		`
+		established(mss 1460)
+		< P. 1:101(100) ack 1
+		+0~0.05 > . 1:1(0) ack 101
+		event readable
+		write 500
+		${end}
+		& close
+		> ${end ? "FP" : "P"}. 1:501(500) ack 101
+		> R. ${end ? "502:502" : "501:501"}(0) ack 101
+		gone
+		no segment for 10
+	`,
+	);
+}
+
 script(
 	"RFC 1122 4.2.2.13: data that arrives after a close is answered with a reset",
 	`
