@@ -1,25 +1,26 @@
 /**
- * Replays seeds: `node build/test/sim/run-seed.js --seed 7 [--count 100] [--bulk] [--frames]`.
+ * Replays seeds: `node build/test/sim/run-seed.js --seed 7 [--count 100] [--kind bulk|crowd] [--frames]`.
  *
  * Prints a line for each seed that fails, with the command that replays it, and a summary; exit code 1 if any failed.
  */
 import { parseArgs } from "node:util";
 import { decode } from "../helpers/segment.ts";
-import { runSeed } from "./traffic.ts";
+import { type Kind, runSeed } from "./traffic.ts";
 
 const { values } = parseArgs({
 	options: {
 		seed: { type: "string" },
 		count: { type: "string", default: "1" },
-		bulk: { type: "boolean", default: false },
+		kind: { type: "string", default: "usual" },
 		frames: { type: "boolean", default: false },
 		quiet: { type: "boolean", default: false },
 	},
 });
 const first = Number(values.seed);
 const count = Number(values.count);
-if (values.seed === undefined || !Number.isInteger(first) || !(count >= 1)) {
-	console.error("usage: node build/test/sim/run-seed.js --seed N [--count N] [--bulk] [--frames] [--quiet]");
+const kind = values.kind as Kind;
+if (values.seed === undefined || !Number.isInteger(first) || !(count >= 1) || !["usual", "bulk", "crowd"].includes(kind)) {
+	console.error("usage: node build/test/sim/run-seed.js --seed N [--count N] [--kind usual|bulk|crowd] [--frames] [--quiet]");
 	process.exit(2);
 }
 
@@ -52,7 +53,7 @@ function add(values: Record<string, unknown>): void {
 
 for (let seed = first; seed < first + count; seed++) {
 	try {
-		const result = await runSeed(seed, values.frames ? printFrame : undefined, values.bulk);
+		const result = await runSeed(seed, values.frames ? printFrame : undefined, kind);
 		frames += result.frames;
 		steps += result.steps;
 		add({ ...result.value });
@@ -63,7 +64,7 @@ for (let seed = first; seed < first + count; seed++) {
 	} catch (error) {
 		failed.push(seed);
 		console.log(`seed ${seed} failed: ${error instanceof Error ? (error.stack ?? error.message) : error}`);
-		console.log(`replay: node build/test/sim/run-seed.js --seed ${seed}${values.bulk ? " --bulk" : ""}`);
+		console.log(`replay: node build/test/sim/run-seed.js --seed ${seed}${kind === "usual" ? "" : ` --kind ${kind}`}`);
 	}
 }
 if (!values.quiet) console.log(JSON.stringify({ first, count, failed, frames, steps, ...sum }));

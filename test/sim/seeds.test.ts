@@ -26,7 +26,8 @@ test("a run is a function of its seed", async () => {
 
 for (const [what, seeds, words] of [
 	["seeds", count, []],
-	["seeds of long writes over links that take them in one piece", Math.ceil(count / 10), ["--bulk"]],
+	["seeds of long writes over links that take them in one piece", Math.ceil(count / 10), ["--kind", "bulk"]],
+	["seeds of more connections than there is memory for", Math.ceil(count / 20), ["--kind", "crowd"]],
 ] as const) {
 	test(`${seeds} ${what}: every byte arrives once and in order or both sides see an error, and nothing is left behind`, async () => {
 		const program = fileURLToPath(new URL("./run-seed.js", import.meta.url));

@@ -15,6 +15,19 @@ import type { SocketEvents, TcpSocket } from "../../src/socket/socket.ts";
 import type { SeededRandom } from "../../src/time/random.ts";
 import { longLinks } from "../helpers/long-link.ts";
 
+/**
+ * What runs are like: of all kinds; few connections that send much, all hosts on links that take long frames; or more connections than there is
+ * memory for, over a network that loses little.
+ */
+export type Kind = "usual" | "bulk" | "crowd";
+
+/**
+ * Seconds for which somebody in a crowd reads nothing, at most; and those in which a connection of it must be over, whatever the others do: data that
+ * found no page is sent again ever more rarely, once a minute in the end.
+ */
+const CROWD_SILENCE = 40;
+const CROWD_END = 150;
+
 /** What one side of a connection does. */
 interface Plan {
 	/** Bytes to send, and in what pieces. */
@@ -65,6 +78,12 @@ function bulkPlan(random: SeededRandom, plan: Plan): Plan {
 	return { ...plan, send: random.pick([0, 100_000, 1_000_000]) + random.below(300_000), chunk, pace: 0 };
 }
 
+/** A side of a crowd: some read nothing for long, while others want their pages. */
+function crowdPlan(random: SeededRandom, plan: Plan): Plan {
+	const send = random.pick([100, 50_000, random.below(100_000), 200_000]);
+	return { ...plan, send, pace: 0, readSize: 0, readEvery: 0, readAfter: random.chance(0.6) ? random.float() * CROWD_SILENCE : 0 };
+}
+
 /** Byte `n` of a stream. */
 function byteAt(stream: number, n: number): number {
 	return (Math.imul(n + 1, 0x9e3779b1) >>> 24) ^ (n & 0xff) ^ stream;
@@ -86,6 +105,8 @@ class Side implements SocketEvents {
 	cut = false;
 	/** Undefined while it lives; then the error, or null. */
 	end: string | null | undefined;
+	/** Seconds that it took. */
+	took = 0;
 	#reading = false;
 	#writing = false;
 	readonly #began: number;
@@ -138,6 +159,7 @@ class Side implements SocketEvents {
 		assert.equal(this.end, undefined, `${this.name}: closed twice`);
 		assert.ok(!this.cut, `${this.name}: an event after the program gave the socket up`);
 		this.end = error;
+		this.took = this.#sim.now - this.#began;
 	}
 
 	get #alive(): boolean {
@@ -258,11 +280,11 @@ function hostOptions(random: SeededRandom): Pick<HostOptions, "tcp"> {
 	};
 }
 
-function network(random: SeededRandom): SegmentOptions {
+function network(random: SeededRandom, calm: boolean): SegmentOptions {
 	const sometimes = (probability: number, most: number) => (random.chance(probability) ? random.float() * most : 0);
 	const delay = random.pick([0, 100, 5000, 40_000, random.below(150_000)]);
 	const out = {
-		loss: random.pick([0, 0.01, 0.05, 0.1, random.float() * 0.1]),
+		loss: calm ? random.pick([0, 0, 0.01]) : random.pick([0, 0.01, 0.05, 0.1, random.float() * 0.1]),
 		delay,
 		jitter: sometimes(0.4, delay),
 		reorder: sometimes(0.4, 0.2),
@@ -324,12 +346,12 @@ function totals(pairs: readonly Pair[], hosts: Iterable<Host>): Totals {
 /**
  * Runs a seed; throws with the state of the connection that broke a rule.
  *
- * @param bulk Few connections that send much, all hosts on links that take long frames.
+ * @param onFrame Hears of each frame.
  */
 export async function runSeed(
 	seed: number,
 	onFrame?: Parameters<typeof simulate>[0]["onFrame"],
-	bulk = false,
+	kind: Kind = "usual",
 ): Promise<SimulateResult<Totals>> {
 	const wrap = Math.abs(seed) % 8;
 	const start = wrap < WRAPS.length ? WRAPS[wrap]! - 2 : 1;
@@ -339,9 +361,15 @@ export async function runSeed(
 	let interrupted = false;
 	const result = await simulate({ seed, start, seconds: 20_000, steps: 3_000_000, ...(onFrame ? { onFrame } : {}) }, (sim) => {
 		world = sim;
-		interrupted = scenario(sim, pairs, hosts, bulk);
+		interrupted = scenario(sim, pairs, hosts, kind);
 	});
 	for (const pair of pairs) checkPair(pair, interrupted);
+	if (kind === "crowd" && !interrupted) {
+		for (const { client, server } of pairs) {
+			for (const side of [client, server])
+				assert.ok((side?.took ?? 0) < CROWD_END, `${side?.took} s for a connection\n${client}\n${server}`);
+		}
+	}
 	for (const [name, host] of world!.hosts) {
 		assert.deepEqual(host.connections(), [], `${name}: connections left`);
 		assert.equal(host.stats().connections.timeWait, 0, `${name}: connections left in TIME-WAIT`);
@@ -361,12 +389,14 @@ function wrapSoon(host: Host, random: SeededRandom): void {
 	};
 }
 
-function scenario(sim: Simulation, pairs: Pair[], hosts: Host[], bulk: boolean): boolean {
+function scenario(sim: Simulation, pairs: Pair[], hosts: Host[], kind: Kind): boolean {
 	const { random } = sim;
-	const options = network(random);
+	const bulk = kind === "bulk";
+	const crowd = kind === "crowd";
+	const options = network(random, crowd);
 	const wire = sim.segment(options);
 	const count = random.chance(0.7) ? 2 : 3;
-	const memory = random.chance(0.1) ? 600_000 : 6 << 20;
+	const memory = crowd ? 420_000 + random.below(600_000) : random.chance(0.1) ? 600_000 : 6 << 20;
 	const links = random.fork("links");
 	for (let i = 0; i < count; i++) {
 		// Half of the hosts are on a link that takes long frames, and may hold them for a while.
@@ -385,12 +415,13 @@ function scenario(sim: Simulation, pairs: Pair[], hosts: Host[], bulk: boolean):
 		};
 		sim.after(600, () => listener.close());
 	});
-	const connections = 1 + random.below(bulk ? 3 : 10);
+	const connections = crowd ? 15 + random.below(40) : 1 + random.below(bulk ? 3 : 10);
+	const planned = bulk ? bulkPlan : crowd ? crowdPlan : (_: SeededRandom, plan: Plan) => plan;
 	for (let n = 0; n < connections; n++) {
 		const from = random.below(count);
 		const to = (from + 1 + random.below(count - 1)) % count;
 		const usual = [makePlan(random, abrupt), makePlan(random, abrupt)] as const;
-		const plans = bulk ? ([bulkPlan(random, usual[0]), bulkPlan(random, usual[1])] as const) : usual;
+		const plans = [planned(random, usual[0]), planned(random, usual[1])] as const;
 		const simultaneous = random.chance(0.05);
 		sim.at(random.float() * (random.chance(0.2) ? 60 : 3), () => {
 			const client = new Side(sim, `connection ${n} client h${from}`, plans[0], 2 * n, 2 * n + 1);
