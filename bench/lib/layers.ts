@@ -1,10 +1,10 @@
 /**
  * What a CPU profile of V8's says of a server: the time of its main thread, by layer.
  *
- * A sample is its innermost function's, which is found also where that function was inlined. System calls that go through koffi have no
- * frame of their own: the functions that make those of a TAP device do next to nothing else, and stand for them, with the kernel's
- * work inside. A function without a file is C++, Node's where Node calls it. What lies below all JavaScript ("(program)" of V8's)
- * is the event loop and the kernel for it.
+ * A sample is its innermost function's; one that V8 has inlined counts as what it has become a part of, unless that V8 tells them apart. System
+ * calls that go through koffi have no frame of their own: the functions that make those of a TAP device do next to nothing else, and stand for them, with the
+ * kernel's work inside. A function without a file is C++, Node's where Node calls it. What lies below all JavaScript ("(program)" of
+ * V8's) is the event loop and the kernel for it.
  */
 
 interface Frame {

@@ -1,6 +1,6 @@
 /**
  * Loaded before a server (`node --import "profiled.js?out=PATH" ...`): profiles it from its start on, for functions that were compiled before
- * a profile began do not say what was inlined into them.
+ * a profile began do not say what was inlined into them (nor do those of Node 20 ever).
  *
  * The first SIGUSR2 is where it begins to count, the second where that ends: the profile, with both times, then goes to PATH, and
  * "profiled" to the standard output.
