@@ -27,8 +27,9 @@ class Connection implements SocketEvents {
 		socket.setNoDelay(true);
 	}
 	connected(): void {}
+	/** What nobody wants is freed where it lies, as lwIP's `tcp_recved` does. */
 	readable(): void {
-		while (this.socket.readInto(scratch, 0, scratch.length) > 0);
+		this.socket.recvDone(this.socket.available);
 	}
 	writable(): void {}
 	ended(): void {

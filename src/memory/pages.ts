@@ -28,6 +28,11 @@ export const HEADROOM = 128;
  * Senders that fill 64 KiB with whole segments now and then fall a few bytes short (8, Linux); what differs by more is of another kind.
  */
 export const LANDING_SLACK = 64;
+/**
+ * Buffers of landings that are kept to be used again: as many 64 KiB as a core's second cache holds (1 MiB). The kernel's copy to memory that is in
+ * a cache takes half the time; more would only be held in vain.
+ */
+const SPARES = 16;
 
 /** Bytes of a slab: the payload of the longest frame. */
 export const SLAB_SIZE = 65536;
@@ -74,7 +79,8 @@ export class PagePool {
 	/** The buffers of landings, null where nobody has one or it was given away; and those without a buffer, as numbers. */
 	readonly #buffers: (Uint8Array | null)[];
 	readonly #vacant: number[] = [];
-	#spare: Uint8Array | null = null;
+	/** Buffers of landings that came back, the last one last. */
+	readonly #spares: Uint8Array[] = [];
 	/** The number of the first slice; those never used; and a list of those that are free. */
 	readonly #firstSlice: number;
 	#freshSlice: number;
@@ -217,11 +223,9 @@ export class PagePool {
 		return length === buffer.length ? buffer : buffer.fill(0, length).subarray(0, length);
 	}
 
-	/** The buffer of a landing that was released without being given away, or null: to be used again by whoever makes landings. */
+	/** The buffer of a landing that was released without being given away, the last one first, or null: to be used again by whoever makes landings. */
 	takeSpare(): Uint8Array | null {
-		const spare = this.#spare;
-		this.#spare = null;
-		return spare;
+		return this.#spares.pop() ?? null;
 	}
 
 	/** Slabs without a slice. */
@@ -290,7 +294,8 @@ export class PagePool {
 			return;
 		}
 		const i = page - this.capacity - 1;
-		if (this.#buffers[i] !== null) this.#spare = this.#buffers[i]!;
+		const buffer = this.#buffers[i]!;
+		if (buffer !== null && this.#spares.length < SPARES) this.#spares.push(buffer);
 		this.#buffers[i] = null;
 		this.#vacant.push(page);
 	}

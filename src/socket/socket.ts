@@ -237,6 +237,26 @@ export class TcpSocket {
 		return this.alive ? this.#tcp.take(this.index) : null;
 	}
 
+	/**
+	 * What can be read next, where it lies, without a copy; null if there is nothing. One piece, not always all that is `available`: after
+	 * `recvDone` of all of it there may be another. The memory is the stack's: not to be written to, and not to be kept, for it is used for other
+	 * bytes after `recvDone` or any other call that reads, after `close`, `abort` and the event `closed`.
+	 */
+	peek(): Uint8Array | null {
+		return this.alive ? this.#tcp.peek(this.index) : null;
+	}
+
+	/**
+	 * Done with the next `length` bytes, which were seen by `peek` or are not wanted: their memory goes back to the stack, and the peer may send as
+	 * many more. Returns how many there were.
+	 *
+	 * @throws {MillraceError} EINVAL if `length` is no whole number from 0 to 2^32 - 1.
+	 */
+	recvDone(length: number): number {
+		if (length >>> 0 !== length) throw new MillraceError("EINVAL", `${length} is no number of bytes: give a whole one from 0 on`);
+		return this.alive ? this.#tcp.skip(this.index, length) : 0;
+	}
+
 	/** Of the next `most` bytes, how many are best read by a copy, because what comes then can be had by `take`. */
 	beforeTake(most: number): number {
 		return this.alive ? this.#tcp.beforeTake(this.index, most) : 0;

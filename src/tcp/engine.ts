@@ -34,7 +34,7 @@ import { newReno } from "./newreno.ts";
 import type { TcpOptions } from "./options.ts";
 import { output, sendReset } from "./output.ts";
 import { IndexQueue } from "./queue.ts";
-import { beforeLanding, dropReceived, readInto, takeLanding } from "./receive.ts";
+import { beforeLanding, dropReceived, peek, readInto, skip, takeLanding } from "./receive.ts";
 import { AckSummary } from "./recovery.ts";
 import { sampleRtt } from "./rto.ts";
 import { dropSendQueue, enqueue, enqueueFin, sendRoom } from "./sendqueue.ts";
@@ -382,6 +382,20 @@ export class Tcp implements Transport {
 		const bytes = takeLanding(this, c);
 		if (bytes !== null) this.#afterRead(c);
 		return bytes;
+	}
+
+	/** RECEIVE where it lies: what came first, in one piece. Null if there is nothing. Good until it is taken by `skip` or another read. */
+	peek(index: number): Uint8Array | null {
+		return peek(this, this.#c.at(index));
+	}
+
+	/** Done with the first `length` bytes, or as many as there are; returns how many. */
+	skip(index: number, length: number): number {
+		const c = this.#c.at(index);
+		if (c.rcvHead === 0) return 0;
+		const taken = skip(this, c, length);
+		this.#afterRead(c);
+		return taken;
 	}
 
 	/** Of the next `most` bytes, how many have to be copied before there is something to `take`. */

@@ -210,9 +210,50 @@ export function readInto(t: Tcp, c: Connection, target: Uint8Array, offset: numb
 		to += n;
 		left -= n;
 	}
+	return beginAt(t, c, page, to - offset);
+}
+
+/**
+ * What came first, where it lies: the bytes of a landing, or of pages one behind the other. Null if nothing is there. They are the receive
+ * segment's until `skip` frees them.
+ */
+export function peek(t: Tcp, c: Connection): Uint8Array | null {
+	const { pool } = t;
+	const head = c.rcvHead;
+	if (head === 0) return null;
+	const start = pool.start(head);
+	let end = start + pool.length(head);
+	if (head > pool.capacity) return pool.landed(head).subarray(start, end);
+	for (let page = pool.next(head); page !== 0 && page <= pool.capacity && pool.start(page) === end; page = pool.next(page))
+		end += pool.length(page);
+	return pool.u8.subarray(start, end);
+}
+
+/** Frees the first `length` bytes, or as many as there are, without a copy; returns how many. */
+export function skip(t: Tcp, c: Connection, length: number): number {
+	const { pool } = t;
+	let page = c.rcvHead;
+	let left = length;
+	while (page !== 0 && left > 0) {
+		const have = pool.length(page);
+		if (have > left) {
+			pool.setStart(page, pool.start(page) + left);
+			pool.setLength(page, have - left);
+			left = 0;
+			break;
+		}
+		left -= have;
+		const next = pool.next(page);
+		pool.release(page);
+		page = next;
+	}
+	return beginAt(t, c, page, length - left);
+}
+
+/** So many bytes were taken, and the receive segment begins with `page` now. */
+function beginAt(t: Tcp, c: Connection, page: number, taken: number): number {
 	c.rcvHead = page;
 	if (page === 0) c.rcvTail = 0;
-	const taken = to - offset;
 	c.rcvBytes -= taken;
 	tuneBuffer(t, c, taken);
 	return taken;
@@ -228,10 +269,7 @@ export function takeLanding(t: Tcp, c: Connection): Uint8Array | null {
 	const bytes = pool.giveLanded(page);
 	const next = pool.next(page);
 	pool.release(page);
-	c.rcvHead = next;
-	if (next === 0) c.rcvTail = 0;
-	c.rcvBytes -= length;
-	tuneBuffer(t, c, length);
+	beginAt(t, c, next, length);
 	return bytes;
 }
 

@@ -757,3 +757,46 @@ test("an event that throws is lost, but no other that came with it", () => {
 	assert.deepEqual(here.heard, ["writable", "closed ECONNRESET"]);
 	empty();
 });
+
+test("peek shows bytes where they lie, recvDone frees them and opens the window: nothing is lost, doubled or read behind the end", () =>
+	world(
+		async (all) => {
+			const { sim } = all;
+			const [here, there] = await connected(all);
+			const { socket } = there;
+			assert.equal(socket.peek(), null);
+			assert.equal(socket.recvDone(10), 0);
+			const sent = Uint8Array.from({ length: 100_000 }, (_, i) => (i * 7) ^ (i >> 8));
+			let written = here.socket.write(sent);
+			await sim.sleep(5);
+			assert.ok(socket.available > 0 && socket.available <= 20_000, "the window is shut");
+			const seen = socket.peek()!;
+			const before = Uint8Array.from(seen);
+			await sim.sleep(5);
+			assert.deepEqual(Uint8Array.from(seen), before, "what is not done with stays what it is");
+			const got: number[] = [];
+			for (let step = 0; got.length < sent.length && step < 100_000; step++) {
+				if (written < sent.length) written += here.socket.write(sent, written);
+				const piece = socket.peek();
+				if (piece === null) {
+					await sim.sleep(0.1);
+					continue;
+				}
+				const part = Math.min(piece.length, 1 + (step % 3000));
+				got.push(...piece.subarray(0, part));
+				assert.equal(socket.recvDone(part), part);
+			}
+			assert.deepEqual(Uint8Array.from(got), sent);
+			here.socket.write(hello);
+			here.socket.finish();
+			await sim.sleep(1);
+			assert.ok(!there.heard.includes("ended"), "not before all was taken");
+			assert.equal(socket.recvDone(1000), hello.length, "as many as there are");
+			await sim.sleep(1);
+			assert.equal(there.heard.at(-1), "ended");
+			for (const length of [-1, 0.5, Number.NaN, 2 ** 32, "5" as never]) assert.throws(() => socket.recvDone(length), coded("EINVAL"));
+			socket.close();
+			assert.deepEqual([socket.peek(), socket.recvDone(1)], [null, 0], "the connection is gone");
+		},
+		{ server: { tcp: { receiveBuffer: 16_384, maxReceiveBuffer: 16_384 } } },
+	));

@@ -144,6 +144,15 @@ test("pages never used are not touched before there is need", () => {
 	assert.equal(pool.touched, 1);
 });
 
+test("no more than 1 MiB of landings' buffers is kept to be used again", () => {
+	const pool = new PagePool(new Arena(1 << 16), CAPACITY, 40);
+	const pages = Array.from({ length: 40 }, () => pool.land(new Uint8Array(65_536), 65_536));
+	for (const page of pages) pool.release(page);
+	let kept = 0;
+	while (pool.takeSpare() !== null) kept++;
+	assert.equal(kept, 16);
+});
+
 test("a landing is a numbered buffer with references; it is given away once, or comes back as a spare", () => {
 	const pool = new PagePool(new Arena(1 << 16), CAPACITY, 2);
 	const pages = Array.from({ length: CAPACITY }, () => pool.alloc());
@@ -163,6 +172,8 @@ test("a landing is a numbered buffer with references; it is given away once, or 
 	pool.release(b);
 	assert.deepEqual([pool.landingsFree, pool.takeSpare(), pool.takeSpare()], [2, second, null]);
 	assert.throws(() => pool.release(b), /released more often than held/);
+	for (const page of [pool.land(second, 150), pool.land(first, 7)]) pool.release(page);
+	assert.deepEqual([pool.takeSpare(), pool.takeSpare(), pool.takeSpare()], [first, second, null], "the last one first");
 	const again = pool.land(first, 7);
 	assert.deepEqual([pool.length(again), pool.refs(again), pool.seq(again)], [7, 1, 0]);
 	assert.equal(pool.free, 0, "landings are not pages");

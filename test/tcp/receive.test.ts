@@ -4,7 +4,7 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { LANDING_SLACK } from "../../src/memory/pages.ts";
 import { writeSackBlocks } from "../../src/tcp/early.ts";
-import { beforeLanding, dropReceived, readInto, receiveData, receiveLanding, takeLanding } from "../../src/tcp/receive.ts";
+import { beforeLanding, dropReceived, peek, readInto, receiveData, receiveLanding, skip, takeLanding } from "../../src/tcp/receive.ts";
 import { C_ACK_NOW, C_SACK } from "../../src/tcp/state.ts";
 import { bareTcp } from "../helpers/bare-tcp.ts";
 import { decodeSack } from "../helpers/segment.ts";
@@ -43,6 +43,7 @@ const step = fc.oneof(
 		}),
 	},
 	{ weight: 2, arbitrary: fc.record({ kind: fc.constant("read" as const), most: fc.oneof(fc.nat(50), fc.nat(4000)), take: fc.boolean() }) },
+	{ weight: 2, arbitrary: fc.record({ kind: fc.constant("skip" as const), fewer: fc.integer({ min: -40, max: 700 }) }) },
 	{ weight: 2, arbitrary: fc.record({ kind: fc.constant("report" as const), most: fc.constantFrom(3, 4) }) },
 );
 
@@ -112,6 +113,17 @@ for (const origin of [0, -2000, 0x7ffffff0]) {
 							assert.notEqual(c.rcvHead, 0, "there is something to take then");
 						assert.deepEqual(target.subarray(0, taken), stream.subarray(read, read + taken));
 						read += taken;
+					} else if ("fewer" in what) {
+						const piece = peek(t, c);
+						if (next === read) assert.equal(piece, null);
+						else {
+							assert.ok(piece !== null && piece.length > 0 && piece.length <= next - read);
+							assert.deepEqual(Uint8Array.from(piece), stream.slice(read, read + piece.length));
+						}
+						const wanted = Math.max(0, (piece?.length ?? 0) - what.fewer);
+						const skipped = skip(t, c, wanted);
+						assert.equal(skipped, Math.min(wanted, next - read));
+						read += skipped;
 					} else {
 						const at = pool.arena.reserve(64);
 						const length = writeSackBlocks(t, c, at, what.most);
