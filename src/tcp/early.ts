@@ -42,7 +42,7 @@ const PAGE_MASK = ONE_RUN - 1;
 export function insert(t: Tcp, c: Connection, page: number, start: number, length: number, seq: number, fin: boolean): boolean {
 	const pool = t.pool;
 	// When pages run short, what is in order comes first: the early list is given up before the stream stops.
-	if (pool.free < t.reservedPages) {
+	if (pool.free < t.shortage.reservedPages) {
 		t.counters.noPage++;
 		return false;
 	}

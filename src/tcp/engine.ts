@@ -38,18 +38,18 @@ import { beforeLanding, dropReceived, peek, readInto, skip, takeLanding } from "
 import { AckSummary } from "./recovery.ts";
 import { sampleRtt } from "./rto.ts";
 import { dropSendQueue, enqueue, enqueueFin, sendRoom } from "./sendqueue.ts";
+import { Shortage } from "./shortage.ts";
 import * as state from "./state.ts";
 import { ConnectionTable } from "./table.ts";
 import { setIdle, stopRetransmitTimer } from "./timers.ts";
 import { unreachableArrives } from "./unreachable.ts";
-import { windowUpdateDue } from "./window.ts";
+import { updateWindow } from "./window.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
 const {
 	C_ACK_NOW,
 	C_CWND_LIMITED,
 	C_DETACHED,
-	C_FIN_PENDING,
 	C_FIN_RECEIVED,
 	C_FINISHED,
 	C_HELD,
@@ -76,7 +76,6 @@ const {
 	FIN_WAIT_2,
 	L_OUTPUT,
 	L_READY,
-	L_STARVED,
 	LAST_ACK,
 	SYN_RECEIVED,
 	SYN_SENT,
@@ -121,9 +120,6 @@ export interface Upper {
 const NOBODY = 0;
 const QUIET = 1;
 const LOUD = 2;
-/** Starved connections that are told of free pages in one turn at most; and how often pages are looked for meanwhile, ms. */
-const FEED_LIMIT = 16;
-const STARVED_DELAY = 10;
 /**
  * Segments that one connection may send in one turn; the rest goes on in the next, so that none holds up the others. Where they leave 45 in a
  * frame, those that send share the first number (as many as may wait in a connection, about 0.2 ms), but have no less than the second each.
@@ -184,17 +180,8 @@ export class Tcp implements Transport {
 	readonly windowScale: number;
 	/** Payload of a full segment on our own link, for window updates. */
 	ownMss: number;
-	/** Below this many free pages nothing early is accepted from the network. */
-	readonly reservedPages: number;
-	/** Below this many free pages nothing more is kept of what comes in. */
-	readonly lastPages: number;
-	/** Below this many free pages no window grows: see `scarce`. */
-	readonly scarcePages: number;
-	/**
-	 * Down to this many free pages applications may write. More than `scarcePages`: if writers could take what windows need to open, two
-	 * hosts full of unsent data would wait for each other's windows for ever.
-	 */
-	readonly writeReserve: number;
+	/** What happens when pages run short. */
+	readonly shortage: Shortage;
 	/** A turn is wanted: something was queued outside of one. */
 	onWork: () => void = () => {};
 	/**
@@ -210,8 +197,6 @@ export class Tcp implements Transport {
 	readonly #control: IndexQueue;
 	readonly #acks: IndexQueue;
 	readonly #data: IndexQueue;
-	/** Connections that want to write, to send a FIN or to open their window, and found no page. */
-	readonly #starved: IndexQueue;
 	readonly #due = (index: number): void => timersDue(this, index);
 
 	constructor(arena: Arena, pool: PagePool, runtime: Runtime, lower: Lower, upper: Upper, mtu: number, options: Readonly<TcpOptions>) {
@@ -240,15 +225,11 @@ export class Tcp implements Transport {
 		this.#control = new IndexQueue(capacity);
 		this.#acks = new IndexQueue(capacity);
 		this.#data = new IndexQueue(capacity);
-		this.#starved = new IndexQueue(capacity);
+		this.shortage = new Shortage(this, pool, capacity);
 		let scale = 0;
 		while (65535 << scale < this.options.maxReceiveBuffer && scale < 14) scale++;
 		this.windowScale = this.options.windowScaling ? scale : 0;
 		this.ownMss = mtu - 40 - TIMESTAMPS_LENGTH;
-		this.reservedPages = Math.min(256, pool.capacity >> 3);
-		this.lastPages = this.reservedPages >> 1;
-		this.scarcePages = Math.max(this.reservedPages, pool.capacity >> 4);
-		this.writeReserve = 2 * this.scarcePages;
 	}
 
 	/** The connection record `index`, by the engine's one flyweight: valid until the next call into the engine. */
@@ -361,7 +342,7 @@ export class Tcp implements Transport {
 		if (taken < length) {
 			c.flags |= C_WANT_ROOM;
 			// It is the pool that has no room: no ACK of this connection will say when there is some again.
-			if (sendRoom(this, c) > 0) this.starve(c);
+			if (sendRoom(this, c) > 0) this.shortage.starve(c);
 		}
 		if (taken > 0 && c.state >= ESTABLISHED) this.queueOutput(c, 2);
 		return taken;
@@ -405,23 +386,7 @@ export class Tcp implements Transport {
 
 	#afterRead(c: Connection): void {
 		if (c.rcvHead === 0) this.#afterLastByte(c);
-		this.#updateWindow(c);
-	}
-
-	/** Tells the peer of room that is worth an ACK of its own; while pages are short, when they no longer are. */
-	#updateWindow(c: Connection): void {
-		if (!this.#windowDue(c)) return;
-		if (this.scarce) this.starve(c);
-		else this.#tellWindow(c);
-	}
-
-	#windowDue(c: Connection): boolean {
-		return c.state >= ESTABLISHED && (c.flags & C_FIN_RECEIVED) === 0 && windowUpdateDue(this, c);
-	}
-
-	#tellWindow(c: Connection): void {
-		c.flags |= C_ACK_NOW;
-		this.queueOutput(c, 1);
+		updateWindow(this, c);
 	}
 
 	#afterLastByte(c: Connection): void {
@@ -598,53 +563,6 @@ export class Tcp implements Transport {
 		this.onWork();
 	}
 
-	/** Notes that a connection goes on when there are pages again. */
-	starve(c: Connection): void {
-		if ((c.lists & L_STARVED) !== 0) return;
-		this.#wait(c);
-		this.onWork();
-	}
-
-	#wait(c: Connection): void {
-		c.lists |= L_STARVED;
-		this.#starved.push(c.index);
-	}
-
-	/**
-	 * Lets starved connections go on, a few at a time, for each takes pages as soon as it is told. What needs fewer free pages than writers have to
-	 * leave does not wait until these have enough: that may be as long as somebody reads nothing.
-	 */
-	#feed(): void {
-		const { pool } = this;
-		for (let n = Math.min(this.#starved.length, FEED_LIMIT); n > 0; n--) {
-			const c = this.#c.at(this.#starved.shift());
-			c.lists &= ~L_STARVED;
-			if (c.state === CLOSED) continue;
-			let waits = false;
-			if ((c.flags & C_FIN_PENDING) !== 0) {
-				if (pool.free > this.reservedPages + n) this.queueOutput(c, 0);
-				else waits = true;
-			}
-			if (this.#windowDue(c)) {
-				// More than `scarce` asks: the page of the ACK itself must not make pages scarce, or it would hold the window again, at once and for ever.
-				if (pool.free > this.scarcePages + n) this.#tellWindow(c);
-				else waits = true;
-			}
-			if ((c.flags & C_WANT_ROOM) !== 0 && sendRoom(this, c) > 0) {
-				if (pool.free > this.writeReserve + n) {
-					c.flags &= ~C_WANT_ROOM;
-					this.raise(c, E_WRITABLE);
-				} else waits = true;
-			}
-			if (waits) this.#wait(c);
-		}
-	}
-
-	/** So few pages are free that no window grows. */
-	get scarce(): boolean {
-		return this.pool.free < this.scarcePages;
-	}
-
 	/** Whether anything waits for the application or for output. */
 	get busy(): boolean {
 		return this.#ready.length + this.#control.length + this.#acks.length + this.#data.length > 0;
@@ -712,7 +630,7 @@ export class Tcp implements Transport {
 
 	/** Sends what connections have to send: control first, then ACKs, then data, each as many as were queued. */
 	flush(): void {
-		if (this.#starved.length > 0) this.#feed();
+		this.shortage.feed();
 		this.#flush(this.#control);
 		this.#flush(this.#acks);
 		this.#flush(this.#data);
@@ -746,7 +664,8 @@ export class Tcp implements Transport {
 		if (delay >= 0) delay = Math.max(0, delay - ((this.tick - this.wheel.now) | 0));
 		if (timeWait >= 0 && (delay < 0 || timeWait < delay)) delay = timeWait;
 		// Pages may come back without a turn: the link gives some back when it has sent them, the application when it reads.
-		if (this.#starved.length > 0 && (delay < 0 || delay > STARVED_DELAY)) delay = STARVED_DELAY;
+		const look = this.shortage.nextDelay;
+		if (look >= 0 && (delay < 0 || look < delay)) delay = look;
 		return delay < 0 ? Number.POSITIVE_INFINITY : (Math.floor(this.nowFull / 1000) + delay) * 1000;
 	}
 

@@ -92,7 +92,7 @@ export function enqueue(t: Tcp, c: Connection, bytes: Uint8Array, offset: number
 		}
 		if (room <= 0) {
 			// The last pages of the pool are kept for what comes in and for control segments: without them nothing would ever be freed.
-			page = pool.free > t.writeReserve ? pool.alloc() : 0;
+			page = pool.free > t.shortage.writeReserve ? pool.alloc() : 0;
 			if (page === 0) {
 				t.counters.noPage++;
 				break;
@@ -127,11 +127,11 @@ export function enqueueFin(t: Tcp, c: Connection): void {
 	let page = c.sndNext === 0 ? 0 : c.sndTail;
 	if (page === 0) {
 		// Many connections that close at once must leave pages for the ACKs that free theirs.
-		page = pool.free > t.reservedPages ? pool.alloc() : 0;
+		page = pool.free > t.shortage.reservedPages ? pool.alloc() : 0;
 		if (page === 0) {
 			t.counters.noPage++;
 			c.flags |= C_FIN_PENDING;
-			t.starve(c);
+			t.shortage.starve(c);
 			return;
 		}
 		pool.setStart(page, pool.address(page) + HEADROOM);

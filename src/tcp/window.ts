@@ -7,6 +7,10 @@
 import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
 import { seqMax } from "./seq.ts";
+import * as state from "./state.ts";
+
+// Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
+const { C_ACK_NOW, C_FIN_RECEIVED, ESTABLISHED } = state;
 
 /** Microseconds of a measuring interval while no round-trip time is known. */
 const UNKNOWN_ROUND_TRIP = 100_000;
@@ -36,8 +40,8 @@ export function advertise(t: Tcp, c: Connection): number {
 	const old = (rcvAdv - rcvNxt) | 0;
 	const free = rcvBuf - c.rcvBytes;
 	// When the pool runs short nobody gets more, until there are pages again.
-	const room = t.scarce && free > old ? old : free;
-	if (room !== free) t.starve(c);
+	const room = t.shortage.scarce && free > old ? old : free;
+	if (room !== free) t.shortage.starve(c);
 	// RFC 9293 3.8.6.2.2: move the edge by a full segment or half the buffer, or not at all; and never to the left.
 	const window = room - old < Math.min(rcvBuf >> 1, t.ownMss) ? old : room;
 	const scale = c.rcvScale;
@@ -47,11 +51,25 @@ export function advertise(t: Tcp, c: Connection): number {
 	return field;
 }
 
-/** Whether the application has read so much that the sender should be told (RFC 9293 3.8.6.2.2). */
+/** Whether the application has read so much that the sender, if it may send more, should be told (RFC 9293 3.8.6.2.2). */
 export function windowUpdateDue(t: Tcp, c: Connection): boolean {
+	if (c.state < ESTABLISHED || (c.flags & C_FIN_RECEIVED) !== 0) return false;
 	const open = (c.rcvAdv - c.rcvNxt) | 0;
 	// Not more than the header can say: without scaling, a buffer beyond 64 KiB opens nothing.
 	const gain = Math.min(c.rcvBuf - c.rcvBytes, 65535 << c.rcvScale) - open;
 	// Worth an ACK of its own when the sender may be held back: the window was nearly shut, or a quarter of the buffer is new.
 	return gain >= Math.min(c.rcvBuf >> 1, 2 * t.ownMss) && (open < 2 * t.ownMss || gain >= c.rcvBuf >> 2);
+}
+
+/** The application has read: tells the peer of room that is worth an ACK of its own; while pages are short, when they no longer are. */
+export function updateWindow(t: Tcp, c: Connection): void {
+	if (!windowUpdateDue(t, c)) return;
+	if (t.shortage.scarce) t.shortage.starve(c);
+	else tellWindow(t, c);
+}
+
+/** An ACK goes out, for the window that it carries. */
+export function tellWindow(t: Tcp, c: Connection): void {
+	c.flags |= C_ACK_NOW;
+	t.queueOutput(c, 1);
 }

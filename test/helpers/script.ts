@@ -160,12 +160,12 @@ class Player {
 			this.link.release();
 		},
 		scarce: () => {
-			const { pool, reservedPages } = this.host.shard.tcp;
-			while (pool.free > reservedPages) this.#taken.push(pool.alloc());
+			const { pool, shortage } = this.host.shard.tcp;
+			while (pool.free > shortage.reservedPages) this.#taken.push(pool.alloc());
 		},
 		plenty: () => this.#plenty(),
-		barely: () => this.#untilFree(this.host.shard.tcp.scarcePages),
-		enough: () => this.#untilFree(this.host.shard.tcp.writeReserve),
+		barely: () => this.#untilFree(this.host.shard.tcp.shortage.scarcePages),
+		enough: () => this.#untilFree(this.host.shard.tcp.shortage.writeReserve),
 		incarnation: (flow, rest) => flow.reincarnate(Number(rest)),
 	};
 

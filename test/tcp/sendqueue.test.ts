@@ -111,7 +111,7 @@ for (const [iss, slabs] of [
 							const room = sendRoom(t, c);
 							const taken = enqueue(t, c, bytes, 0, n);
 							assert.ok(taken <= Math.min(n, Math.max(room, 0)));
-							if (pool.free > t.writeReserve) assert.equal(taken, Math.min(n, Math.max(room, 0)));
+							if (pool.free > t.shortage.writeReserve) assert.equal(taken, Math.min(n, Math.max(room, 0)));
 							for (let i = 0; i < taken; i++) model.push(UNSENT);
 							break;
 						}

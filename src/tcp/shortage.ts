@@ -1,0 +1,108 @@
+/**
+ * Shortage: who goes on when pages run short, and who waits.
+ *
+ * Hides the order in which connections give way, four steps by the number of free pages (docs/design.md, decision 17): first applications
+ * write no more, then no window grows, then early segments are not kept, at last nothing that comes in is. So there is always a page for the
+ * ACKs and resets without which nothing would ever be freed.
+ *
+ * A connection that could not write, send its FIN or open its window for want of a page is *starved*: no ACK will come that lets it go
+ * on. It waits in one list, and is let go on from here, in a turn's second half.
+ *
+ * Invariants: the thresholds fall in the order of the steps; a record is on the list exactly while L_STARVED is set; who still waits for
+ * pages after it was looked at is put back at the end.
+ */
+import type { PagePool } from "../memory/pages.ts";
+import type { Connection } from "./connection.gen.ts";
+import type { Tcp } from "./engine.ts";
+import { IndexQueue } from "./queue.ts";
+import { sendRoom } from "./sendqueue.ts";
+import * as state from "./state.ts";
+import { tellWindow, windowUpdateDue } from "./window.ts";
+
+// Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
+const { C_FIN_PENDING, C_WANT_ROOM, CLOSED, E_WRITABLE, L_STARVED } = state;
+
+/** Starved connections that are looked at in one turn at most; and how often pages are looked for meanwhile, ms. */
+const FEED_LIMIT = 16;
+const STARVED_DELAY = 10;
+
+export class Shortage {
+	/**
+	 * Down to this many free pages applications may write. More than `scarcePages`: if writers could take what windows need to open, two
+	 * hosts full of unsent data would wait for each other's windows for ever.
+	 */
+	readonly writeReserve: number;
+	/** Below this many free pages no window grows: see `scarce`. */
+	readonly scarcePages: number;
+	/** Below this many free pages nothing early is accepted from the network. */
+	readonly reservedPages: number;
+	/** Below this many free pages nothing more is kept of what comes in. */
+	readonly lastPages: number;
+	readonly #t: Tcp;
+	readonly #pool: PagePool;
+	readonly #starved: IndexQueue;
+
+	constructor(t: Tcp, pool: PagePool, connections: number) {
+		this.reservedPages = Math.min(256, pool.capacity >> 3);
+		this.lastPages = this.reservedPages >> 1;
+		this.scarcePages = Math.max(this.reservedPages, pool.capacity >> 4);
+		this.writeReserve = 2 * this.scarcePages;
+		this.#t = t;
+		this.#pool = pool;
+		this.#starved = new IndexQueue(connections);
+	}
+
+	/** So few pages are free that no window grows. */
+	get scarce(): boolean {
+		return this.#pool.free < this.scarcePages;
+	}
+
+	/** Milliseconds until pages are to be looked for again; -1: nobody waits for any. */
+	get nextDelay(): number {
+		return this.#starved.length > 0 ? STARVED_DELAY : -1;
+	}
+
+	/** Notes that a connection goes on when there are pages again. */
+	starve(c: Connection): void {
+		if ((c.lists & L_STARVED) !== 0) return;
+		this.#wait(c);
+		this.#t.onWork();
+	}
+
+	#wait(c: Connection): void {
+		c.lists |= L_STARVED;
+		this.#starved.push(c.index);
+	}
+
+	/**
+	 * Lets starved connections go on, a few at a time, for each takes pages as soon as it is told. What needs fewer free pages than writers have to
+	 * leave does not wait until these have enough: that may be as long as somebody reads nothing.
+	 */
+	feed(): void {
+		if (this.#starved.length === 0) return;
+		const t = this.#t;
+		const pool = this.#pool;
+		for (let n = Math.min(this.#starved.length, FEED_LIMIT); n > 0; n--) {
+			const c = t.at(this.#starved.shift());
+			c.lists &= ~L_STARVED;
+			if (c.state === CLOSED) continue;
+			let waits = false;
+			if ((c.flags & C_FIN_PENDING) !== 0) {
+				if (pool.free > this.reservedPages + n) t.queueOutput(c, 0);
+				else waits = true;
+			}
+			if (windowUpdateDue(t, c)) {
+				// More than `scarce` asks: the page of the ACK itself must not make pages scarce, or it would hold the window again, at once and for ever.
+				if (pool.free > this.scarcePages + n) tellWindow(t, c);
+				else waits = true;
+			}
+			if ((c.flags & C_WANT_ROOM) !== 0 && sendRoom(t, c) > 0) {
+				if (pool.free > this.writeReserve + n) {
+					c.flags &= ~C_WANT_ROOM;
+					t.raise(c, E_WRITABLE);
+				} else waits = true;
+			}
+			if (waits) this.#wait(c);
+		}
+	}
+}
