@@ -12,6 +12,7 @@ import { SLAB_SIZE } from "../memory/pages.ts";
 import { Shard } from "../shard/shard.ts";
 import { type ConnectionInfo, connectionInfo, type SocketEvents, type TcpSocket } from "../socket/socket.ts";
 import { type Refusal, SocketTable, TcpRequest } from "../socket/table.ts";
+import { abort, open, unlisten } from "../tcp/calls.ts";
 import type { Listener } from "../tcp/listeners.ts";
 import { type TcpOptions, tcpOptions } from "../tcp/options.ts";
 import { STATE_NAMES } from "../tcp/state.ts";
@@ -303,7 +304,7 @@ export class Host {
 		}
 		this.#local[3] = local;
 		this.#remote[3] = remote;
-		const index = tcp.open(this.#local, chosen, this.#remote, port);
+		const index = open(tcp, this.#local, chosen, this.#remote, port);
 		if (index < 0) throw new MillraceError("ENOBUFS", `all ${tcp.options.maxConnections} connections are in use; raise tcp.maxConnections`);
 		return this.#sockets.adopt(index, events);
 	}
@@ -379,7 +380,7 @@ export class Host {
 
 	#listen(key: [number, number, number, number], port: number, backlog: number, held: boolean, any: boolean): Listener | null {
 		this.#assertOpen();
-		return this.#shard.tcp.listen(key, port, Math.max(1, backlog), held, any);
+		return this.#shard.tcp.listeners.add(key, port, Math.max(1, backlog), held, any);
 	}
 
 	/**
@@ -396,7 +397,7 @@ export class Host {
 	#unlisten(listener: Listener): void {
 		if (listener.closed) return;
 		this.#listeners.delete(listener);
-		this.#shard.tcp.unlisten(listener);
+		unlisten(this.#shard.tcp, listener);
 		if (!listener.any && !this.hasListener(listener.port)) this.onUnlisten?.(listener.port);
 	}
 
@@ -492,7 +493,7 @@ export class Host {
 			socket.abort();
 			attempt(() => events.closed("ECONNABORTED"));
 		}
-		for (let index = 0; index < tcp.table.touched; index++) if (tcp.at(index).state !== 0) tcp.abort(index);
+		for (let index = 0; index < tcp.table.touched; index++) if (tcp.at(index).state !== 0) abort(tcp, index);
 		attempt(() => this.#shard.close());
 		if (errors.length > 0) this.#ending = Promise.reject(errors[0]);
 		return this.#ending;

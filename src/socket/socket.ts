@@ -8,6 +8,22 @@
 
 import { MillraceError } from "../errors.ts";
 import type { ReceivedSyn } from "../icmp/icmp.ts";
+import {
+	abort,
+	beforeTake,
+	close,
+	drop,
+	finish,
+	peek,
+	proceed,
+	read,
+	recvDone,
+	room,
+	setKeepAlive,
+	setNoDelay,
+	take,
+	write,
+} from "../tcp/calls.ts";
 import type { Connection } from "../tcp/connection.gen.ts";
 import type { Tcp } from "../tcp/engine.ts";
 import { inFlight } from "../tcp/sendqueue.ts";
@@ -206,7 +222,7 @@ export class TcpSocket {
 
 	/** Bytes that `write` would take now. */
 	get room(): number {
-		return this.alive ? this.#tcp.room(this.index) : 0;
+		return this.alive ? room(this.#tcp, this.index) : 0;
 	}
 
 	/** A fresh copy of what can be read, at most `max` bytes; null if there is nothing. */
@@ -214,7 +230,7 @@ export class TcpSocket {
 		const length = Math.min(this.available, Math.trunc(max));
 		if (!(length > 0)) return null;
 		const bytes = new Uint8Array(length);
-		this.#tcp.read(this.index, bytes, 0, length);
+		read(this.#tcp, this.index, bytes, 0, length);
 		return bytes;
 	}
 
@@ -226,7 +242,7 @@ export class TcpSocket {
 	readInto(target: Uint8Array, offset: number, length: number): number {
 		assertBytes(target, offset, length);
 		if (!this.alive) return 0;
-		return this.#tcp.read(this.index, target, offset, length);
+		return read(this.#tcp, this.index, target, offset, length);
 	}
 
 	/**
@@ -234,7 +250,7 @@ export class TcpSocket {
 	 * to be copied by `read` or `readInto`. Its ArrayBuffer holds nothing else, but may be longer by up to 64 bytes, which are zero.
 	 */
 	take(): Uint8Array | null {
-		return this.alive ? this.#tcp.take(this.index) : null;
+		return this.alive ? take(this.#tcp, this.index) : null;
 	}
 
 	/**
@@ -243,7 +259,7 @@ export class TcpSocket {
 	 * bytes after `recvDone` or any other call that reads, after `close`, `abort` and the event `closed`.
 	 */
 	peek(): Uint8Array | null {
-		return this.alive ? this.#tcp.peek(this.index) : null;
+		return this.alive ? peek(this.#tcp, this.index) : null;
 	}
 
 	/**
@@ -254,12 +270,12 @@ export class TcpSocket {
 	 */
 	recvDone(length: number): number {
 		if (length >>> 0 !== length) throw new MillraceError("EINVAL", `${length} is no number of bytes: give a whole one from 0 on`);
-		return this.alive ? this.#tcp.skip(this.index, length) : 0;
+		return this.alive ? recvDone(this.#tcp, this.index, length) : 0;
 	}
 
 	/** Of the next `most` bytes, how many are best read by a copy, because what comes then can be had by `take`. */
 	beforeTake(most: number): number {
-		return this.alive ? this.#tcp.beforeTake(this.index, most) : 0;
+		return this.alive ? beforeTake(this.#tcp, this.index, most) : 0;
 	}
 
 	/**
@@ -271,24 +287,24 @@ export class TcpSocket {
 	write(bytes: Uint8Array, offset = 0): number {
 		assertBytes(bytes, offset, 0);
 		if (!this.alive) return 0;
-		return this.#tcp.write(this.index, bytes, offset, bytes.length - offset);
+		return write(this.#tcp, this.index, bytes, offset, bytes.length - offset);
 	}
 
 	/** Sends a FIN after what was written; reading goes on. */
 	finish(): void {
-		if (this.alive) this.#tcp.finish(this.index);
+		if (this.alive) finish(this.#tcp, this.index);
 	}
 
 	/** Gives the connection up: what was written is still delivered, no event comes any more. Unread data turns it into a reset. */
 	close(): void {
 		const index = this.#leave();
-		if (index >= 0) this.#tcp.close(index);
+		if (index >= 0) close(this.#tcp, index);
 	}
 
 	/** Resets the connection; no event comes any more. */
 	abort(): void {
 		const index = this.#leave();
-		if (index >= 0) this.#tcp.abort(index);
+		if (index >= 0) abort(this.#tcp, index);
 	}
 
 	/** @internal Gives a held connection up without a segment. `tell` is given what an ICMP error about the peer's SYN has to say of it. */
@@ -296,7 +312,7 @@ export class TcpSocket {
 		const index = this.#leave();
 		if (index < 0) return;
 		const seq = this.#tcp.at(index).irs;
-		this.#tcp.drop(index);
+		drop(this.#tcp, index);
 		tell?.({ src3: this.#remote, srcPort: this.remotePort, dst3: this.#local, dstPort: this.localPort, seq });
 	}
 
@@ -318,7 +334,7 @@ export class TcpSocket {
 
 	/** Turns Nagle's algorithm off (true) or on; on by default. */
 	setNoDelay(on: boolean): void {
-		if (this.alive) this.#tcp.setNoDelay(this.index, on);
+		if (this.alive) setNoDelay(this.#tcp, this.index, on);
 	}
 
 	/**
@@ -331,7 +347,7 @@ export class TcpSocket {
 	setKeepAlive(on: boolean, idleSeconds?: number, intervalSeconds?: number, probes?: number): void {
 		if (!this.alive) return;
 		const idle = idleSeconds === undefined || idleSeconds <= 0 ? this.#tcp.options.keepAliveIdle : Math.min(idleSeconds * 1000, 0x3fffffff);
-		this.#tcp.setKeepAlive(this.index, on, idle, within(intervalSeconds, 0xffff), within(probes, 0xff));
+		setKeepAlive(this.#tcp, this.index, on, idle, within(intervalSeconds, 0xffff), within(probes, 0xff));
 	}
 
 	/** Figures of the connection, or null when it is gone. */
@@ -341,7 +357,7 @@ export class TcpSocket {
 
 	/** @internal Answers the SYN of a held connection. */
 	proceed(): void {
-		if (this.alive && (this.#tcp.at(this.index).flags & C_HELD) !== 0) this.#tcp.proceed(this.index);
+		if (this.alive && (this.#tcp.at(this.index).flags & C_HELD) !== 0) proceed(this.#tcp, this.index);
 	}
 }
 

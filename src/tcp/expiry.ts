@@ -7,6 +7,7 @@
  *
  * Read first: RFC 6298 5.4 to 5.7, RFC 8985 7.3, RFC 9293 3.8.4 and 3.8.6.1.
  */
+import { finished } from "./closing.ts";
 import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
 import { output, sendKeepAlive, transmit } from "./output.ts";
@@ -96,7 +97,7 @@ function retransmissionDue(t: Tcp, c: Connection, kind: number): void {
 	if (c.sndUna === c.sndNxt) return;
 	const backoff = (c.retries & 0xff) + 1;
 	if (backoff > t.options.retries) {
-		t.finished(c, ERR_TIMEOUT);
+		finished(t, c, ERR_TIMEOUT);
 		return;
 	}
 	retransmissionTimeout(t, c);
@@ -109,7 +110,7 @@ function synTimeout(t: Tcp, c: Connection): void {
 	const backoff = (c.retries & 0xff) + 1;
 	const limit = c.state === SYN_SENT ? t.options.synRetries : t.options.synAckRetries;
 	if (backoff > limit) {
-		t.finished(c, ERR_TIMEOUT);
+		finished(t, c, ERR_TIMEOUT);
 		return;
 	}
 	c.retries = (c.retries & ~0xff) | backoff;
@@ -126,7 +127,7 @@ function probeWindow(t: Tcp, c: Connection): void {
 	// Never given up while the peer answers; only when it has been silent for as many intervals as data would be sent again, and for as many
 	// probes: it may have been silent long before the first, for nobody asked.
 	if (probes > t.options.retries && ((t.tick - c.lastHeard) | 0) > t.options.retries * persistDelay(t, c)) {
-		t.finished(c, ERR_TIMEOUT);
+		finished(t, c, ERR_TIMEOUT);
 		return;
 	}
 	c.retries = (c.retries & ~0xff0000) | (probes << 16);
@@ -213,11 +214,11 @@ function lastSegment(t: Tcp, c: Connection, page: number): number {
 function idleDue(t: Tcp, c: Connection): void {
 	switch (c.state) {
 		case TIME_WAIT:
-			t.finished(c, ERR_NONE);
+			finished(t, c, ERR_NONE);
 			return;
 		case FIN_WAIT_2:
 			if ((c.flags & C_DETACHED) !== 0) {
-				t.finished(c, ERR_NONE);
+				finished(t, c, ERR_NONE);
 				return;
 			}
 	}
@@ -235,7 +236,7 @@ function idleDue(t: Tcp, c: Connection): void {
 		return;
 	}
 	if (probes >= ((c.error >>> 8) & 0xff || t.options.keepAliveProbes)) {
-		t.finished(c, ERR_TIMEOUT);
+		finished(t, c, ERR_TIMEOUT);
 		return;
 	}
 	c.retries = (c.retries & 0x00ffffff) | ((probes + 1) << 24);

@@ -19,9 +19,11 @@ import {
 	sourcePort,
 	window as windowOf,
 } from "../wire/tcp.ts";
+import { enterTimeWait, finished, reset } from "./closing.ts";
 import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
 import { noConnection, sendStrayReset, takeSyn } from "./listen.ts";
+import { established } from "./opening.ts";
 import { checksumRight } from "./output.ts";
 import { paceByWindow } from "./pacing.ts";
 import { receiveData, receiveLanding } from "./receive.ts";
@@ -158,7 +160,7 @@ function synSentArrives(
 			return false;
 		}
 		t.counters.resetsIn++;
-		t.finished(c, ERR_REFUSED);
+		finished(t, c, ERR_REFUSED);
 		return false;
 	}
 	// Fourth, the SYN bit.
@@ -178,7 +180,7 @@ function synSentArrives(
 	t.ack.time = packet.time;
 	c.sndUna = ack;
 	c.sndWl2 = ack;
-	t.established(c);
+	established(t, c);
 	c.flags |= C_ACK_NOW;
 	t.queueOutput(c, 1);
 	t.raise(c, E_CONNECTED);
@@ -339,17 +341,17 @@ function resetArrives(t: Tcp, c: Connection): void {
 	switch (c.state) {
 		case SYN_RECEIVED:
 			// A passive open goes back to LISTEN; an active one (simultaneous open) was refused.
-			t.finished(c, (c.flags & C_PASSIVE) !== 0 ? ERR_RESET : ERR_REFUSED);
+			finished(t, c, (c.flags & C_PASSIVE) !== 0 ? ERR_RESET : ERR_REFUSED);
 			return;
 		case TIME_WAIT:
 			// RFC 1337 F1: a RST does not end TIME-WAIT.
 			return;
 		case CLOSING:
 		case LAST_ACK:
-			t.finished(c, ERR_NONE);
+			finished(t, c, ERR_NONE);
 			return;
 		default:
-			t.finished(c, ERR_RESET);
+			finished(t, c, ERR_RESET);
 	}
 }
 
@@ -360,7 +362,7 @@ function acknowledgeSyn(t: Tcp, c: Connection, packet: IpPacket, ack: number): b
 	c.sndWl2 = ack;
 	c.sndUna = (c.iss + 1) | 0;
 	if (c.rcvAdv === c.rcvNxt) c.rcvAdv = (c.rcvNxt + Math.min(c.rcvBuf, 65535)) | 0;
-	t.established(c);
+	established(t, c);
 	if (listener !== undefined) {
 		listener.halfOpen--;
 		if (!listener.held) {
@@ -495,10 +497,10 @@ function finAcknowledged(t: Tcp, c: Connection): boolean {
 			if ((c.flags & C_DETACHED) !== 0) setIdle(t, c, t.options.finWait2);
 			return true;
 		case CLOSING:
-			t.enterTimeWait(c);
+			enterTimeWait(t, c);
 			return false;
 		case LAST_ACK:
-			t.finished(c, ERR_NONE);
+			finished(t, c, ERR_NONE);
 			return false;
 	}
 	return true;
@@ -518,8 +520,7 @@ function text(t: Tcp, c: Connection, packet: IpPacket, data: number, length: num
 	if (length > 0 && (c.flags & C_DETACHED) !== 0 && seqGt((seq + length) | 0, c.rcvNxt)) {
 		// RFC 9293 3.6.1: nobody will read it, and the sender must know.
 		t.counters.dataAfterClose++;
-		const reset = c.index;
-		t.abort(reset);
+		reset(t, c);
 		return false;
 	}
 	const before = c.rcvNxt;
@@ -578,6 +579,6 @@ function finArrives(t: Tcp, c: Connection): void {
 			c.state = CLOSING;
 			return;
 		case FIN_WAIT_2:
-			t.enterTimeWait(c);
+			enterTimeWait(t, c);
 	}
 }

@@ -11,6 +11,7 @@ import { window as windowOf, writeTcpHeader } from "../wire/tcp.ts";
 import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
 import { setPeerMss } from "./mss.ts";
+import { begin } from "./opening.ts";
 import { emitAlone } from "./output.ts";
 import { seqGt } from "./seq.ts";
 import * as state from "./state.ts";
@@ -75,7 +76,7 @@ export function noConnection(
 	c.remotePort = remotePort;
 	c.listener = listener.id;
 	c.flags = C_PASSIVE;
-	t.begin(c);
+	begin(t, c);
 	if (found < -1) {
 		// RFC 9293 3.6.1, RFC 6191: the new connection's numbers lie beyond the old one's.
 		const old = t.table.timeWaitAt(found).sndNxt;

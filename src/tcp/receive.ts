@@ -215,9 +215,9 @@ export function readInto(t: Tcp, c: Connection, target: Uint8Array, offset: numb
 
 /**
  * What came first, where it lies: the bytes of a landing, or of pages one behind the other. Null if nothing is there. They are the receive
- * segment's until `skip` frees them.
+ * segment's until `dropFirst` frees them.
  */
-export function peek(t: Tcp, c: Connection): Uint8Array | null {
+export function firstPiece(t: Tcp, c: Connection): Uint8Array | null {
 	const { pool } = t;
 	const head = c.rcvHead;
 	if (head === 0) return null;
@@ -230,7 +230,7 @@ export function peek(t: Tcp, c: Connection): Uint8Array | null {
 }
 
 /** Frees the first `length` bytes, or as many as there are, without a copy; returns how many. */
-export function skip(t: Tcp, c: Connection, length: number): number {
+export function dropFirst(t: Tcp, c: Connection, length: number): number {
 	const { pool } = t;
 	let page = c.rcvHead;
 	let left = length;

@@ -4,6 +4,7 @@
  * Read first: RFC 1122 4.2.3.9 (soft errors), RFC 1191 6.4, RFC 5927 4.
  */
 import type { Unreachable } from "../ip/transport.ts";
+import { finished } from "./closing.ts";
 import type { Tcp } from "./engine.ts";
 import { updateMss } from "./mss.ts";
 import { markAllLost } from "./sendqueue.ts";
@@ -24,7 +25,7 @@ export function unreachableArrives(t: Tcp, error: Unreachable): void {
 			return;
 		}
 		if (error.reason === "too-big") return;
-		t.finished(c, error.reason === "port" || error.reason === "protocol" ? ERR_REFUSED : error.reason === "net" ? ERR_NET : ERR_HOST);
+		finished(t, c, error.reason === "port" || error.reason === "protocol" ? ERR_REFUSED : error.reason === "net" ? ERR_NET : ERR_HOST);
 		return;
 	}
 	if (error.reason !== "neighbor" && (seqLt(error.seq, c.sndUna) || seqGt(error.seq, c.sndNxt))) {

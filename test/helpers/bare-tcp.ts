@@ -5,6 +5,7 @@ import { Arena } from "../../src/memory/arena.ts";
 import { PagePool } from "../../src/memory/pages.ts";
 import type { Connection } from "../../src/tcp/connection.gen.ts";
 import { congestionBytes, Tcp } from "../../src/tcp/engine.ts";
+import { begin } from "../../src/tcp/opening.ts";
 import { TCP_DEFAULTS, type TcpOptions } from "../../src/tcp/options.ts";
 import { ESTABLISHED } from "../../src/tcp/state.ts";
 import { VirtualClock } from "./runtime.ts";
@@ -31,7 +32,7 @@ export function bareTcp(options: Partial<TcpOptions> = {}, pages = 256, landings
 	const connection = (): Connection => {
 		const c = t.at(t.table.alloc());
 		c.state = ESTABLISHED;
-		t.begin(c);
+		begin(t, c);
 		c.sndUna = c.sndNxt = c.sndEnd = (c.iss + 1) | 0;
 		c.peerMss = 1460;
 		c.mss = 1448;

@@ -4,7 +4,16 @@ import { test } from "node:test";
 import fc from "fast-check";
 import { LANDING_SLACK } from "../../src/memory/pages.ts";
 import { writeSackBlocks } from "../../src/tcp/early.ts";
-import { beforeLanding, dropReceived, peek, readInto, receiveData, receiveLanding, skip, takeLanding } from "../../src/tcp/receive.ts";
+import {
+	beforeLanding,
+	dropFirst,
+	dropReceived,
+	firstPiece,
+	readInto,
+	receiveData,
+	receiveLanding,
+	takeLanding,
+} from "../../src/tcp/receive.ts";
 import { C_ACK_NOW, C_SACK } from "../../src/tcp/state.ts";
 import { bareTcp } from "../helpers/bare-tcp.ts";
 import { decodeSack } from "../helpers/segment.ts";
@@ -114,14 +123,14 @@ for (const origin of [0, -2000, 0x7ffffff0]) {
 						assert.deepEqual(target.subarray(0, taken), stream.subarray(read, read + taken));
 						read += taken;
 					} else if ("fewer" in what) {
-						const piece = peek(t, c);
+						const piece = firstPiece(t, c);
 						if (next === read) assert.equal(piece, null);
 						else {
 							assert.ok(piece !== null && piece.length > 0 && piece.length <= next - read);
 							assert.deepEqual(Uint8Array.from(piece), stream.slice(read, read + piece.length));
 						}
 						const wanted = Math.max(0, (piece?.length ?? 0) - what.fewer);
-						const skipped = skip(t, c, wanted);
+						const skipped = dropFirst(t, c, wanted);
 						assert.equal(skipped, Math.min(wanted, next - read));
 						read += skipped;
 					} else {

@@ -2,7 +2,9 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
+import { write } from "../../src/tcp/calls.ts";
 import type { Connection } from "../../src/tcp/connection.gen.ts";
+import { begin } from "../../src/tcp/opening.ts";
 import { output } from "../../src/tcp/output.ts";
 import {
 	acknowledge,
@@ -239,11 +241,11 @@ test("the rest of a write that is taken in part waits for an ACK, not for the po
 	const { t, connection } = bareTcp({ sendBuffer: 8000, maxSendBuffer: 8000 });
 	const c = connection();
 	const bytes = new Uint8Array(20_000);
-	assert.equal(t.write(c.index, bytes, 0, 6999), 6999);
-	assert.equal(t.write(c.index, bytes, 0, 5000), 1001);
+	assert.equal(write(t, c.index, bytes, 0, 6999), 6999);
+	assert.equal(write(t, c.index, bytes, 0, 5000), 1001);
 	assert.equal(sendRoom(t, c), 0);
 	assert.equal(c.lists & L_STARVED, 0);
-	assert.equal(t.write(c.index, bytes, 0, 5000), 0);
+	assert.equal(write(t, c.index, bytes, 0, 5000), 0);
 	assert.equal(c.lists & L_STARVED, 0);
 });
 
@@ -256,7 +258,7 @@ test("what waits is bounded by sendBuffer, what is in flight by the window; who 
 	const written: number[] = [];
 	for (let turn = 0; turn < 4; turn++) {
 		c.events = 0;
-		written.push(t.write(c.index, bytes, 0, bytes.length));
+		written.push(write(t, c.index, bytes, 0, bytes.length));
 		assert.ok(((c.sndEnd - c.sndNxt) | 0) <= 30_000);
 		output(t, c);
 		// No ACK has come. What fits no more into the window makes no room.
@@ -269,7 +271,7 @@ test("what waits is bounded by sendBuffer, what is in flight by the window; who 
 		written.reduce((sum, n) => sum + n),
 		inFlight(c) + 30_000,
 	);
-	assert.equal(t.write(c.index, bytes, 0, bytes.length), 0);
+	assert.equal(write(t, c.index, bytes, 0, bytes.length), 0);
 });
 
 /** An engine with slabs whose link keeps nothing, and a connection with windows as wide as they need be. */
@@ -290,24 +292,24 @@ const frame = 45 * 1448;
 
 test("long writes fill slabs to the last whole segment of a frame, one behind the other; short ones take pages", () => {
 	const { t, pool, c, list } = wide(4);
-	t.write(c.index, new Uint8Array(100_000), 0, 100_000);
+	write(t, c.index, new Uint8Array(100_000), 0, 100_000);
 	assert.deepEqual(list().map(pool.length.bind(pool)), [frame, 100_000 - frame]);
 	// The slab that is open takes what comes next, however short, as long as nothing of it has left.
-	t.write(c.index, new Uint8Array(100), 0, 100);
+	write(t, c.index, new Uint8Array(100), 0, 100);
 	assert.deepEqual(list().map(pool.length.bind(pool)), [frame, 100_100 - frame]);
-	t.write(c.index, new Uint8Array(70_000), 0, 70_000);
+	write(t, c.index, new Uint8Array(70_000), 0, 70_000);
 	assert.deepEqual(list().map(pool.length.bind(pool)), [frame, frame, 170_100 - 2 * frame]);
 	assert.deepEqual([t.counters.slabsOpened, t.counters.noSlab, pool.inUse], [3, 0, 0]);
 	const short = t.at(t.table.alloc());
 	short.state = ESTABLISHED;
-	t.begin(short);
-	t.write(short.index, new Uint8Array(8191), 0, 8191);
+	begin(t, short);
+	write(t, short.index, new Uint8Array(8191), 0, 8191);
 	assert.deepEqual([t.counters.slabsOpened, pool.inUse], [3, Math.ceil(8191 / short.mss)]);
 });
 
 test("without a free slab a long write goes to pages, and that is counted", () => {
 	const { t, pool, c, list } = wide(1);
-	assert.equal(t.write(c.index, new Uint8Array(100_000), 0, 100_000), 100_000);
+	assert.equal(write(t, c.index, new Uint8Array(100_000), 0, 100_000), 100_000);
 	const pages = Math.ceil((100_000 - frame) / 1448);
 	assert.deepEqual([t.counters.slabsOpened, t.counters.noSlab, pool.inUse, list().length], [1, 1, pages, pages + 1]);
 });
@@ -323,14 +325,14 @@ test("no slabs while the handshake goes on, for a model of the path, for a small
 	for (const [name, change] of Object.entries(cases)) {
 		const { t, c } = wide(4);
 		change(c);
-		assert.equal(t.write(c.index, new Uint8Array(30_000), 0, 30_000), 30_000, name);
+		assert.equal(write(t, c.index, new Uint8Array(30_000), 0, 30_000), 30_000, name);
 		assert.deepEqual([t.counters.slabsOpened, t.counters.noSlab], [0, 0], name);
 	}
 });
 
 test("what a link still holds of a slab is not written over, though all of it is acknowledged", () => {
 	const { t, pool, c, list } = wide(1);
-	t.write(c.index, new Uint8Array(20_000).fill(1), 0, 20_000);
+	write(t, c.index, new Uint8Array(20_000).fill(1), 0, 20_000);
 	const [slice] = list() as [number];
 	const start = pool.start(slice);
 	pool.retain(slice);
@@ -340,7 +342,7 @@ test("what a link still holds of a slab is not written over, though all of it is
 	acknowledge(t, c, (c.sndUna + 5000) | 0, () => {});
 	acknowledge(t, c, c.sndEnd, () => {});
 	assert.deepEqual([c.sndHead, pool.slabsFree], [0, 0]);
-	t.write(c.index, new Uint8Array(30_000).fill(2), 0, 30_000);
+	write(t, c.index, new Uint8Array(30_000).fill(2), 0, 30_000);
 	assert.equal(t.counters.noSlab, 1);
 	assert.deepEqual(pool.u8.subarray(start, start + 20_000), new Uint8Array(20_000).fill(1));
 	pool.release(slice);
@@ -349,7 +351,7 @@ test("what a link still holds of a slab is not written over, though all of it is
 
 test("a slab that is cut too often still takes acknowledgments", () => {
 	const { t, pool, c, list } = wide(1);
-	t.write(c.index, new Uint8Array(60_000), 0, 60_000);
+	write(t, c.index, new Uint8Array(60_000), 0, 60_000);
 	pool.setFlags(c.sndHead, P_SENT);
 	c.sndNext = 0;
 	c.sndNxt = c.sndEnd;
