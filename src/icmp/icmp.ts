@@ -117,8 +117,9 @@ export class Icmp implements Transport {
 		this.#errors = new TokenBucket(errorRate, Math.max(1, errorRate / 2));
 		this.#ip.register(ipv4.PROTOCOL_ICMP, this);
 		// A host without UDP has no UDP ports: that is what senders of datagrams understand.
-		this.#ip.onUnknownProtocol = (packet) =>
-			this.sendUnreachable(packet, packet.protocol === PROTOCOL_UDP ? icmp.PORT_UNREACHABLE : icmp.PROTOCOL_UNREACHABLE);
+		this.#ip.registerUnknown((packet) =>
+			this.sendUnreachable(packet, packet.protocol === PROTOCOL_UDP ? icmp.PORT_UNREACHABLE : icmp.PROTOCOL_UNREACHABLE),
+		);
 	}
 
 	input(packet: IpPacket): boolean {

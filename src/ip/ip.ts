@@ -1,35 +1,27 @@
 /**
  * The IP layer of one shard: IPv4 over Ethernet or over bare IP packets.
  *
- * Hides the network from the transports: addresses, routes, neighbors, headers. Inward, a frame passes the checks of
- * RFC 1122 3.2.1 in the order of its bytes and reaches a transport by its protocol number, or ends under a name in the
- * counters. Outward, the header is written into the head room in front of the segment and the packet goes to the link, to
- * the queue of a neighbor that is being resolved, or, if it is for ourselves, to a queue that `pump` empties: a transport
- * is never entered from inside its own output.
+ * Hides the network from the transports: addresses, routes, neighbors, headers. The way in is in input.ts. Outward, the header is written
+ * into the head room in front of the segment and the packet goes to the link, to the queue of a neighbor that is being resolved, or, if it
+ * is for ourselves, to one that `pump` empties (local.ts). Where a packet goes is found out once for a row of packets to the same address.
+ * `outputRun` sends a segment that the link will cut.
  *
  * Ownership: `input` and `output` take over the references they are given; a transport that returns true took over the
- * page's. A packet to ourselves whose page somebody else holds too (a transport that may send it again) is copied first,
- * since receiver and sender would both use its descriptor.
- *
- * A frame that a link merged from several TCP segments runs over several pages: ip looks at the first, where all headers
- * are, and TCP takes the rest from the batch. The other way, `outputRun` sends a segment that the link will cut.
+ * page's.
  */
 import { MillraceError } from "../errors.ts";
-import { type Batch, FRAME_CHECKED, FRAME_MORE } from "../memory/batch.ts";
+import { type Batch, FRAME_MORE } from "../memory/batch.ts";
 import type { PagePool } from "../memory/pages.ts";
 import type { Runtime } from "../time/clock.ts";
-import { MAPPED } from "../wire/address.ts";
-import { get16, get32 } from "../wire/bytes.ts";
-import { checksum } from "../wire/checksum.ts";
 import * as ethernet from "../wire/ethernet.ts";
 import * as ipv4 from "../wire/ipv4.ts";
-import { PROTOCOL_TCP } from "../wire/tcp.ts";
 import { Arp } from "./arp.ts";
 import { IpCounters } from "./counters.ts";
-import { LoopQueue } from "./loop-queue.ts";
+import { IpInput } from "./input.ts";
+import { Local } from "./local.ts";
 import type { Neighbors } from "./neighbors.ts";
 import { type AddressOption, type RouteOption, Routes } from "./routes.ts";
-import type { IpPacket, Outbox, Transport, Unreachable } from "./transport.ts";
+import type { IpPacket, Outbox, Transport } from "./transport.ts";
 
 export type { Outbox };
 
@@ -60,8 +52,6 @@ export interface IpOptions {
 
 /** 127.0.0.1. */
 const LOCALHOST = 0x7f000001;
-/** In the loop queue's flags: the packet is kept to be told unreachable, not to be received. */
-const REFUSED = 1 << 30;
 
 export class IpLayer {
 	readonly counters: IpCounters = new IpCounters();
@@ -70,12 +60,9 @@ export class IpLayer {
 	readonly neighbors: Neighbors;
 	/** Called when the first packet to ourselves waits for `pump`. */
 	onWork?: () => void;
-	/** Called with a packet that no transport is registered for. Only to look at: ip releases it. */
-	onUnknownProtocol?: (packet: IpPacket) => void;
 
 	readonly #pool: PagePool;
 	readonly #u8: Uint8Array;
-	readonly #runtime: Runtime;
 	readonly #out: Outbox;
 	readonly #ethernet: boolean;
 	readonly #mtu: number;
@@ -93,50 +80,14 @@ export class IpLayer {
 	#flowChanges = -1;
 
 	readonly #arp: Arp;
-	readonly #loop: LoopQueue;
-
-	/** The addresses of the last packet that was for us alone, once there was one: those of the next are most likely the same. */
-	#addressedBefore = false;
-	#lastSource = 0;
-	#lastDestination = 0;
-	/** What `#addressed` has found out. */
-	#broadcast = false;
-
-	/** Inside a run that is being dropped. */
-	#cut = false;
-
-	readonly #packet: IpPacket = {
-		version: 4,
-		page: 0,
-		start: 0,
-		length: 0,
-		more: 0,
-		batch: null,
-		firstMore: 0,
-		lastMore: 0,
-		time: 0,
-		flags: 0,
-		src0: 0,
-		src1: 0,
-		src2: MAPPED,
-		src3: 0,
-		dst0: 0,
-		dst1: 0,
-		dst2: MAPPED,
-		dst3: 0,
-		protocol: 0,
-		ttl: 0,
-		headerStart: 0,
-		broadcast: false,
-	};
-	readonly #error: Unreachable = { reason: "neighbor", mtu: 0, dst3: 0, src3: 0, protocol: 0, srcPort: 0, dstPort: 0, seq: 0 };
+	readonly #input: IpInput;
+	readonly #local: Local;
 
 	/** @throws MillraceError for addresses, routes, MTU or hardware address that cannot work. */
 	constructor(options: IpOptions) {
 		const { pool, mac, mtu } = options;
 		this.#pool = pool;
 		this.#u8 = pool.u8;
-		this.#runtime = options.runtime;
 		this.#out = options.out;
 		this.#ethernet = options.medium === "ethernet";
 		if (!(mtu >= 68 && mtu <= 65535))
@@ -155,7 +106,6 @@ export class IpLayer {
 		this.#loopbackLink = options.loopbackLink ?? false;
 		this.#acceptAny = options.acceptAny ?? false;
 		this.#ttl = options.ttl ?? 64;
-		this.#loop = new LoopQueue(options.loopMax ?? 1024);
 		this.routes = new Routes(options.addresses, options.routes ?? [], this.#ethernet);
 		this.#arp = new Arp({
 			pool,
@@ -169,16 +119,37 @@ export class IpLayer {
 				transmit: (page, start, length, flags, high, low) => this.#transmit(page, start, length, flags, high, low),
 				failed: (page, start) => {
 					this.counters.waitFailed++;
-					this.#tellUnreachable(start);
+					this.#local.tellUnreachable(start);
 					pool.release(page);
 				},
-				refused: (page, start, length) => this.#keep(page, start, length, REFUSED),
+				refused: (page, start, length) => this.#local.refuse(page, start, length),
 				discard: (page) => pool.release(page),
 			},
 			neighborsMax: options.neighborsMax ?? 512,
 			announce: this.#ethernet && !this.#loopbackLink,
 		});
 		this.neighbors = this.#arp.neighbors;
+		this.#input = new IpInput({
+			pool,
+			counters: this.counters,
+			routes: this.routes,
+			arp: this.#arp,
+			transports: this.#transports,
+			ethernet: this.#ethernet,
+			macHigh: this.#macHigh,
+			macLow: this.#macLow,
+			loopbackLink: this.#loopbackLink,
+			acceptAny: this.#acceptAny,
+		});
+		this.#local = new Local({
+			pool,
+			runtime: options.runtime,
+			counters: this.counters,
+			input: this.#input,
+			transports: this.#transports,
+			loopMax: options.loopMax ?? 1024,
+			onWork: () => this.onWork?.(),
+		});
 	}
 
 	/** Makes a transport receive the packets of a protocol, and hear of those it sent that could not be delivered. */
@@ -191,226 +162,25 @@ export class IpLayer {
 		return this.#transports[protocol];
 	}
 
+	/** Makes `tell` see the packets that no transport is registered for. Only to look at: ip releases them. */
+	registerUnknown(tell: (packet: IpPacket) => void): void {
+		this.#input.onUnknownProtocol = tell;
+	}
+
 	// Inward.
 
 	/** Receives all frames of a batch, which is empty afterwards. */
 	input(batch: Batch): void {
-		const pool = this.#pool;
-		const { count } = batch;
-		for (let i = 0; i < count; i++) {
-			const page = batch.page[i]!;
-			const flags = batch.flags[i]!;
-			if (this.#cut) {
-				// The rest of a run that the end of the last batch cut.
-				this.#cut = (flags & FRAME_MORE) !== 0;
-				pool.release(page);
-				continue;
-			}
-			this.counters.received++;
-			if ((flags & FRAME_MORE) !== 0) {
-				i = this.#run(batch, i, count);
-				continue;
-			}
-			const start = batch.start[i]!;
-			const length = batch.length[i]!;
-			const time = batch.time[i]!;
-			const kept = this.#ethernet ? this.#frame(page, start, length, time, flags) : this.#datagram(page, start, length, time, flags, false);
-			if (!kept) pool.release(page);
-		}
-		batch.count = 0;
+		this.#input.input(batch);
 	}
 
-	/** A frame that runs over several entries, from entry `first` on; returns its last entry. */
-	#run(batch: Batch, first: number, count: number): number {
-		const pool = this.#pool;
-		const packet = this.#packet;
-		let last = first;
-		let more = 0;
-		while ((batch.flags[last]! & FRAME_MORE) !== 0 && last + 1 < count) {
-			last++;
-			more += batch.length[last]!;
-		}
-		const page = batch.page[first]!;
-		const flags = batch.flags[first]!;
-		let kept = false;
-		// A link that merges frames has verified them, and keeps each run within one batch.
-		this.#cut = (batch.flags[last]! & FRAME_MORE) !== 0;
-		if ((flags & FRAME_CHECKED) === 0 || this.#cut) this.counters.chained++;
-		else {
-			packet.more = more;
-			packet.batch = batch;
-			packet.firstMore = first + 1;
-			packet.lastMore = last;
-			const start = batch.start[first]!;
-			const length = batch.length[first]!;
-			const time = batch.time[first]!;
-			kept = this.#ethernet ? this.#frame(page, start, length, time, flags) : this.#datagram(page, start, length, time, flags, false);
-			packet.more = 0;
-			packet.batch = null;
-		}
-		if (!kept) pool.release(page);
-		for (let i = first + 1; i <= last; i++) pool.release(batch.page[i]!);
-		return last;
-	}
-
-	/** An Ethernet frame. True if a transport took over the page. */
-	#frame(page: number, start: number, length: number, time: number, flags: number): boolean {
-		const u8 = this.#u8;
-		const { counters } = this;
-		if (length < ethernet.ETHERNET_HEADER) {
-			counters.tooShort++;
-			return false;
-		}
-		const high = ethernet.destinationHigh(u8, start);
-		const group = ethernet.isGroup(high);
-		if (!group && (high !== this.#macHigh || ethernet.destinationLow(u8, start) !== this.#macLow)) {
-			counters.otherStation++;
-			return false;
-		}
-		if (ethernet.isGroup(ethernet.sourceHigh(u8, start))) {
-			counters.badStation++;
-			return false;
-		}
-		const at = start + ethernet.ETHERNET_HEADER;
-		const rest = length - ethernet.ETHERNET_HEADER;
-		switch (ethernet.etherType(u8, start)) {
-			case ethernet.ETHERTYPE_IPV4:
-				return this.#datagram(page, at, rest, time, flags, group);
-			case ethernet.ETHERTYPE_ARP:
-				this.#arp.input(at, rest);
-				return false;
-			case ethernet.ETHERTYPE_IPV6:
-				counters.ipv6++;
-				return false;
-			default:
-				counters.unknownType++;
-				return false;
-		}
-	}
-
-	/** An IP packet at `at`, in `room` bytes. True if a transport took over the page. */
-	#datagram(page: number, at: number, room: number, time: number, flags: number, group: boolean): boolean {
-		const u8 = this.#u8;
-		const { counters } = this;
-		if (room < ipv4.IPV4_HEADER) {
-			counters.tooShort++;
-			return false;
-		}
-		// RFC 1122 3.2.1.1: version.
-		const version = ipv4.version(u8, at);
-		if (version !== 4) {
-			if (version === 6) counters.ipv6++;
-			else counters.badVersion++;
-			return false;
-		}
-		const header = ipv4.headerLength(u8, at);
-		if (header < ipv4.IPV4_HEADER || header > room) {
-			counters.badHeaderLength++;
-			return false;
-		}
-		// What is behind the total length is Ethernet's padding.
-		const { more } = this.#packet;
-		const length = ipv4.totalLength(u8, at) - more;
-		if (length < header || length > room || (more > 0 && length !== room)) {
-			counters.badLength++;
-			return false;
-		}
-		// RFC 1122 3.2.1.2: checksum.
-		if ((flags & FRAME_CHECKED) === 0 && checksum(u8, at, header, 0) !== 0) {
-			counters.badChecksum++;
-			return false;
-		}
-		// RFC 1122 3.2.1.3: addressing. 3.2.1.7: the time to live is not ours to judge.
-		const source = ipv4.source(u8, at);
-		const destination = ipv4.destination(u8, at);
-		let broadcast = false;
-		if (source !== this.#lastSource || destination !== this.#lastDestination || !this.#addressedBefore) {
-			if (!this.#addressed(source, destination)) return false;
-			broadcast = this.#broadcast;
-		}
-		if (group && !broadcast) {
-			counters.linkBroadcast++;
-			return false;
-		}
-		if (header > ipv4.IPV4_HEADER && ipv4.isSourceRouted(u8, at + ipv4.IPV4_HEADER, at + header)) {
-			counters.sourceRouted++;
-			return false;
-		}
-		if ((ipv4.fragmentField(u8, at) & ~ipv4.DONT_FRAGMENT & 0x7fff) !== 0) {
-			counters.fragments++;
-			return false;
-		}
-		return this.#deliver(page, at, header, length, time, flags, source, destination, broadcast);
-	}
-
-	/** Whether a packet may come from `source` and is for us at `destination`; `#broadcast` says whether for others as well. */
-	#addressed(source: number, destination: number): boolean {
-		const { counters, routes } = this;
-		if (ipv4.isNoHost(source) || (!this.#loopbackLink && (ipv4.isLoopback(source) || routes.isOwn(source))) || routes.isBroadcast(source)) {
-			counters.martianSource++;
-			return false;
-		}
-		this.#broadcast = false;
-		if (!routes.isOwn(destination)) {
-			this.#broadcast = routes.isBroadcast(destination);
-			if (this.#broadcast) return true;
-			if (ipv4.isMulticast(destination)) {
-				counters.notOurs++;
-				return false;
-			}
-			const loopback = ipv4.isLoopback(destination);
-			if (ipv4.isNoHost(destination) || (loopback && !this.#loopbackLink)) {
-				counters.martianDestination++;
-				return false;
-			}
-			if (!loopback && !this.#acceptAny) {
-				counters.notOurs++;
-				return false;
-			}
-		}
-		this.#addressedBefore = true;
-		this.#lastSource = source;
-		this.#lastDestination = destination;
-		return true;
-	}
-
-	#deliver(
-		page: number,
-		at: number,
-		header: number,
-		length: number,
-		time: number,
-		flags: number,
-		source: number,
-		destination: number,
-		broadcast: boolean,
-	): boolean {
-		const u8 = this.#u8;
-		const packet = this.#packet;
-		packet.page = page;
-		packet.start = at + header;
-		packet.length = length - header;
-		packet.time = time;
-		packet.flags = flags;
-		packet.src3 = source;
-		packet.dst3 = destination;
-		packet.protocol = ipv4.protocol(u8, at);
-		packet.ttl = ipv4.timeToLive(u8, at);
-		packet.headerStart = at;
-		packet.broadcast = broadcast;
-		const transport = this.#transports[packet.protocol];
-		if (packet.more > 0 && packet.protocol !== PROTOCOL_TCP) {
-			// Only TCP segments are ever merged.
-			this.counters.chained++;
-			return false;
-		}
-		if (transport === undefined) {
-			this.counters.unknownProtocol++;
-			this.onUnknownProtocol?.(packet);
-			return false;
-		}
-		this.counters.delivered++;
-		return transport.input(packet);
+	/**
+	 * Receives the packets that were sent to ourselves, and tells transports of those refused: as many as are there now.
+	 *
+	 * @returns How many there were.
+	 */
+	pump(): number {
+		return this.#local.pump();
 	}
 
 	// Outward.
@@ -486,7 +256,7 @@ export class IpLayer {
 	#route(page: number, at: number, total: number, dst: number, flags: number): boolean {
 		if (this.#isSelf(dst)) {
 			if (this.#loopbackLink) this.#transmitFlow(page, at, total, flags, dst, this.#macHigh, this.#macLow);
-			else this.#loopBack(page, at, total);
+			else this.#local.send(page, at, total);
 			return true;
 		}
 		const hop = this.routes.nextHop(dst);
@@ -523,76 +293,6 @@ export class IpLayer {
 		const start = at - ethernet.ETHERNET_HEADER;
 		ethernet.writeEthernetHeader(this.#u8, start, high, low, this.#macHigh, this.#macLow, ethernet.ETHERTYPE_IPV4);
 		this.#out.push(page, start, total + ethernet.ETHERNET_HEADER, flags);
-	}
-
-	/** A packet to ourselves: kept for `pump`, in a page of its own. */
-	#loopBack(page: number, at: number, total: number): void {
-		const pool = this.#pool;
-		if (pool.refs(page) === 1) {
-			this.#keep(page, at, total, FRAME_CHECKED);
-			return;
-		}
-		const copy = this.#loop.count < this.#loop.capacity ? pool.alloc() : 0;
-		if (copy === 0) {
-			this.counters.loopOverflow++;
-		} else {
-			const to = at - pool.address(page) + pool.address(copy);
-			pool.copy.within(to, at, total);
-			this.#keep(copy, to, total, FRAME_CHECKED);
-		}
-		pool.release(page);
-	}
-
-	#keep(page: number, at: number, total: number, flags: number): void {
-		if (!this.#loop.put(page, at, total, flags)) {
-			this.counters.loopOverflow++;
-			this.#pool.release(page);
-			return;
-		}
-		this.counters.looped++;
-		if (this.#loop.count === 1) this.onWork?.();
-	}
-
-	/**
-	 * Receives the packets that were sent to ourselves, and tells transports of those refused: as many as are there now.
-	 *
-	 * @returns How many there were.
-	 */
-	pump(): number {
-		const loop = this.#loop;
-		const { count } = loop;
-		if (count === 0) return 0;
-		const time = this.#runtime.clock.now() | 0;
-		for (let i = 0; i < count && loop.take(); i++) {
-			const { page, start, length, flags } = loop;
-			if (flags === REFUSED) {
-				this.counters.undeliverable++;
-				this.#tellUnreachable(start);
-			} else {
-				const source = ipv4.source(this.#u8, start);
-				const destination = ipv4.destination(this.#u8, start);
-				if (this.#deliver(page, start, ipv4.IPV4_HEADER, length, time, flags, source, destination, false)) continue;
-			}
-			this.#pool.release(page);
-		}
-		return count;
-	}
-
-	/** Tells a transport that the packet at `at`, which it sent, met no neighbor. */
-	#tellUnreachable(at: number): void {
-		const u8 = this.#u8;
-		const error = this.#error;
-		const transport = this.#transports[ipv4.protocol(u8, at)];
-		if (transport?.unreachable === undefined) return;
-		const start = at + ipv4.IPV4_HEADER;
-		const ports = ipv4.totalLength(u8, at) >= ipv4.IPV4_HEADER + 8;
-		error.dst3 = ipv4.destination(u8, at);
-		error.src3 = ipv4.source(u8, at);
-		error.protocol = ipv4.protocol(u8, at);
-		error.srcPort = ports ? get16(u8, start) : 0;
-		error.dstPort = ports ? get16(u8, start + 2) : 0;
-		error.seq = ports ? get32(u8, start + 4) : 0;
-		transport.unreachable(error);
 	}
 
 	// What transports ask.
@@ -633,6 +333,6 @@ export class IpLayer {
 	/** Gives back every page that is held. */
 	close(): void {
 		this.#arp.close();
-		while (this.#loop.take()) this.#pool.release(this.#loop.page);
+		this.#local.close();
 	}
 }
