@@ -20,6 +20,7 @@ import {
 	window as windowOf,
 } from "../wire/tcp.ts";
 import { enterTimeWait, finished, reset } from "./closing.ts";
+import { initialWindow } from "./congestion.ts";
 import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
 import { noConnection, sendStrayReset, takeSyn } from "./listen.ts";
@@ -454,8 +455,10 @@ function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: n
 
 	const out = c.sndUna !== sndNxt;
 	if (window > 0 && oldWindow === 0 && out) {
-		// The window opens again: what was sent into the shut one was dropped there.
+		// The window opens again: what was sent into the shut one was dropped there. No ACK has come of it that would spread what leaves now, as
+		// after an idle time (RFC 5681 4.1).
 		markAllLost(t, c);
+		if ((c.flags & C_MODEL) === 0) c.cwnd = Math.min(c.cwnd, initialWindow(c, t.options.initialWindow));
 		stopRetransmitTimer(c);
 		c.retries &= ~0xff00ff;
 	}

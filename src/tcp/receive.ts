@@ -15,7 +15,7 @@ import * as state from "./state.ts";
 import { tuneBuffer } from "./window.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
-const { C_ACK_NOW, C_PURE_ACK, C_SACK, P_FIN } = state;
+const { C_ACK_NOW, C_NO_PAGE, C_PURE_ACK, C_SACK, P_FIN } = state;
 const { PAGE_SIZE } = pages;
 
 /**
@@ -56,6 +56,7 @@ export function receiveData(t: Tcp, c: Connection, page: number, start: number, 
 		// The very last pages are for frames on their way in: ACKs must be heard for anything to be freed. The sender will repeat this.
 		if (left > 0 && t.pool.free < t.shortage.lastPages) {
 			t.counters.noPage++;
+			t.shortage.shut(c);
 			return false;
 		}
 		return inOrder(t, c, page, from, left, last);
@@ -71,7 +72,7 @@ export function receiveData(t: Tcp, c: Connection, page: number, start: number, 
 
 function inOrder(t: Tcp, c: Connection, page: number, start: number, length: number, fin: boolean): boolean {
 	const kept = length > 0 && append(t, c, page, start, length);
-	c.rcvNxt = (c.rcvNxt + length) | 0;
+	taken(c, length);
 	if (fin) {
 		t.finArrived = true;
 		// The stream ends here, whatever a peer sent beyond it.
@@ -83,6 +84,12 @@ function inOrder(t: Tcp, c: Connection, page: number, start: number, length: num
 		advance(t, c);
 	}
 	return kept;
+}
+
+/** Bytes in order were taken: if others found no page, what is left of the window may come now. */
+function taken(c: Connection, length: number): void {
+	c.rcvNxt = (c.rcvNxt + length) | 0;
+	if ((c.flags & C_NO_PAGE) !== 0) c.flags &= ~C_NO_PAGE;
 }
 
 /** Links a page behind the receive segment, or copies it into the last page; true if the page was kept. */
@@ -122,7 +129,7 @@ export function receiveLanding(t: Tcp, c: Connection, page: number, start: numbe
 		pool.setNext(page, 0);
 		c.rcvTail = page;
 		c.rcvBytes += length;
-		c.rcvNxt = (seq + length) | 0;
+		taken(c, length);
 		if (fin) t.finArrived = true;
 		return true;
 	}

@@ -2,7 +2,7 @@
  * Shortage: who goes on when pages run short, and who waits.
  *
  * Hides the order in which connections give way, four steps by the number of free pages (docs/design.md, decision 17): first applications
- * write no more, then no window grows, then early segments are not kept, at last nothing that comes in is. So there is always a page for the
+ * write no more, then no window grows, then early segments are not kept, at last nothing that comes in is, and the window it came by is shut. So there is always a page for the
  * ACKs and resets without which nothing would ever be freed.
  *
  * A connection that could not write, send its FIN or open its window for want of a page is *starved*: no ACK will come that lets it go
@@ -20,7 +20,7 @@ import * as state from "./state.ts";
 import { tellWindow, windowUpdateDue } from "./window.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
-const { C_FIN_PENDING, C_WANT_ROOM, CLOSED, E_WRITABLE, L_STARVED } = state;
+const { C_ACK_NOW, C_FIN_PENDING, C_NO_PAGE, C_WANT_ROOM, CLOSED, E_WRITABLE, L_STARVED } = state;
 
 /** Starved connections that are looked at in one turn at most; and how often pages are looked for meanwhile, ms. */
 const FEED_LIMIT = 16;
@@ -41,6 +41,8 @@ export class Shortage {
 	readonly #t: Tcp;
 	readonly #pool: PagePool;
 	readonly #starved: IndexQueue;
+	/** Tick from which windows open again that were shut for want of pages. */
+	#opensAt = 0;
 
 	constructor(t: Tcp, pool: PagePool, connections: number) {
 		this.reservedPages = Math.min(256, pool.capacity >> 3);
@@ -69,6 +71,27 @@ export class Shortage {
 		this.#t.onWork();
 	}
 
+	/**
+	 * What came in order found no page. A sender that heard nothing would back off, and give up at last; one that hears of a shut window probes,
+	 * and goes on when that opens (as Linux does, ICSK_ACK_NOMEM). Not at once: what it sends again may be what took the pages.
+	 */
+	shut(c: Connection): void {
+		const { tick } = this.#t;
+		const wait = (this.#opensAt - tick) | 0;
+		if (wait <= 0 || wait > STARVED_DELAY) this.#opensAt = (tick + STARVED_DELAY) | 0;
+		c.flags |= C_ACK_NOW | C_NO_PAGE;
+		this.starve(c);
+	}
+
+	/**
+	 * Whether a window may grow.
+	 *
+	 * @param spare Pages that there must be beyond those that no window grows without.
+	 */
+	mayOpen(c: Connection, spare: number): boolean {
+		return this.#pool.free >= this.scarcePages + spare && ((c.flags & C_NO_PAGE) === 0 || ((this.#opensAt - this.#t.tick) | 0) <= 0);
+	}
+
 	#wait(c: Connection): void {
 		c.lists |= L_STARVED;
 		this.#starved.push(c.index);
@@ -93,7 +116,7 @@ export class Shortage {
 			}
 			if (windowUpdateDue(t, c)) {
 				// More than `scarce` asks: the page of the ACK itself must not make pages scarce, or it would hold the window again, at once and for ever.
-				if (pool.free > this.scarcePages + n) tellWindow(t, c);
+				if (this.mayOpen(c, n + 1)) tellWindow(t, c);
 				else waits = true;
 			}
 			if ((c.flags & C_WANT_ROOM) !== 0 && sendRoom(t, c) > 0) {

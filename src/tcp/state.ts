@@ -77,6 +77,8 @@ export const C_SEND_SYN = 1 << 20;
 export const C_SYN_RETRANSMITTED = 1 << 21;
 /** An SACK block or duplicate has to be reported in an ACK of its own. */
 export const C_PURE_ACK = 1 << 22;
+/** A segment in order found no page: the peer is told a window of nothing, until there are pages again. */
+export const C_NO_PAGE = 1 << 23;
 /** A model of the path sets window and rate (congestion.ts, PathModel). */
 export const C_MODEL = 1 << 27;
 

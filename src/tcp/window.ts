@@ -10,7 +10,7 @@ import { seqMax } from "./seq.ts";
 import * as state from "./state.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
-const { C_ACK_NOW, C_FIN_RECEIVED, ESTABLISHED } = state;
+const { C_ACK_NOW, C_FIN_RECEIVED, C_NO_PAGE, ESTABLISHED } = state;
 
 /** Microseconds of a measuring interval while no round-trip time is known. */
 const UNKNOWN_ROUND_TRIP = 100_000;
@@ -36,6 +36,8 @@ export function tuneBuffer(t: Tcp, c: Connection, taken: number): void {
  * was promised before is still taken (RFC 7323 2.4).
  */
 export function advertise(t: Tcp, c: Connection): number {
+	// The one window that shrinks (RFC 9293 3.8.6, SHLD-14): what was promised finds no page, and more of it would be sent in vain.
+	if ((c.flags & C_NO_PAGE) !== 0) return 0;
 	const { rcvAdv, rcvNxt, rcvBuf } = c;
 	const old = (rcvAdv - rcvNxt) | 0;
 	const free = rcvBuf - c.rcvBytes;
@@ -54,6 +56,7 @@ export function advertise(t: Tcp, c: Connection): number {
 /** Whether the application has read so much that the sender, if it may send more, should be told (RFC 9293 3.8.6.2.2). */
 export function windowUpdateDue(t: Tcp, c: Connection): boolean {
 	if (c.state < ESTABLISHED || (c.flags & C_FIN_RECEIVED) !== 0) return false;
+	if ((c.flags & C_NO_PAGE) !== 0) return true;
 	const open = (c.rcvAdv - c.rcvNxt) | 0;
 	// Not more than the header can say: without scaling, a buffer beyond 64 KiB opens nothing.
 	const gain = Math.min(c.rcvBuf - c.rcvBytes, 65535 << c.rcvScale) - open;
@@ -64,12 +67,12 @@ export function windowUpdateDue(t: Tcp, c: Connection): boolean {
 /** The application has read: tells the peer of room that is worth an ACK of its own; while pages are short, when they no longer are. */
 export function updateWindow(t: Tcp, c: Connection): void {
 	if (!windowUpdateDue(t, c)) return;
-	if (t.shortage.scarce) t.shortage.starve(c);
-	else tellWindow(t, c);
+	if (t.shortage.mayOpen(c, 0)) tellWindow(t, c);
+	else t.shortage.starve(c);
 }
 
 /** An ACK goes out, for the window that it carries. */
 export function tellWindow(t: Tcp, c: Connection): void {
-	c.flags |= C_ACK_NOW;
+	c.flags = (c.flags & ~C_NO_PAGE) | C_ACK_NOW;
 	t.queueOutput(c, 1);
 }

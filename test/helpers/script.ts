@@ -19,6 +19,7 @@
  *   icmp port|host|net|too-big MTU  the last segment sent was unreachable, or too big
  *   slow | release    the link keeps what it is given; it has sent all that, unchanged
  *   scarce | plenty   all pages but those kept for what comes in are in other hands; they come back
+ *   none              those that are kept, too, but for a few: nothing finds a page that is not an ACK
  *   barely | enough   as many of them come back as windows need to open; as programs that write have to leave
  *   counter NAME=N    so many are counted by the stack's TCP
  *   incarnation N     what comes now on these ports is another connection; the peer's ISN is N beyond what the last one reached
@@ -159,15 +160,18 @@ class Player {
 			this.link.slow = false;
 			this.link.release();
 		},
-		scarce: () => {
-			const { pool, shortage } = this.host.shard.tcp;
-			while (pool.free > shortage.reservedPages) this.#taken.push(pool.alloc());
-		},
+		scarce: () => this.#takeTo(this.host.shard.tcp.shortage.reservedPages),
+		none: () => this.#takeTo(this.host.shard.tcp.shortage.lastPages >> 1),
 		plenty: () => this.#plenty(),
 		barely: () => this.#untilFree(this.host.shard.tcp.shortage.scarcePages),
 		enough: () => this.#untilFree(this.host.shard.tcp.shortage.writeReserve),
 		incarnation: (flow, rest) => flow.reincarnate(Number(rest)),
 	};
+
+	#takeTo(pages: number): void {
+		const { pool } = this.host.shard;
+		while (pool.free > pages) this.#taken.push(pool.alloc());
+	}
 
 	#untilFree(pages: number): void {
 		const { pool } = this.host.shard;
@@ -288,6 +292,8 @@ class Player {
 		assert.ok(relative.ack >= (flow.highestAck ?? 0), `acknowledgment went back from ${flow.highestAck} to ${relative.ack}`);
 		// Once the peer's FIN is in, its window means nothing any more.
 		if (flow.peerFin !== undefined && relative.ack >= flow.peerFin) return;
+		// Only what finds no page shuts a window that was open; it opens again as far as before.
+		if (segment.window === 0 && this.host.shard.pool.free < this.host.shard.tcp.shortage.lastPages) return;
 		// A window is rounded down to the scale: the edge may seem to move back by less than one unit.
 		assert.ok(
 			edge + (1 << flow.stackScale) > (flow.rightEdge ?? 0),

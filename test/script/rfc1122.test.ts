@@ -246,6 +246,70 @@ script(
 );
 
 script(
+	"RFC 9293 3.10.7.4, seventh: what finds no page is answered by a shut window, which opens as soon as there are pages",
+	`
+	established(mss 1460)
+	< P. 1:101(100) ack 1
+	+0~0.05 > . 1:1(0) ack 101
+	event readable
+	read 100
+	none
+	+0.1 < P. 101:201(100) ack 1
+	> . 1:1(0) ack 101 win 0
+	+0.2 < P. 101:201(100) ack 1
+	> . 1:1(0) ack 101 win 0
+	readable 0
+	plenty
+	+0~0.05 > . 1:1(0) ack 101 win 65535
+	+0.1 < P. 101:201(100) ack 1
+	+0~0.05 > . 1:1(0) ack 201
+	event readable
+	read 100
+`,
+);
+
+script(
+	"RFC 9293 3.8.6: what was promised before a page could not be had is taken as soon as one can, and the rest of the window is told again",
+	`
+	established(mss 1460)
+	< . 1:1461(1460) ack 1
+	& < . 1461:2921(1460) ack 1
+	> . 1:1(0) ack 2921 win 5080
+	none
+	< . 2921:4381(1460) ack 1
+	> . 1:1(0) ack 2921 win 0
+	barely
+	< . 2921:4381(1460) ack 1
+	& < . 4381:5841(1460) ack 1
+	> . 1:1(0) ack 5841 win 2160
+	event readable
+	read 5840
+	> . 1:1(0) ack 5841 win 8000
+`,
+	// So much memory that there are pages between those kept for what comes in and those that windows need.
+	{ host: { ...small.host, memory: 32 << 20 } },
+);
+
+script(
+	"RFC 9293 3.8.6: a window that shrank to nothing with data out: they are sent again as soon as it opens",
+	`
+	established(mss 1460, sackOK)
+	write 4380
+	> burst 1:4381(4380)
+	< . 1:1(0) ack 1 win 0
+	+0~0.1 > P. 2921:4381(1460) ack 1
+	< . 1:1(0) ack 1 win 0
+	+0.2~2 > . 1:2(1) ack 1
+	< . 1:1(0) ack 1 win 0
+	+0.2 < . 1:1(0) ack 1 win 65535
+	> . 1:2(1) ack 1
+	> . 2:1461(1459) ack 1
+	> burst 1461:4381(2920)
+	< . 1:1(0) ack 4381
+`,
+);
+
+script(
 	"RFC 9293 3.8.6, RFC 7323 2.4: crumbs that nobody reads use the window up, whatever the scale; a shut one takes no more",
 	`
 	established(mss 1460, wscale 7)

@@ -196,6 +196,29 @@ script(
 	newreno,
 );
 
+script(
+	"RFC 5681 4.1: of what a shut window dropped no more goes again at once than the initial window",
+	`
+	established(mss 1000, rtt 0.1)
+	write 35000
+	> burst 1:10001(10000)
+	+0.1 < . 1:1(0) ack 5001
+	> burst 10001:20001(10000)
+	+0.1 < . 1:1(0) ack 20001
+	> burst 20001:35001(15000)
+	+0.01 < . 1:1(0) ack 20001 win 0
+	+0.1~0.4 > . 20001:20002(1) ack 1
+	+0.01 < . 1:1(0) ack 20001
+	> . 20001:20002(1) ack 1
+	> . 20002:21001(999) ack 1
+	> burst 21001:30001(9000)
+	+0.1 < . 1:1(0) ack 30001
+	> burst 30001:35001(5000)
+	< . 1:1(0) ack 35001
+`,
+	newreno,
+);
+
 for (const minutes of [10, 40])
 	script(
 		`RFC 9438 4.2, 5.8: silence is no time in which the window of CUBIC would have grown (${minutes} minutes of it)`,
