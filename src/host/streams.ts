@@ -9,7 +9,9 @@
  */
 import { MillraceError } from "../errors.ts";
 import { assertBytes, type ConnectionInfo, type SocketEvents, type TcpSocket } from "../socket/socket.ts";
-import type { ConnectOptions, Host, ListenOptions, TcpListener } from "./host.ts";
+import type { ConnectOptions, ListenOptions } from "./endpoint.ts";
+import type { Host } from "./host.ts";
+import type { TcpListener } from "./listening.ts";
 
 /** Bytes that `write` gathers before it waits for room; and largest piece that `read` gives. */
 const PIECE = 65536;

@@ -8,7 +8,7 @@
  *
  * Unknown keys and contradictions are refused by name, before anything has been opened.
  */
-import { SPIN_MAX } from "../host/host.ts";
+import { SPIN_MAX } from "../host/options.ts";
 import { ARENA_MAX } from "../memory/arena.ts";
 import { formatIpv4, parseMac } from "../wire/address.ts";
 import { type LinkChoice, readLink } from "./link-choice.ts";
