@@ -285,6 +285,8 @@ function outside(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: numb
 	// RFC 9293: the ACK of a segment at the left edge of a shut window still counts. So does that of a probe that comes again, and one from
 	// before a probe: who has sent it cannot know that it was taken while our ACK is under way. If both sides probe, neither ACK may ever be heard else.
 	const behind = (c.rcvNxt - seq - span) | 0;
+	// Fifth: the peer's FIN again, which ends where the window begins: TIME-WAIT begins anew.
+	if (c.state === TIME_WAIT && (bits & FIN) !== 0 && behind === 0) setIdle(t, c, t.options.timeWait);
 	if (seqLeq(seq, c.rcvNxt) && behind <= PROBE && (bits & (ACK | SYN)) === ACK && c.state !== SYN_RECEIVED)
 		ackArrives(t, c, packet, seq, ack, bits, length);
 	if (c.state !== 0) ackOutside(t, c, span);
@@ -513,8 +515,7 @@ function finAcknowledged(t: Tcp, c: Connection): boolean {
 function text(t: Tcp, c: Connection, packet: IpPacket, data: number, length: number, seq: number, bits: number): boolean {
 	const current = c.state;
 	if (current !== ESTABLISHED && current !== FIN_WAIT_1 && current !== FIN_WAIT_2) {
-		// The peer's FIN has come already: what comes now is a repetition. Only TIME-WAIT cares (eighth).
-		if (current === TIME_WAIT && (bits & FIN) !== 0) setIdle(t, c, t.options.timeWait);
+		// The peer's FIN has come already: what comes now lies beyond it.
 		t.counters.duplicateSegments++;
 		c.flags |= C_ACK_NOW;
 		t.queueOutput(c, 1);

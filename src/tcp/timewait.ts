@@ -41,7 +41,9 @@ export function timeWaitArrives(
 		if (newer && t.listeners.find(packet.dst0, packet.dst1, packet.dst2, packet.dst3, localPort) !== null) return true;
 	}
 	t.counters.duplicateSegments++;
-	if ((bits & FIN) !== 0) {
+	// RFC 9293 3.10.7.4, fifth: the peer's FIN again, which ends where ours was acknowledged, begins the time anew. No other does: what is old, or
+	// made up, must not hold the addresses.
+	if ((bits & FIN) !== 0 && ((seq + length + 1) | 0) === tw.rcvNxt) {
 		t.table.restartTimeWait(found, (t.tick + t.options.timeWait) | 0);
 		t.table.timeWaitAt(found);
 	}

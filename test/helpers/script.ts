@@ -383,7 +383,7 @@ class Player {
 			options.ts = { val: given.ts.val ?? 1000 + Math.floor((this.time.now() - this.#start) / 1000), ecr };
 		}
 		flow.peerEnd = Math.max(flow.peerEnd, from.seq + from.length);
-		if (from.flags.includes("F")) flow.peerFin = from.seq + from.length + 1;
+		if (from.flags.includes("F")) flow.peerFin ??= from.seq + from.length + 1;
 		const segment: Segment = {
 			src: PEER,
 			dst: STACK,

@@ -25,6 +25,49 @@ script(
 );
 
 script(
+	"RFC 9293 3.10.7.4, fifth: in TIME-WAIT only the peer's own FIN begins the time anew, none of another number",
+	`
+	established(mss 1460)
+	${toTimeWait}
+	+50 < F. 1000:1000(0) ack 2
+	> . 2:2(0) ack 2
+	< F. 0:0(0) ack 2
+	> . 2:2(0) ack 2
+	< FP. 1:101(100) ack 2
+	> . 2:2(0) ack 2
+	+11 < F. 1:1(0) ack 2
+	> R 2:2(0)
+`,
+);
+
+script(
+	"RFC 9293 3.10.7.4, fifth: the same while the program has not read all, and the record is whole",
+	`
+	established(mss 1460)
+	shutdown
+	> F. 1:1(0) ack 1
+	< . 1:1(0) ack 2
+	< FP. 1:101(100) ack 2
+	> . 2:2(0) ack 102
+	event readable
+	info state=TIME-WAIT
+	+50 < FP. 1:101(100) ack 2
+	> . 2:2(0) ack 102
+	+50 < F. 101:101(0) ack 2
+	> . 2:2(0) ack 102
+	info state=TIME-WAIT
+	+50 < F. 1000:1000(0) ack 2
+	> . 2:2(0) ack 102
+	+11 read 100
+	event ended
+	event closed null
+	gone
+	< F. 101:101(0) ack 2
+	> R 2:2(0)
+`,
+);
+
+script(
 	"RFC 1337 3: a RST does not end TIME-WAIT",
 	`
 	established(mss 1460)
