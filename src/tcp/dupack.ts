@@ -68,10 +68,10 @@ function acknowledged(t: Tcp, c: Connection, ack: AckSummary): void {
 	}
 }
 
-/** There are no such probes without SACK, */
-function probeRepeated(): void {}
+/** Without SACK an ACK says nothing of what has arrived twice, */
+function idleAck(): void {}
 
 /** nor is there such a timer. */
 function reorderTimer(): void {}
 
-export const dupAckRecovery: LossRecovery = { delivered, acknowledged, probeRepeated, reorderTimer };
+export const dupAckRecovery: LossRecovery = { delivered, acknowledged, idleAck, reorderTimer };

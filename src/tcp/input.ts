@@ -408,13 +408,13 @@ function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: n
 	// The probes of a shut window begin anew only when it has moved: their interval grows even while they are answered (RFC 9293 3.8.6.1).
 	if ((c.retries & 0xff0000) !== 0 && (advances || window > oldWindow)) c.retries &= ~0xff0000;
 	if (sndUna === sndNxt && !advances) {
-		// Nothing is out: at most the window has opened, or a probe proves to have been needless.
+		// Nothing is out: at most the window has opened, or what was sent again proves to have been needless.
 		if (c.sndNext !== 0 && window > oldWindow) {
 			if (timerKind(c) === TIMER_PERSIST) stopRetransmitTimer(c);
 			t.queueOutput(c, 2);
 		}
-		if ((flags & C_TLP_REPEATED) !== 0 && ahead === 0) {
-			probeRepeated(t, c, packet, ack, length === 0 && (bits & FIN) === 0 && window === oldWindow && options.sackCount === 0);
+		if (ahead === 0 && ((flags & C_TLP_REPEATED) !== 0 || (options.sackCount > 0 && (flags & C_SACK) !== 0))) {
+			idleAck(t, c, packet, ack, length === 0 && (bits & FIN) === 0 && window === oldWindow && options.sackCount === 0);
 		}
 		return true;
 	}
@@ -474,8 +474,8 @@ function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: n
 	return true;
 }
 
-/** RFC 8985 7.4.2: the tail loss probe was acknowledged with all the rest; another ACK says whether both copies have arrived. */
-function probeRepeated(t: Tcp, c: Connection, packet: IpPacket, ack: number, duplicate: boolean): void {
+/** RFC 8985 6.2 step 4, 7.4.2: all was acknowledged, a tail loss probe perhaps with it; another ACK says what has arrived twice. */
+function idleAck(t: Tcp, c: Connection, packet: IpPacket, ack: number, duplicate: boolean): void {
 	const summary = t.ack;
 	summary.acked = 0;
 	summary.sacked = 0;
@@ -483,7 +483,7 @@ function probeRepeated(t: Tcp, c: Connection, packet: IpPacket, ack: number, dup
 	summary.duplicate = duplicate;
 	summary.time = packet.time;
 	if (t.segmentOptions.sackCount > 0) takeSacks(t, c, ack);
-	recoveryOf(c).probeRepeated(t, c, summary);
+	recoveryOf(c).idleAck(t, c, summary);
 }
 
 /** Karn: an ACK of what was sent more than once measures nothing, unless it echoes a timestamp. Without a measurement the back-off stays. */

@@ -80,36 +80,38 @@ function delivered(t: Tcp, c: Connection, page: number): void {
 	if (rackFack === 0 || seqGt(end, rackFack)) c.rackFack = end;
 }
 
+/**
+ * RFC 8985 6.2 step 4: a DSACK says that the reordering window was too small; once a round, that is until what is out now is acknowledged, or what
+ * is sent next. Of a tail loss probe it says nothing: that one was sent for want of ACKs (Linux leaves it out as well).
+ */
+function needlessRepeat(c: Connection, ack: AckSummary): void {
+	if ((c.flags & C_TLP_REPEATED) !== 0 && ack.dsackEnd === c.tlpEnd) return;
+	const { sndUna, sndNxt, rackDsack } = c;
+	const last = sndUna === sndNxt ? (sndNxt + 1) | 0 : sndNxt;
+	// A round that would end beyond all that was sent is over, since 2 GiB or more.
+	if (rackDsack !== 0 && !seqGeq(sndUna, rackDsack) && !seqGt(rackDsack, last)) return;
+	c.rackDsack = last || 1;
+	c.rackWindow = Math.min((c.rackWindow & 0xff || 1) + 1, 255) | (REO_WND_PERSIST << 8);
+}
+
 /** RFC 8985 6.2 step 4: RACK_update_reo_wnd. */
-function reorderingWindow(c: Connection, ack: AckSummary | null): number {
-	let mult = c.rackWindow & 0xff;
-	let persist = (c.rackWindow >> 8) & 0xff;
-	if (mult === 0) mult = 1;
-	if (ack !== null) {
-		// A round that would end beyond all that was sent is over, since 2 GiB or more.
-		if (c.rackDsack !== 0 && (seqGeq(c.sndUna, c.rackDsack) || seqGt(c.rackDsack, c.sndNxt))) c.rackDsack = 0;
-		if (ack.dsack && c.rackDsack === 0) {
-			c.rackDsack = c.sndNxt;
-			mult = Math.min(mult + 1, 255);
-			persist = REO_WND_PERSIST;
-		}
-		c.rackWindow = mult | (persist << 8);
-	}
+function reorderingWindow(c: Connection): number {
+	const mult = c.rackWindow & 0xff || 1;
 	if ((c.flags & C_REORDERED) === 0 && ((c.flags & (C_RECOVERY | C_LOSS)) !== 0 || c.sacked >= DUP_THRESH * c.mss)) return 0;
 	return Math.min(mult * (c.minRtt >> 2), c.srtt);
 }
 
 /** RFC 8985 6.2 step 5: marks what is lost; returns microseconds until more may be deemed lost, 0 for never. */
-function detect(t: Tcp, c: Connection, now: number, ack: AckSummary | null): number {
+function detect(t: Tcp, c: Connection, now: number): number {
 	if (c.rackRtt === 0) return 0;
 	const pool = t.pool;
 	const head = c.sndHead;
 	if (head === 0 || head === c.sndNext) return 0;
 	// Nothing SACKed and nothing repeated: pages were sent in order, so the first one is the oldest.
-	if (c.sacked === 0 && (c.flags & (C_RECOVERY | C_LOSS)) === 0 && (ack === null || !ack.dsack)) {
+	if (c.sacked === 0 && (c.flags & (C_RECOVERY | C_LOSS)) === 0) {
 		if (!sentAfter(c.rackTime, c.rackEnd, pool.time(head), (pool.seq(head) + pageSpan(t, head)) | 0)) return 0;
 	}
-	const window = reorderingWindow(c, ack);
+	const window = reorderingWindow(c);
 	let timeout = 0;
 	for (let page = head; page !== 0 && page !== c.sndNext; page = pool.next(page)) {
 		if ((pool.flags(page) & (P_SACKED | P_LOST)) !== 0) continue;
@@ -143,13 +145,15 @@ function probeAnswered(t: Tcp, c: Connection, ack: AckSummary, flight: number): 
 	}
 }
 
-function probeRepeated(t: Tcp, c: Connection, ack: AckSummary): void {
-	probeAnswered(t, c, ack, 0);
+function idleAck(t: Tcp, c: Connection, ack: AckSummary): void {
+	if (ack.dsack) needlessRepeat(c, ack);
+	if ((c.flags & C_TLP_REPEATED) !== 0) probeAnswered(t, c, ack, 0);
 }
 
 function acknowledged(t: Tcp, c: Connection, ack: AckSummary): void {
 	const flight = inFlight(c) + ack.acked + ack.sacked;
 	const lostBefore = c.lost;
+	if (ack.dsack) needlessRepeat(c, ack);
 	if (c.tlpEnd !== 0) probeAnswered(t, c, ack, flight);
 	if (c.undoCwnd !== 0 && maybeUndo(t, c, ack)) c.flags &= ~C_CWND_LIMITED;
 	if ((c.flags & (C_RECOVERY | C_LOSS)) !== 0 && recovered(c)) {
@@ -160,7 +164,7 @@ function acknowledged(t: Tcp, c: Connection, ack: AckSummary): void {
 		}
 		leaveRecovery(c);
 	}
-	const timeout = detect(t, c, ack.time, ack);
+	const timeout = detect(t, c, ack.time);
 	const { flags, lost } = c;
 	const newlyLost = lost - lostBefore;
 	if ((flags & (C_RECOVERY | C_LOSS)) === 0) {
@@ -177,7 +181,7 @@ function acknowledged(t: Tcp, c: Connection, ack: AckSummary): void {
 
 function reorderTimer(t: Tcp, c: Connection): void {
 	const flight = inFlight(c);
-	const timeout = detect(t, c, t.now, null);
+	const timeout = detect(t, c, t.now);
 	if (c.lost > 0 && (c.flags & (C_RECOVERY | C_LOSS)) === 0) {
 		enterRecovery(t, c, flight);
 		proportionalRate(c, 0, false);
@@ -185,4 +189,4 @@ function reorderTimer(t: Tcp, c: Connection): void {
 	if (timeout > 0) setRetransmitTimer(t, c, TIMER_REORDER, Math.ceil(timeout / 1000));
 }
 
-export const rackRecovery: LossRecovery = { delivered, acknowledged, probeRepeated, reorderTimer };
+export const rackRecovery: LossRecovery = { delivered, acknowledged, idleAck, reorderTimer };

@@ -49,8 +49,8 @@ export interface LossRecovery {
 	delivered(t: Tcp, c: Connection, page: number): void;
 	/** All of an ACK was taken in: find losses, enter, go on with or leave recovery. */
 	acknowledged(t: Tcp, c: Connection, ack: AckSummary): void;
-	/** An ACK repeats the last one while nothing is out, and a tail loss probe waits for its answer (RACK only). */
-	probeRepeated(t: Tcp, c: Connection, ack: AckSummary): void;
+	/** An ACK repeats the last one while nothing is out: it reports a duplicate, or a tail loss probe waits for its answer (RACK only). */
+	idleAck(t: Tcp, c: Connection, ack: AckSummary): void;
 	/** The reordering timer expired (RACK only). */
 	reorderTimer(t: Tcp, c: Connection): void;
 }

@@ -43,6 +43,34 @@ script(
 );
 
 script(
+	"RFC 8985 6.2, step 4: a DSACK that comes when nothing is out any more lets the window grow, once for all reports of a flight",
+	`
+	established(mss 1000, sackOK, rtt 0.1)
+	write 5000
+	> burst 1:5001(5000)
+	+0.1 < . 1:1(0) ack 1 <sack 2001:3001>
+	+0.025 > . 1:1001(1000) ack 1
+	< . 1:1(0) ack 1 <sack 2001:4001>
+	> . 1001:2001(1000) ack 1
+	< . 1:1(0) ack 5001
+	+0.1 < . 1:1(0) ack 5001 <sack 1:1001>
+	< . 1:1(0) ack 5001 <sack 1001:2001>
+	counter dsacksIn=2
+	write 5000
+	> burst 5001:10001(5000)
+	+0.1 < . 1:1(0) ack 5001 <sack 6001:7001>
+	+0.05 > . 5001:6001(1000) ack 1
+	< . 1:1(0) ack 10001
+	+0.1 < . 1:1(0) ack 10001 <sack 5001:6001>
+	write 4000
+	> burst 10001:14001(4000)
+	+0.1 < . 1:1(0) ack 10001 <sack 11001:12001>
+	+0.075 > . 10001:11001(1000) ack 1
+	< . 1:1(0) ack 14001
+`,
+);
+
+script(
 	"RFC 8985 6.2: reordering within the window costs nothing",
 	`
 	established(mss 1000, sackOK, rtt 0.1)
