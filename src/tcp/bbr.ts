@@ -113,6 +113,10 @@ export class Bbr implements PathModel {
 		if ((c.flags & C_MODEL) === 0) cubic.sampled?.(c, rtt);
 	}
 
+	unused(c: Connection, now: number): void {
+		if ((c.flags & C_MODEL) === 0) cubic.unused?.(c, now);
+	}
+
 	idle(c: Connection, time: number, now: number): void {
 		if ((c.flags & C_MODEL) === 0) cubic.idle?.(c, time, now);
 	}

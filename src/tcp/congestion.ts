@@ -24,6 +24,12 @@ export interface CongestionControl {
 	 * @param now Microseconds, wrapping: arrival time of the ACK.
 	 */
 	acknowledged(c: Connection, acked: number, now: number): void;
+	/**
+	 * The same while something else was the limit: the application, or the peer's window.
+	 *
+	 * @param now Microseconds, wrapping: arrival time of the ACK.
+	 */
+	unused?(c: Connection, now: number): void;
 	/** A round-trip time sample in microseconds, with the ACK that gave it. */
 	sampled?(c: Connection, rtt: number): void;
 	/**

@@ -6,7 +6,8 @@
  *
  * State: in the first slow start (flag C_HYSTART) cc0 to cc4 are HyStart's (round end, minimum RTT of the last and of this
  * round, sample count and CSS rounds, baseline); afterwards cc0 = Wmax, cc1 = K in ms, cc2 = start of the epoch in us with
- * bit 0 set (0: none), cc3 = Reno's estimate, cc4 = the window at the last reduction.
+ * bit 0 set, or without it how much of the epoch had passed when the window was no longer the limit (0: none), cc3 = Reno's
+ * estimate, cc4 = the window at the last reduction.
  *
  * Read first: RFC 9438 4.1 to 4.10, RFC 9406 4.
  */
@@ -115,6 +116,8 @@ export const cubic: CongestionControl = {
 			if (c.cwnd < c.ssthresh || rest <= 0) return;
 		}
 		if ((c.flags & C_HYSTART) !== 0) leaveSlowStart(c);
+		// RFC 9438 4.2, 5.8: the epoch goes on where it stood still.
+		if (c.cc2 !== 0 && (c.cc2 & 1) === 0) c.cc2 = (now - c.cc2) | 1;
 		let time = (now - c.cc2) | 0;
 		if (c.cc2 === 0 || time > EPOCH_MAX || time < EPOCH_MIN) {
 			// RFC 9438 4.2: a new epoch begins with the first ACK in congestion avoidance.
@@ -135,8 +138,14 @@ export const cubic: CongestionControl = {
 		c.cwnd = Math.min(next, MAX_WINDOW);
 	},
 
+	unused(c, now) {
+		if ((c.flags & C_HYSTART) !== 0 || (c.cc2 & 1) === 0) return;
+		const time = (now - c.cc2) | 0;
+		c.cc2 = time > EPOCH_MAX || time < EPOCH_MIN ? 0 : (Math.max(time, 0) + 2) & ~1;
+	},
+
 	idle(c, time, now) {
-		if ((c.flags & C_HYSTART) !== 0 || c.cc2 === 0) return;
+		if ((c.flags & C_HYSTART) !== 0 || (c.cc2 & 1) === 0) return;
 		// RFC 9438 4.2, 5.8: the epoch begins as much later, though not later than now.
 		const start = (c.cc2 + time * 1000) | 0;
 		c.cc2 = seqGeq(start, now) ? now | 1 : start | 1;

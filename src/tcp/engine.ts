@@ -353,7 +353,9 @@ export class Tcp implements Transport {
 	/** An ACK outside recovery lets the window grow, if it was the window that held us back (RFC 9293 and RFC 7661 say why). */
 	grow(c: Connection, ack: AckSummary): void {
 		const bytes = ack.acked + ack.sacked;
-		if (bytes > 0 && (c.flags & (C_CWND_LIMITED | C_LOSS)) !== 0) this.congestion.acknowledged(c, bytes, ack.time);
+		if (bytes <= 0) return;
+		if ((c.flags & (C_CWND_LIMITED | C_LOSS)) !== 0) this.congestion.acknowledged(c, bytes, ack.time);
+		else this.congestion.unused?.(c, ack.time);
 	}
 
 	/** Room came back: tell the application if it waits. */

@@ -247,6 +247,46 @@ for (const minutes of [10, 40])
 	`,
 	);
 
+/** A second in which twenty short segments leave, and the next of them always before the last is acknowledged. */
+const trickle = (from: number): string =>
+	Array.from(
+		{ length: 20 },
+		(_, i) => `
+		+0.05 write 10
+		> P. ${from + 10 * i}:${from + 10 * i + 10}(10) ack 1
+		< . 1:1(0) ack ${from + 10 * i}
+	`,
+	).join("");
+
+script(
+	"RFC 9438 4.2, 5.8: nor is time in which something is always out, but not a window",
+	`
+	established(mss 1000, sackOK, rtt 0.05)
+	nodelay on
+	write 10000
+	> burst 1:10001(10000)
+	+0.05 < . 1:1(0) ack 1 <sack 1001:10001>
+	> . 1:1001(1000) ack 1
+	+0.05 < . 1:1(0) ack 10001
+	write 14000
+	> burst 10001:17001(7000)
+	+0.05 < . 1:1(0) ack 17001
+	> burst 17001:24001(7000)
+	+0.05 < . 1:1(0) ack 24001
+	info cwnd<8500
+	${Array.from({ length: 20 }, (_, i) => trickle(24001 + 200 * i)).join("")}
+	< . 1:1(0) ack 28001
+	info cwnd<8500
+	write 16000
+	> burst 28001:36001(8000)
+	+0.05 < . 1:1(0) ack 36001
+	// A fraction of a segment more; half a window if all that time counted.
+	> burst 36001:44001(8000)
+	+0.05 < . 1:1(0) ack 44001
+	info cwnd<9500
+`,
+);
+
 script(
 	"RFC 9438: CUBIC reduces to seven tenths",
 	`
