@@ -2,8 +2,8 @@
  * Shortage: who goes on when pages run short, and who waits.
  *
  * Hides the order in which connections give way, four steps by the number of free pages (docs/design.md, decision 17): first applications
- * write no more, then no window grows, then early segments are not kept, at last nothing that comes in is, and the window it came by is shut. So there is always a page for the
- * ACKs and resets without which nothing would ever be freed.
+ * write no more, then no window grows, then early segments are not kept, at last nothing that comes in is, and windows are shut. So there is
+ * always a page for the ACKs and resets without which nothing would ever be freed.
  *
  * A connection that could not write, send its FIN or open its window for want of a page is *starved*: no ACK will come that lets it go
  * on. It waits in one list, and is let go on from here, in a turn's second half.
@@ -59,6 +59,11 @@ export class Shortage {
 		return this.#pool.free < this.scarcePages;
 	}
 
+	/** Whether the peer may be told of a larger window now. @param spare Pages that there must be beyond those that no window grows without. */
+	mayOpen(c: Connection, spare: number): boolean {
+		return this.#pool.free >= this.scarcePages + spare && ((c.flags & C_NO_PAGE) === 0 || ((this.#opensAt - this.#t.tick) | 0) <= 0);
+	}
+
 	/** Milliseconds until pages are to be looked for again; -1: nobody waits for any. */
 	get nextDelay(): number {
 		return this.#starved.length > 0 ? STARVED_DELAY : -1;
@@ -81,15 +86,6 @@ export class Shortage {
 		if (wait <= 0 || wait > STARVED_DELAY) this.#opensAt = (tick + STARVED_DELAY) | 0;
 		c.flags |= C_ACK_NOW | C_NO_PAGE;
 		this.starve(c);
-	}
-
-	/**
-	 * Whether a window may grow.
-	 *
-	 * @param spare Pages that there must be beyond those that no window grows without.
-	 */
-	mayOpen(c: Connection, spare: number): boolean {
-		return this.#pool.free >= this.scarcePages + spare && ((c.flags & C_NO_PAGE) === 0 || ((this.#opensAt - this.#t.tick) | 0) <= 0);
 	}
 
 	#wait(c: Connection): void {
