@@ -135,7 +135,8 @@ describe("fanout of a packet link", { skip }, () => {
 	}
 
 	test("frames of many flows at once come whole, each flow in order", async () => {
-		const one = station({ fanout: { queues: 3 }, ringSize: 120 });
+		// The kernel's hash, whose seed is the boot's, may give any of the sockets all of them.
+		const one = station({ fanout: { queues: 3 }, ringSize: all.length });
 		const peer = new PacketSocket("far0");
 		for (let i = 0; i < 5; i++) for (let flow = 0; flow < FLOWS; flow++) peer.send(frame(1000 + flow, flow * 5 + i));
 		const came: { port: number; number: number }[] = [];
