@@ -11,11 +11,14 @@
  * - A memory argument is a `Uint8Array` or an address as BigInt. On hot paths it is a BigInt that was made before: see
  *   address.ts for what the alternatives cost.
  * - A call returns -1 on failure; `errno()` is to be read next, before anything else.
+ * - Descriptors end with their thread: `open` and `socket` see to that, others are handed to `keep` (worker.ts).
  * - No call here may block: descriptors are non-blocking. A foreign call that waits cannot be interrupted by `worker.terminate()`.
  */
 import { createRequire } from "node:module";
 import { endianness } from "node:os";
+import { isMainThread } from "node:worker_threads";
 import { MillraceError } from "../errors.ts";
+import { callsOfWorker } from "./worker.ts";
 
 /** Memory handed to a call: bytes, or an address. */
 export type Memory = Uint8Array | bigint;
@@ -24,6 +27,11 @@ export type Memory = Uint8Array | bigint;
 export interface Libc {
 	open(path: string, flags: number): number;
 	close(fd: number): number;
+	/** A descriptor that neither `open` nor `socket` made, as the one that is closed with this thread, if not before. */
+	keep(fd: number): number;
+	dup3(from: number, to: number, flags: number): number;
+	/** poll(2), which does not wait where the time to do so is 0. */
+	pollNow(descriptors: Memory, count: number, milliseconds: number): number;
 	read(fd: number, memory: Memory, length: number): number;
 	write(fd: number, memory: Memory, length: number): number;
 	readv(fd: number, iovecs: Memory, count: number): number;
@@ -57,7 +65,7 @@ export interface Libc {
 	errno(): number;
 	/** The address of the first byte of a view. It stays valid only for memory that is not on the JavaScript heap: the arena. */
 	address(bytes: Uint8Array): bigint;
-	/** koffi's poll handle; use poll.ts, which makes it safe. */
+	/** koffi's poll handle, or the like (worker.ts); use poll.ts, which makes it safe. */
 	poll(fd: number, callback: (status: number) => void): PollHandle;
 	/** Names of error numbers. */
 	readonly errnoNames: ReadonlyMap<number, string>;
@@ -118,9 +126,12 @@ function load(): Libc {
 	}
 	const library = koffi.load(null);
 	// Lengths and results are int: they are below 2^31 here, and 64-bit results cost a check on each return.
-	return {
+	const calls: Libc = {
 		open: library.func("open", "int", ["const char *", "int"]),
 		close: library.func("close", "int", ["int"]),
+		keep: (fd) => fd,
+		dup3: library.func("dup3", "int", ["int", "int", "int"]),
+		pollNow: library.func("poll", "int", ["void *", "ulong", "int"]),
 		read: library.func("read", "int", ["int", "void *", "int"]),
 		write: library.func("write", "int", ["int", "void *", "int"]),
 		readv: library.func("readv", "int", ["int", "void *", "int"]),
@@ -146,4 +157,5 @@ function load(): Libc {
 		poll: (fd, callback) => koffi.node.poll(fd, { readable: true }, callback),
 		errnoNames: new Map(Object.entries(koffi.os.errno).map(([name, number]) => [number, name])),
 	};
+	return isMainThread ? calls : callsOfWorker(calls);
 }

@@ -9,8 +9,7 @@
  *   milliseconds when nothing else goes on), so the callback given here should do no more than schedule a `setImmediate`, which
  *   runs in the same turn of the loop.
  * - A handle that is open when the process exits may call back where no JavaScript can run any more, which aborts it; so all are
- *   closed on `exit`. `worker.terminate()` gives no such moment: a worker must close its handles before it is terminated, or
- *   the whole process is aborted if one of them is readable then.
+ *   closed on `exit`. `worker.terminate()` gives no such moment: in a worker another handle does the same (worker.ts).
  *
  * The handle is level-triggered: as long as something is left to read it calls back once in each turn of the loop, at about
  * 1.0 us on Node 20. Disarming and arming costs about 1.4 us, plus two epoll_ctl calls. So a reader that drains the descriptor,

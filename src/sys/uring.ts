@@ -115,7 +115,7 @@ export class Uring {
 		parameters[FLAGS] = SETUP;
 		addresses[SQ_MEMORY / 2] = memory + BigInt(calls);
 		addresses[CQ_MEMORY / 2] = memory + BigInt(rings);
-		this.#fd = c.syscall3(SYS_SETUP, URING_CALLS, new Uint8Array(parameters.buffer), 0);
+		this.#fd = c.keep(c.syscall3(SYS_SETUP, URING_CALLS, new Uint8Array(parameters.buffer), 0));
 		if (this.#fd < 0) throw noUring(c.errno());
 
 		const place = (field: number): number => (rings + parameters[field]!) >> 2;

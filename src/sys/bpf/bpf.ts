@@ -88,7 +88,12 @@ class Attributes {
 		return this.#view.getUint32(at, true);
 	}
 
-	/** A descriptor or 0, or -1. */
+	/** A descriptor, or -1. */
+	make(command: number): number {
+		return libc().keep(this.call(command));
+	}
+
+	/** 0 or more, or -1. */
 	call(command: number): number {
 		return libc().syscall3(SYSCALL, command, this.bytes, ATTRIBUTES);
 	}
@@ -113,7 +118,7 @@ function remedy(errno: number, linux: string): string {
 
 /** Makes a map of `entries` values; `key` and `value` are bytes. Returns its descriptor. */
 export function createMap(type: number, key: number, value: number, entries: number): number {
-	const fd = new Attributes().word(0, type).word(4, key).word(8, value).word(12, entries).call(MAP_CREATE);
+	const fd = new Attributes().word(0, type).word(4, key).word(8, value).word(12, entries).make(MAP_CREATE);
 	if (fd < 0) {
 		const errno = libc().errno();
 		throw systemError("make a BPF map", errno, remedy(errno, type === MAP_XSK ? XDP : STEERING));
@@ -153,7 +158,7 @@ function load(type: number, what: string, program: Uint8Array, name: string): nu
 			.pointer(16, fixed([...new TextEncoder().encode("Apache-2.0"), 0]));
 		for (let i = 0; i < Math.min(name.length, 15); i++) attributes.bytes[48 + i] = name.charCodeAt(i);
 		if (log !== null) attributes.word(24, 1).word(28, log.length).pointer(32, log);
-		return attributes.call(PROG_LOAD);
+		return attributes.make(PROG_LOAD);
 	};
 	const fd = attempt(null);
 	if (fd >= 0) return fd;
@@ -179,7 +184,7 @@ function load(type: number, what: string, program: Uint8Array, name: string): nu
  * @param name The interface's name, for the error.
  */
 export function attachXdp(program: number, interfaceIndex: number, mode: number, name: string): number {
-	const fd = new Attributes().word(0, program).word(4, interfaceIndex).word(8, ATTACH_XDP).word(12, mode).call(LINK_CREATE);
+	const fd = new Attributes().word(0, program).word(4, interfaceIndex).word(8, ATTACH_XDP).word(12, mode).make(LINK_CREATE);
 	if (fd >= 0) return fd;
 	const errno = libc().errno();
 	const what = `attach an XDP program to interface "${name}"${mode === XDP_NATIVE ? " in its driver" : ""}`;
