@@ -21,6 +21,16 @@ interface HandleMaker {
 interface ServerHandle {
 	listen(backlog: number): number;
 	close(): void;
+	onconnection: (error: number, client: AcceptedHandle | undefined) => void;
+}
+
+/** A connection that the kernel has accepted, for a socket to be made of. */
+export type AcceptedHandle = object;
+
+/** Options of the constructor that Node does not declare: `onread` is documented for `connect` only, the others are what its servers give. */
+interface MoreOptions extends Pick<net.TcpSocketConnectOpts, "onread"> {
+	handle?: AcceptedHandle;
+	pauseOnCreate?: boolean;
 }
 
 /** Node's own default. */
@@ -31,8 +41,7 @@ const { _listen2 } = net.Server.prototype as unknown as Listening;
 
 /** A socket of the kernel's TCP, whatever `net.Socket.prototype.connect` has become. */
 export class KernelSocket extends net.Socket {
-	/** @param options `onread` is one of the constructor's, although it is documented for `connect` only. */
-	constructor(options?: net.SocketConstructorOpts & Pick<net.TcpSocketConnectOpts, "onread">) {
+	constructor(options?: net.SocketConstructorOpts & MoreOptions) {
 		super(options);
 	}
 }
@@ -43,9 +52,11 @@ export class KernelServer extends net.Server {
 	/**
 	 * Listens before it returns; `listen` would do so later, and tell of an error later still.
 	 *
-	 * @returns The code of the error, or null. @param address An address, not a name.
+	 * @param address An address, not a name.
+	 * @param accepted Gets each connection as a handle, for a socket with options that Node's servers do not know: "connection" is not emitted.
+	 * @returns The code of the error, or null.
 	 */
-	listenNow(address: string, port: number): string | null {
+	listenNow(address: string, port: number, accepted: (handle: AcceptedHandle) => void): string | null {
 		const handle = (net as unknown as HandleMaker)._createServerHandle(address, port, net.isIPv6(address) ? 6 : 4);
 		if (typeof handle === "number") return getSystemErrorName(handle);
 		// The kernel may tell only here that somebody else has the port.
@@ -55,6 +66,10 @@ export class KernelServer extends net.Server {
 			return getSystemErrorName(error);
 		}
 		this.listen({ _handle: handle });
+		handle.onconnection = (_error, client) => {
+			// An error concerns a connection that is not there (too many open files): its client sees a reset.
+			if (client !== undefined) accepted(client);
+		};
 		return null;
 	}
 }

@@ -20,10 +20,10 @@ import { createHost, type Host, type Refusal, type TcpRequest } from "../host/ho
 import type { Batch } from "../memory/batch.ts";
 import type { Runtime } from "../time/clock.ts";
 import { mask4, parseCidr, parseIpv4 } from "../wire/address.ts";
-import { bad, inRange, refuseUnknown } from "./known-options.ts";
+import { bad, inRange, refuseUnknown, trueOrFalse } from "./known-options.ts";
 import type { Link, LinkContext, LinkOffload } from "./link.ts";
 import { type MemoryLink, memoryLinkPair } from "./memory.ts";
-import { KernelServer, KernelSocket } from "./user-kernel.ts";
+import { type AcceptedHandle, KernelServer, KernelSocket } from "./user-kernel.ts";
 import { Splice, type SpliceOwner } from "./user-splice.ts";
 
 /** An end of a connection, as the gateway's policy sees it. */
@@ -71,6 +71,8 @@ export interface GatewayOptions {
 	maxConnections?: number;
 	/** Bytes of the gateway's arena; default that of a host. */
 	memory?: number;
+	/** Whether all kernel sockets read to one buffer, from which the stack copies at once; otherwise each read gets one of its own. Default true. */
+	sharedBuffer?: boolean;
 }
 
 /** Figures of a gateway. */
@@ -91,11 +93,11 @@ export interface GatewayCounters {
 	bytesOut: number;
 }
 
-/** What a gateway and a user link have in common. */
-/** Where sockets of connections that the guest made read to: each read is over before the next one begins, whoever's it is. As long as Node's own. */
+/** Where the kernel's sockets read to: each read is over before the next one begins, whoever's it is. As long as Node's own. */
 const INCOMING = new Uint8Array(65536);
 
-const KNOWN = ["address", "guest", "dial", "maxConnections", "memory"];
+/** What a gateway and a user link have in common. */
+const KNOWN = ["address", "guest", "dial", "maxConnections", "memory", "sharedBuffer"];
 
 const DEFAULT_ADDRESS = "10.0.2.2/24";
 const DEFAULT_GUEST = "10.0.2.15";
@@ -135,6 +137,7 @@ export class Gateway implements SpliceOwner {
 	readonly #guest: string;
 	readonly #dial: (to: Endpoint, from: Endpoint) => Endpoint | null;
 	readonly #limit: number;
+	readonly #sharedBuffer: boolean;
 	readonly #splices = new Set<Splice>();
 	readonly #servers = new Set<KernelServer>();
 	#closed = false;
@@ -152,7 +155,8 @@ export class Gateway implements SpliceOwner {
 	constructor(options: GatewayOptions) {
 		refuseUnknown("a gateway", options, ["link", "runtime", ...KNOWN]);
 		const { link, runtime, address = DEFAULT_ADDRESS, guest = DEFAULT_GUEST, memory } = options;
-		const { maxConnections = MAX_CONNECTIONS } = options;
+		const { maxConnections = MAX_CONNECTIONS, sharedBuffer = true } = options;
+		trueOrFalse({ sharedBuffer });
 		inRange("a gateway", "maxConnections", maxConnections, 0, CONNECTIONS_MAX);
 		if (options.dial !== undefined && typeof options.dial !== "function")
 			throw bad("dial of a gateway: give a function (to, from) => where the connection goes, or null");
@@ -162,6 +166,7 @@ export class Gateway implements SpliceOwner {
 		this.#guest = guest;
 		this.#dial = options.dial ?? ((to) => (to.address === this.#address ? { address: THIS_MACHINE, port: to.port } : to));
 		this.#limit = maxConnections;
+		this.#sharedBuffer = sharedBuffer;
 		this.host = createHost({ link, runtime, addresses: [address], acceptAny: true, ...(memory === undefined ? {} : { memory }) });
 		this.host.tcpListenAny((request) => this.#requested(request));
 	}
@@ -192,8 +197,8 @@ export class Gateway implements SpliceOwner {
 				"MILLRACE_LINK_CLOSED",
 				`cannot publish port ${port}: the gateway was closed, and takes no connections. Make another`,
 			);
-		const server = new KernelServer({ allowHalfOpen: true, pauseOnConnect: true, noDelay: true }, (socket) => this.#accepted(socket, to));
-		const code = server.listenNow(address, port);
+		const server = new KernelServer();
+		const code = server.listenNow(address, port, (handle) => this.#accepted(handle, to));
 		if (code !== null) {
 			const remedy = code === "EACCES" ? "Ports below 1024 need privilege: publish another one" : "Publish another port";
 			throw new MillraceError(
@@ -203,8 +208,6 @@ export class Gateway implements SpliceOwner {
 		}
 		server.unref();
 		this.#servers.add(server);
-		// Errors of a server that listens (too many open files) concern one connection; the client sees a reset.
-		server.on("error", () => {});
 		const close = (): void => {
 			if (this.#servers.delete(server)) server.close();
 		};
@@ -248,14 +251,26 @@ export class Gateway implements SpliceOwner {
 		this.#splices.delete(splice);
 	}
 
+	/** A socket of the kernel's, and its splice: for a connection to be made, or one that was accepted. */
+	#outside(handle?: AcceptedHandle): { socket: KernelSocket; splice: Splice } {
+		const onread = { buffer: INCOMING, callback: (length: number, bytes: Uint8Array) => splice.received(bytes, length) };
+		const socket = new KernelSocket({
+			allowHalfOpen: true,
+			...(this.#sharedBuffer ? { onread } : {}),
+			...(handle === undefined ? {} : { handle, pauseOnCreate: true }),
+		});
+		const splice: Splice = new Splice(this, socket);
+		return { socket, splice };
+	}
+
 	/** A client of this machine came to a published port. */
-	#accepted(socket: KernelSocket, to: number): void {
+	#accepted(handle: AcceptedHandle, to: number): void {
+		const { socket, splice } = this.#outside(handle);
 		if (this.#splices.size >= this.#limit) {
 			this.#full++;
 			socket.resetAndDestroy();
 			return;
 		}
-		const splice = new Splice(this, socket);
 		try {
 			splice.join(this.host.tcpConnect({ address: this.#guest, port: to }, splice));
 		} catch {
@@ -294,9 +309,7 @@ export class Gateway implements SpliceOwner {
 	}
 
 	#connect(request: TcpRequest, target: Endpoint): void {
-		const onread = { buffer: INCOMING, callback: (length: number, bytes: Uint8Array) => splice.received(bytes, length) };
-		const socket = new KernelSocket({ allowHalfOpen: true, onread });
-		const splice: Splice = new Splice(this, socket);
+		const { socket, splice } = this.#outside();
 		this.#splices.add(splice);
 		const failed = (error: NodeJS.ErrnoException): void => {
 			this.#refused++;
@@ -341,7 +354,7 @@ export function createGateway(options: GatewayOptions): Gateway {
 }
 
 /** Options of `userLink`. */
-export interface UserLinkOptions extends Pick<GatewayOptions, "address" | "guest" | "dial" | "maxConnections" | "memory"> {
+export interface UserLinkOptions extends Pick<GatewayOptions, "address" | "guest" | "dial" | "maxConnections" | "memory" | "sharedBuffer"> {
 	/** Largest IP packet, in bytes; default 1500. */
 	mtu?: number;
 }

@@ -10,6 +10,7 @@ import type { Link } from "../../src/link/link.ts";
 import { memoryLinkPair } from "../../src/link/memory.ts";
 import { createGateway, type UserLink, type UserLinkOptions, userLink } from "../../src/link/user.ts";
 import { KernelSocket } from "../../src/link/user-kernel.ts";
+import { Splice } from "../../src/link/user-splice.ts";
 import { nodeRuntime } from "../../src/node/runtime.ts";
 import type { SocketEvents, TcpSocket } from "../../src/socket/socket.ts";
 
@@ -534,12 +535,47 @@ test("a gateway that was closed opens no port any more, also one whose address w
 	assert.throws(() => gateway.publishNow({ port: 0, to: 80 }), { code: "MILLRACE_LINK_CLOSED" });
 });
 
+for (const sharedBuffer of [true, false]) {
+	test(`with ${sharedBuffer ? "one buffer for all" : "a buffer for each read"} what waits for a guest is whole, whoever connected`, (context) => {
+		const received = context.mock.method(Splice.prototype, "received");
+		return withGuest({ sharedBuffer }, async (host, link) => {
+			const patterns = [BULK, Uint8Array.from(BULK, (byte) => byte ^ 255)] as const;
+			const listener = listen(host, 80);
+			const { port } = await link.gateway.publish({ port: 0, to: 80 });
+			const client = net.connect({ port, host: "127.0.0.1" }).resume();
+			client.end(patterns[0]);
+			const outside = await kernelServer((socket) => socket.end(patterns[1]));
+			const peers = [await listener.next(), Peer.connect(host, outside.port)];
+			for (const peer of peers) peer.reading = false;
+			await peers[1]!.opened;
+			outside.server.close();
+			// Until both wait.
+			for (let before = -1, now = 0; now !== before; ) {
+				before = now;
+				await new Promise((resolve) => setTimeout(resolve, 50));
+				now = peers[0]!.socket.available + peers[1]!.socket.available;
+			}
+			for (const peer of peers) {
+				peer.reading = true;
+				peer.readable();
+			}
+			await Promise.all(peers.map((peer) => peer.end));
+			for (const [i, peer] of peers.entries()) assert.ok(Buffer.concat(peer.received).equals(patterns[i]!), `bytes of connection ${i}`);
+			for (const peer of peers) peer.socket.finish();
+			await Promise.all(peers.map((peer) => peer.over));
+			const readers = new Set(received.mock.calls.map((call) => call.this));
+			assert.equal(readers.size, sharedBuffer ? 2 : 0);
+		});
+	});
+}
+
 test("options that are out of their range are refused by name, before the gateway is there", () => {
 	for (const [wrong, message] of [
 		[{ guest: "10.0.2" }, /guest 10\.0\.2 of a gateway/],
 		[{ address: "10.0.2.2" }, /10\.0\.2\.2/],
 		[{ maxConnections: Number.NaN }, /maxConnections NaN of a gateway/],
 		[{ maxConnections: -1 }, /maxConnections -1 of a gateway/],
+		[{ sharedBuffer: "off" as never }, /sharedBuffer of off: give true or false/],
 	] as const) {
 		const [link] = memoryLinkPair();
 		assert.throws(() => createGateway({ link, runtime: nodeRuntime(), ...wrong }), { message });
