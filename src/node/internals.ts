@@ -10,6 +10,7 @@ import net from "node:net";
 import { PassThrough } from "node:stream";
 import tls from "node:tls";
 import { MillraceError } from "../errors.ts";
+import { internalBinding } from "./undeprecated.ts";
 
 /** A request that Node gives to a handle and wants back: of a write, a shutdown or a connect. */
 export interface Request {
@@ -53,7 +54,7 @@ export interface SocketInternals extends net.Socket {
 function theJSStream(): new () => JSStream {
 	try {
 		// Without making a socket of a class that the program may never use: each class more is one more shape in V8's caches for all sockets.
-		const { JSStream } = (process as unknown as { binding(name: string): { JSStream?: new () => JSStream } }).binding("js_stream");
+		const { JSStream } = internalBinding<{ JSStream?: new () => JSStream }>("js_stream");
 		if (typeof JSStream === "function") return JSStream;
 	} catch {
 		// No such binding, or not permitted (--permission).

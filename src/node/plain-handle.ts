@@ -29,6 +29,7 @@ import type { Request, SocketInternals } from "./internals.ts";
 import { ownable } from "./ownership.ts";
 import type { StackHost, StackSocket } from "./stack.ts";
 import { LATIN1_MOST, UCS2_MOST, UTF8_MOST, uncounted } from "./uncounted.ts";
+import { internalBinding } from "./undeprecated.ts";
 
 interface StreamBase {
 	streamBaseState: Int32Array;
@@ -324,7 +325,7 @@ export function plainHandlesWork(): boolean {
 	if (checked === null) {
 		checked = false;
 		try {
-			base = (process as unknown as { binding(name: string): StreamBase }).binding("stream_wrap");
+			base = internalBinding<StreamBase>("stream_wrap");
 			state = base.streamBaseState;
 			checked = state instanceof Int32Array && keepsContract(probeHandle);
 		} catch {

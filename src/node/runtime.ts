@@ -16,6 +16,7 @@ import { AsyncResource } from "node:async_hooks";
 import { getRandomValues } from "node:crypto";
 import { adviseLargePages } from "../sys/large-pages.ts";
 import type { Alarm, Clock, Random, Runtime } from "../time/clock.ts";
+import { tickCallback } from "./undeprecated.ts";
 
 const clock: Clock = {
 	now: () => Math.floor(performance.now() * 1000),
@@ -33,7 +34,7 @@ export function laterInRoot<A extends unknown[]>(task: (...args: A) => void, ...
  * out to the event loop and is not to be caught: Node would lose count of whose callback it is in. Node's own function for that has
  * no public name; where it is gone, promises run at the end of the turn.
  */
-export const runTicks: () => void = (process as unknown as { _tickCallback?: () => void })._tickCallback ?? (() => {});
+export const runTicks: () => void = tickCallback;
 
 /** `setTimeout`, in nobody's context. */
 function timeoutInRoot<A>(task: (argument: A) => void, delay: number, argument: A): NodeJS.Timeout {

@@ -48,6 +48,24 @@ describe("millrace/register", { concurrency: 2 }, () => {
 		assert.equal(await run(["--require", fileURLToPath(register)], source), "from 127.0.0.1 ServerHandle");
 	});
 
+	it("warns of nothing deprecated that the program does not use itself", async () => {
+		const source = `
+			const net = require("node:net");
+			const server = net.createServer((socket) => { server.close(); socket.end("x"); }).listen(0, "127.0.0.1", () => {
+				net.connect(server.address().port, "127.0.0.1").on("data", () => {
+					console.log(server._handle === null);
+					process.on("warning", ({ code }) => console.log(code));
+					PROGRAM
+				});
+			});`;
+		const flags = ["--pending-deprecation", "--throw-deprecation", "--import", register.href];
+		assert.equal(await run(flags, source.replace("PROGRAM", "")), "true");
+		// Its own calls are told as without the stack.
+		const own = source.replace("PROGRAM", `process.binding("stream_wrap"); process._tickCallback();`);
+		const told = await run(["--pending-deprecation", "--import", register.href], own);
+		assert.deepEqual(told.split("\n"), ["true", "DEP0111", "DEP0134"]);
+	});
+
 	it("leaves kernel ports, UNIX sockets and other programs' ports to the kernel", async () => {
 		assert.equal(await run(["--import", register.href], kind(20999)), "TCP");
 		const path = `/tmp/millrace-test-${process.pid}.sock`;
