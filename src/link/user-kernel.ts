@@ -44,6 +44,16 @@ export class KernelSocket extends net.Socket {
 	constructor(options?: net.SocketConstructorOpts & MoreOptions) {
 		super(options);
 	}
+
+	/**
+	 * As Node's, but it closes the socket also while its FIN is being sent: libuv has no reset then (EINVAL), and Node never closes the handle
+	 * afterwards, neither at the end of the process, which waits for that with all its might. All bytes are the kernel's by then;
+	 * closing sends the FIN behind them, and answers what still comes with a reset.
+	 */
+	override resetAndDestroy(): this {
+		const finishing = this.writableEnded && !this.writableFinished && this.writableLength === 0;
+		return finishing ? this.destroy() : super.resetAndDestroy();
+	}
 }
 KernelSocket.prototype.connect = connect;
 

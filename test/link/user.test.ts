@@ -569,6 +569,24 @@ for (const sharedBuffer of [true, false]) {
 	});
 }
 
+test("a kernel socket that is reset while its FIN is being sent is closed, behind the FIN", async () => {
+	const server = net.createServer({ allowHalfOpen: true }).listen(0, "127.0.0.1");
+	await once(server, "listening");
+	const socket = new KernelSocket({ allowHalfOpen: true });
+	socket.connect((server.address() as AddressInfo).port, "127.0.0.1");
+	const [[peer]] = (await Promise.all([once(server, "connection"), once(socket, "connect")])) as [[net.Socket], unknown];
+	peer.resume();
+	const ended = once(peer, "end");
+	// The bytes are the kernel's by then, and the FIN is not yet: what a gateway that is closed may meet.
+	socket.write("all", () => {
+		socket.end();
+		socket.resetAndDestroy();
+	});
+	await Promise.all([once(socket, "close"), ended]);
+	peer.destroy();
+	server.close();
+});
+
 test("options that are out of their range are refused by name, before the gateway is there", () => {
 	for (const [wrong, message] of [
 		[{ guest: "10.0.2" }, /guest 10\.0\.2 of a gateway/],
