@@ -238,7 +238,9 @@ export function drop(t: Tcp, index: number): void {
 
 /** Sends what the application wrote in this very turn, and what may leave: it waits for the turn's end only to share segments. */
 function sendWritten(t: Tcp, c: Connection): void {
-	if (c.state >= ESTABLISHED && c.sndNext !== 0) output(t, c);
+	if (c.state < ESTABLISHED || c.sndNext === 0) return;
+	// No turn follows, in which the rest could leave.
+	while (output(t, c));
 }
 
 /** Lets the SYN-ACK of a held connection go. */

@@ -317,6 +317,7 @@ export class Tcp implements Transport {
 
 	#flush(queue: IndexQueue): void {
 		let n = queue.length;
+		if (n === 0) return;
 		this.turnSegments = this.longPieces ? Math.max(TURN_SEGMENTS_MIN, Math.floor(TURN_SEGMENTS / n)) : TURN_SEGMENTS_MIN;
 		for (; n > 0; n--) {
 			const index = queue.shift();

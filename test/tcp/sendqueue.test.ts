@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import fc from "fast-check";
-import { write } from "../../src/tcp/calls.ts";
+import { abort, write } from "../../src/tcp/calls.ts";
 import type { Connection } from "../../src/tcp/connection.gen.ts";
 import { begin } from "../../src/tcp/opening.ts";
 import { output } from "../../src/tcp/output.ts";
@@ -364,4 +364,15 @@ test("a slab that is cut too often still takes acknowledgments", () => {
 	assert.deepEqual([seen.length, list().length], [2, 126]);
 	acknowledge(t, c, (c.sndEnd - 1000) | 0, () => {});
 	assert.deepEqual([list().length, pool.length(c.sndHead)], [1, 1000]);
+});
+
+test("what windows permit leaves before a reset, also when it is more than a connection may send in one turn", () => {
+	const { t, connection } = bareTcp({ sendBuffer: 1 << 20, maxSendBuffer: 1 << 20 }, 2048);
+	const c = connection();
+	t.table.insert(c.index);
+	const segments = 3 * t.turnSegments + 7;
+	c.cwnd = c.sndWnd = segments * c.mss;
+	assert.equal(write(t, c.index, new Uint8Array(segments * c.mss), 0, segments * c.mss), segments * c.mss);
+	abort(t, c.index);
+	assert.equal(t.counters.segmentsOut, segments + 1);
 });
