@@ -31,7 +31,7 @@ import { receiveData, receiveLanding } from "./receive.ts";
 import { type AckSummary, recoveryOf } from "./recovery.ts";
 import { keepBackoff, sampleEcho, sampleRtt } from "./rto.ts";
 import { takeSacks } from "./sacks.ts";
-import { acknowledge, markAllLost } from "./sendqueue.ts";
+import { acknowledge, inFlight, markDropped } from "./sendqueue.ts";
 import { seqGeq, seqGt, seqLeq, seqLt } from "./seq.ts";
 import * as state from "./state.ts";
 import { armRetransmit, delayAck, keepAliveAnswered, setIdle, stopRetransmitTimer, timerKind } from "./timers.ts";
@@ -396,9 +396,10 @@ function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: n
 	const oldWindow = c.sndWnd;
 	let window = oldWindow;
 
-	// RFC 9293: SND.WND, unless the segment is older than the one that set it.
+	// RFC 9293: SND.WND, unless the segment is older than the one that set it. What acknowledges more than any before is not, whatever its number
+	// (as in Linux): once its window has shrunk, a peer's ACKs come from before what it had sent into that.
 	const age = (c.sndWl1 - seq) | 0;
-	if (ahead >= 0 && (age < 0 || (age === 0 && seqLeq(c.sndWl2, ack)))) {
+	if (advances || (ahead === 0 && (age < 0 || (age === 0 && seqLeq(c.sndWl2, ack))))) {
 		window = windowOf(t.u8, packet.start) << c.sndScale;
 		c.sndWnd = window;
 		c.sndWl1 = seq;
@@ -457,10 +458,10 @@ function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: n
 
 	const out = c.sndUna !== sndNxt;
 	if (window > 0 && oldWindow === 0 && out) {
-		// The window opens again: what was sent into the shut one was dropped there. No ACK has come of it that would spread what leaves now, as
+		// The window opens again: what came into the shut one was dropped there. No ACK has come of it that would spread what leaves now, as
 		// after an idle time (RFC 5681 4.1).
-		markAllLost(t, c);
-		if ((c.flags & C_MODEL) === 0) c.cwnd = Math.min(c.cwnd, initialWindow(c, t.options.initialWindow));
+		markDropped(t, c, packet.time);
+		if ((c.flags & C_MODEL) === 0) c.cwnd = Math.min(c.cwnd, Math.max(initialWindow(c, t.options.initialWindow), inFlight(c) + c.mss));
 		stopRetransmitTimer(c);
 		c.retries &= ~0xff00ff;
 	}

@@ -223,6 +223,17 @@ export function markAllLost(t: Tcp, c: Connection): void {
 	for (let page = c.sndHead; page !== 0 && page !== c.sndNext; page = pool.next(page)) markLost(t, c, page);
 }
 
+/**
+ * Marks what came to a shut window as lost. What left within a round trip of `time`, when an ACK came that says that it is open, comes there after
+ * that ACK has left; within half of one for sure, whatever the path was like before.
+ */
+export function markDropped(t: Tcp, c: Connection, time: number): void {
+	const pool = t.pool;
+	const crossing = c.minRtt >> 1;
+	for (let page = c.sndHead; page !== 0 && page !== c.sndNext; page = pool.next(page))
+		if ((time - pool.time(page)) >>> 0 >= crossing) markLost(t, c, page);
+}
+
 /** Takes back the marks of pages that were only deemed lost: the time-out was in error. */
 export function unmarkLost(t: Tcp, c: Connection): void {
 	const pool = t.pool;

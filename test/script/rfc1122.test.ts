@@ -310,6 +310,58 @@ script(
 );
 
 script(
+	"RFC 9293 3.8.6: what comes to a window after it has opened is not sent again",
+	`
+	established(mss 1000, sackOK, rtt 0.1)
+	write 20000
+	> burst 1:10001(10000)
+	+0.1 < . 1:1(0) ack 5001
+	> burst 10001:20001(10000)
+	+0.01 < . 1:1(0) ack 5001 win 0
+	+0.02 < . 1:1(0) ack 5001
+	> . 5001:6001(1000) ack 1
+	+0.07 < . 1:1(0) ack 5001 <sack 10001:15001>
+	> . 6001:7001(1000) ack 1
+	< . 1:1(0) ack 5001 <sack 10001:20001>
+	> burst 7001:10001(3000)
+	+0.1 < . 1:1(0) ack 20001
+`,
+);
+
+script(
+	"RFC 9293 3.8.6.1: nor is a probe that meets the window's opening on its way",
+	`
+	established(mss 1000, sackOK, rtt 0.1)
+	write 20000
+	> burst 1:10001(10000)
+	+0.1 < . 1:1(0) ack 10001 win 0
+	+0.2~1 > . 10001:10002(1) ack 1
+	+0.04 < . 1:1(0) ack 10001
+	> . 10002:11001(999) ack 1
+	> burst 11001:20001(9000)
+	+0.06 < . 1:1(0) ack 10002
+	+0.05 < . 1:1(0) ack 20001
+	info retransmits=0
+`,
+);
+
+script(
+	"RFC 9293 3.10.7.4, fifth: the window of an ACK that acknowledges more counts, though it comes from before what came last",
+	`
+	established(mss 1000)
+	write 3000
+	> burst 1:3001(3000)
+	+0.1 < P. 101:201(100) ack 1 win 0
+	> . 1:1(0) ack 1
+	write 1000
+	< . 1:1(0) ack 1001
+	> . 1001:2001(1000) ack 1
+	> burst 2001:4001(2000)
+	< . 1:1(0) ack 4001
+`,
+);
+
+script(
 	"RFC 9293 3.8.6, RFC 7323 2.4: crumbs that nobody reads use the window up, whatever the scale; a shut one takes no more",
 	`
 	established(mss 1460, wscale 7)
@@ -394,7 +446,7 @@ script(
 	+0.8~4 > . 1001:1002(1) ack 1
 	< . 1:1(0) ack 1001 win 0
 	+1.6~8 > . 1001:1002(1) ack 1
-	< . 1:1(0) ack 1001 win 3000
+	+0.1 < . 1:1(0) ack 1001 win 3000
 	> burst 1001:3001(2000)
 	< . 1:1(0) ack 3001
 	no segment for 100
