@@ -70,6 +70,24 @@ describe("the runtime of this process", () => {
 		clearInterval(alone);
 	});
 
+	it("an alarm of more than the 24.8 days that setTimeout knows waits as one", async () => {
+		const { setTimeout } = globalThis;
+		const delays: unknown[] = [];
+		globalThis.setTimeout = ((task: () => void, delay: number, ...rest: []) => {
+			delays.push(delay);
+			return setTimeout(task, delay, ...rest);
+		}) as typeof setTimeout;
+		try {
+			const alarm = runtime.alarm(() => assert.fail("it rang"));
+			alarm.set(runtime.clock.now() + 40 * 86_400e6);
+			await new Promise((resolve) => setTimeout(resolve, 20));
+			alarm.clear();
+		} finally {
+			globalThis.setTimeout = setTimeout;
+		}
+		assert.deepEqual(delays, [2 ** 31 - 1]);
+	});
+
 	it("an alarm may be set by its own callback", async () => {
 		let count = 0;
 		await new Promise<void>((resolve) => {
