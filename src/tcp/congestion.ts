@@ -67,7 +67,7 @@ export interface PathModel extends CongestionControl {
 	 * @param lost Bytes that this ACK showed to be lost.
 	 */
 	acknowledgedAll(t: Tcp, c: Connection, ack: AckSummary, lost: number): void;
-	/** There is nothing more to send, though the window has room. */
+	/** There is nothing more to send, though the window has room; or the peer's window was shut. */
 	appLimited(c: Connection): void;
 }
 

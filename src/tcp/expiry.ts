@@ -22,6 +22,7 @@ import {
 	C_DETACHED,
 	C_KEEPALIVE,
 	C_LOSS,
+	C_MODEL,
 	C_NODELAY,
 	C_RECOVERY,
 	C_SEND_SYN,
@@ -132,6 +133,8 @@ function probeWindow(t: Tcp, c: Connection): void {
 	}
 	c.retries = (c.retries & ~0xff0000) | (probes << 16);
 	t.counters.windowProbes++;
+	// A byte now and then says nothing of what the path can carry.
+	if ((c.flags & C_MODEL) !== 0) t.model!.appLimited(c);
 	let page = c.sndHead;
 	if (page !== 0) {
 		const room = Math.max(1, Math.min((c.sndUna + c.sndWnd - t.pool.seq(page)) | 0, c.mss));

@@ -461,7 +461,8 @@ function ackArrives(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: n
 		// The window opens again: what came into the shut one was dropped there. No ACK has come of it that would spread what leaves now, as
 		// after an idle time (RFC 5681 4.1).
 		markDropped(t, c, packet.time);
-		if ((c.flags & C_MODEL) === 0) c.cwnd = Math.min(c.cwnd, Math.max(initialWindow(c, t.options.initialWindow), inFlight(c) + c.mss));
+		if ((c.flags & C_MODEL) !== 0) t.model!.appLimited(c);
+		else c.cwnd = Math.min(c.cwnd, Math.max(initialWindow(c, t.options.initialWindow), inFlight(c) + c.mss));
 		stopRetransmitTimer(c);
 		c.retries &= ~0xff00ff;
 	}

@@ -22,8 +22,8 @@ import { longLinks } from "../helpers/long-link.ts";
 export type Kind = "usual" | "bulk" | "crowd";
 
 /**
- * Seconds for which somebody in a crowd reads nothing, at most; and those in which a connection of it must be over, whatever the others do: data that
- * found no page is sent again ever more rarely, once a minute in the end.
+ * Seconds for which somebody in a crowd reads nothing, at most; and those in which a connection of it must be over, whatever the others do: what
+ * gets lost again and again is sent ever more rarely, once a minute in the end.
  */
 const CROWD_SILENCE = 40;
 const CROWD_END = 150;
