@@ -7,13 +7,15 @@ import * as tcp from "../wire/tcp.ts";
 import { writeTcpHeader, writeTimestamps } from "../wire/tcp.ts";
 import type { Tcp } from "./engine.ts";
 import { emitAlone } from "./output.ts";
-import { seqGt, seqLt } from "./seq.ts";
+import { seqGt, seqLeq, seqLt } from "./seq.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
 const { ACK, FIN, RST, SYN, TCP_HEADER } = tcp;
 const { HEADROOM } = pages;
 
-/** A segment for a connection in TIME-WAIT. True: it is a new SYN that may have the addresses again (RFC 9293 3.6.1, RFC 6191). */
+/**
+ * A segment for a connection in TIME-WAIT. True: that is over, or it is a new SYN that may have the addresses again (RFC 9293 3.6.1, RFC 6191).
+ */
 export function timeWaitArrives(
 	t: Tcp,
 	found: number,
@@ -28,6 +30,8 @@ export function timeWaitArrives(
 	const tw = t.table.timeWaitAt(found);
 	const options = t.segmentOptions;
 	const stamps = tw.tsOffset !== 0;
+	// Records go in the order in which they were made. One whose program read late waits behind others that have longer to live.
+	if (seqLeq(tw.expires, t.tick)) return true;
 	if ((bits & RST) !== 0) {
 		// RFC 1337 fix F1: a RST does not end TIME-WAIT.
 		t.counters.strayResets++;

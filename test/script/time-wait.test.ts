@@ -68,6 +68,33 @@ script(
 );
 
 script(
+	"RFC 9293 3.6.1: TIME-WAIT is over after its time also where the program read late, and others have come to it meanwhile",
+	`
+	established(mss 1460)
+	b established(mss 1460)
+	shutdown
+	> F. 1:1(0) ack 1
+	< . 1:1(0) ack 2
+	< FP. 1:101(100) ack 2
+	> . 2:2(0) ack 102
+	event readable
+	+50 b shutdown
+	b > F. 1:1(0) ack 1
+	b < F. 1:1(0) ack 2
+	b > . 2:2(0) ack 2
+	b event ended
+	b event closed null
+	+5 read 100
+	event ended
+	event closed null
+	+6 < F. 101:101(0) ack 2
+	> R 2:2(0)
+	b < F. 1:1(0) ack 2
+	b > . 2:2(0) ack 2
+`,
+);
+
+script(
 	"RFC 1337 3: a RST does not end TIME-WAIT",
 	`
 	established(mss 1460)
