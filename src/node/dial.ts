@@ -25,6 +25,7 @@ import {
 	TCP_SOCKET,
 	type TCPHandle,
 } from "./internals.ts";
+import { plainHandlesWork } from "./plain-handle.ts";
 import { asIpv4, KERNEL, type Policy, UNREACHABLE } from "./policy.ts";
 import type { StackHost } from "./stack.ts";
 
@@ -57,6 +58,8 @@ export class Dialer {
 		const several = socket as unknown as Record<symbol, unknown>;
 		several[dialerSymbol] = this;
 		several[reinitializeSymbol] = reinitializeOnStack;
+		// What lets the handle write at once.
+		plainHandlesWork();
 		reinitialize(socket, new DialHandle(this));
 	}
 }

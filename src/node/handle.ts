@@ -6,21 +6,44 @@
  * attach to it in C++ as they do to a kernel socket. The rest is what net.js asks of a TCP handle. Everything is a method of
  * one prototype: a connection costs no closures.
  *
+ * Writes of net.js go to the stack first. What it takes at once is done at once, as with a kernel socket; only the rest is a write of JSStream's, which
+ * is over on a later tick. With that alone, of two writes the second would still lie in the socket's own buffer when the program destroys it in the
+ * same turn, and be lost.
+ *
  * Two things JSStream cannot do. It cannot report a read error, so the socket that owns the handle is destroyed with the error
  * that a failed read gives. And it hands over all of a buffer even if Node stops reading half-way, so with a buffer of the
  * user (the `onread` option) it is given no more than fits.
  *
  * Bytes on their way in are read into one buffer per thread and copied from there by JSStream.
  */
-import { type AddressOut, Conduit, type Sink } from "./conduit.ts";
+import { type AddressOut, Conduit, type Sink, WRITTEN } from "./conduit.ts";
 import { systemError } from "./errno.ts";
-import { JSStream, type Request, type SocketInternals, userBufferOf } from "./internals.ts";
+import { JSStream, type Request, type SocketInternals, type StreamBase, userBufferOf } from "./internals.ts";
 import { ownable } from "./ownership.ts";
 import type { StackHost, StackSocket } from "./stack.ts";
 import { LATIN1_MOST, UCS2_MOST, UTF8_MOST, uncounted } from "./uncounted.ts";
 
 /** Bytes given to Node at a time: what libuv offers a read. */
 const READ_SIZE = 65536;
+
+/** By which net.js is told that a write is done; null: it is not known to bear that. */
+let base: StreamBase | null = null;
+
+/** Lets writes that the stack takes at once be done at once from now on. */
+export function writeAtOnce(known: StreamBase): void {
+	base = known;
+}
+
+/** What `writev` is given: buffers, or strings and buffers each followed by its encoding. */
+export function buffersOf(chunks: unknown[], allBuffers: boolean): Uint8Array[] {
+	if (allBuffers) return chunks as Uint8Array[];
+	const buffers: Uint8Array[] = [];
+	for (let i = 0; i < chunks.length; i += 2) {
+		const chunk = chunks[i];
+		buffers.push(typeof chunk === "string" ? Buffer.from(chunk, chunks[i + 1] as BufferEncoding) : (chunk as Uint8Array));
+	}
+	return buffers;
+}
 
 let scratch: Buffer | null = null;
 let scratchBusy = false;
@@ -40,6 +63,8 @@ export class StackHandle extends JSStream implements Sink {
 	#refused = 0;
 	/** The write that begins is not counted if it fails at once. */
 	#uncounted = false;
+	/** Bytes of writes, and of parts of them, that JSStream has not seen. */
+	#atOnce = 0;
 
 	/** @param conduit What an earlier handle of the same connection had. */
 	constructor(host: StackHost, conduit?: Conduit) {
@@ -70,19 +95,29 @@ export class StackHandle extends JSStream implements Sink {
 
 	// --- for net.js
 
+	override writeBuffer(request: Request | null, chunk: Uint8Array): unknown {
+		return base === null ? super.writeBuffer(request, chunk) : this.#write(base, request, chunk, false);
+	}
+	override writev(request: Request | null, chunks: unknown[], allBuffers: boolean): unknown {
+		return base === null ? super.writev(request, chunks, allBuffers) : this.#writeAll(base, request, buffersOf(chunks, allBuffers));
+	}
 	override writeUtf8String(request: Request | null, text: string): unknown {
+		if (base !== null) return this.#write(base, request, Buffer.from(text, "utf8"), uncounted(text, UTF8_MOST));
 		this.#uncounted = uncounted(text, UTF8_MOST);
 		return this.#begun(super.writeUtf8String(request, text));
 	}
 	override writeLatin1String(request: Request | null, text: string): unknown {
+		if (base !== null) return this.#write(base, request, Buffer.from(text, "latin1"), uncounted(text, LATIN1_MOST));
 		this.#uncounted = uncounted(text, LATIN1_MOST);
 		return this.#begun(super.writeLatin1String(request, text));
 	}
 	override writeAsciiString(request: Request | null, text: string): unknown {
+		if (base !== null) return this.#write(base, request, Buffer.from(text, "latin1"), uncounted(text, LATIN1_MOST));
 		this.#uncounted = uncounted(text, LATIN1_MOST);
 		return this.#begun(super.writeAsciiString(request, text));
 	}
 	override writeUcs2String(request: Request | null, text: string): unknown {
+		if (base !== null) return this.#write(base, request, Buffer.from(text, "utf16le"), uncounted(text, UCS2_MOST));
 		this.#uncounted = uncounted(text, UCS2_MOST);
 		return this.#begun(super.writeUcs2String(request, text));
 	}
@@ -90,6 +125,48 @@ export class StackHandle extends JSStream implements Sink {
 		this.#uncounted = false;
 		return result;
 	}
+	#write(base: StreamBase, request: Request | null, chunk: Uint8Array, triedFirst: boolean): unknown {
+		const result = this.conduit.offer(chunk);
+		if (result === WRITTEN || result < 0) {
+			if (result === WRITTEN || !triedFirst) this.#atOnce += chunk.length;
+			return this.#doneAtOnce(base, chunk.length, result);
+		}
+		this.#atOnce += result;
+		const begun = super.writeBuffer(request, result === 0 ? chunk : chunk.subarray(result));
+		base.streamBaseState[base.kBytesWritten] = chunk.length;
+		return begun;
+	}
+
+	#writeAll(base: StreamBase, request: Request | null, chunks: Uint8Array[]): unknown {
+		let bytes = 0;
+		for (const chunk of chunks) bytes += chunk.length;
+		let taken = 0;
+		for (let i = 0; i < chunks.length; i++) {
+			const chunk = chunks[i]!;
+			const result = this.conduit.offer(chunk);
+			if (result === WRITTEN) {
+				taken += chunk.length;
+				continue;
+			}
+			if (result < 0) {
+				this.#atOnce += bytes;
+				return this.#doneAtOnce(base, bytes, result);
+			}
+			this.#atOnce += taken + result;
+			const begun = super.writev(request, [chunk.subarray(result), ...chunks.slice(i + 1)], true);
+			base.streamBaseState[base.kBytesWritten] = bytes;
+			return begun;
+		}
+		this.#atOnce += bytes;
+		return this.#doneAtOnce(base, bytes, WRITTEN);
+	}
+
+	#doneAtOnce(base: StreamBase, bytes: number, result: number): number {
+		base.streamBaseState[base.kBytesWritten] = bytes;
+		base.streamBaseState[base.kLastWriteWasAsync] = 0;
+		return result === WRITTEN ? 0 : result;
+	}
+
 	close(callback?: () => void): void {
 		this.conduit.close(callback);
 	}
@@ -119,7 +196,7 @@ export class StackHandle extends JSStream implements Sink {
 	}
 	/** JSStream counts all that it offers. */
 	override get bytesWritten(): number {
-		return super.bytesWritten - this.#refused;
+		return super.bytesWritten - this.#refused + this.#atOnce;
 	}
 	get writeQueueSize(): number {
 		return this.conduit.waiting;

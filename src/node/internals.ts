@@ -22,6 +22,8 @@ export interface JSStream {
 	/** Set by net.js: whether it thinks that the handle reads. */
 	reading: boolean;
 	readonly bytesWritten: number;
+	writeBuffer(request: Request | null, chunk: Uint8Array): unknown;
+	writev(request: Request | null, chunks: unknown[], allBuffers: boolean): unknown;
 	writeUtf8String(request: Request | null, text: string): unknown;
 	writeLatin1String(request: Request | null, text: string): unknown;
 	writeAsciiString(request: Request | null, text: string): unknown;
@@ -31,6 +33,17 @@ export interface JSStream {
 	finishWrite(request: Request, status: number): void;
 	finishShutdown(request: Request, status: number): void;
 	useUserBuffer(buffer: Uint8Array): void;
+}
+
+/** The array by which handles and net.js tell each other how a read or write went, and what is where in it. */
+export interface StreamBase {
+	streamBaseState: Int32Array;
+	kReadBytesOrError: number;
+	kArrayBufferOffset: number;
+	kBytesWritten: number;
+	kLastWriteWasAsync: number;
+	/** Only where a write returns its request. */
+	kLastWriteErr?: number;
 }
 
 /** The kernel's TCP handle, as far as it is used here. */

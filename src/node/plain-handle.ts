@@ -23,23 +23,14 @@ import { type AddressOut, Conduit, type Sink, WRITTEN } from "./conduit.ts";
 import { errnoOf } from "./errno.ts";
 import { deliverNow, type ExpressHandle, type ExpressSocket, express, flows } from "./express.ts";
 import { handedOut } from "./gc-room.ts";
+import { buffersOf, writeAtOnce } from "./handle.ts";
 import { feedProbe, keepsContract, NOWHERE, outcomeOf, Probe } from "./handle-trial.ts";
 import { type Feeder, feed, parserOf, takeForParser, tryFeed } from "./http-feed.ts";
-import type { Request, SocketInternals } from "./internals.ts";
+import type { Request, SocketInternals, StreamBase } from "./internals.ts";
 import { ownable } from "./ownership.ts";
 import type { StackHost, StackSocket } from "./stack.ts";
 import { LATIN1_MOST, UCS2_MOST, UTF8_MOST, uncounted } from "./uncounted.ts";
 import { internalBinding } from "./undeprecated.ts";
-
-interface StreamBase {
-	streamBaseState: Int32Array;
-	kReadBytesOrError: number;
-	kArrayBufferOffset: number;
-	kBytesWritten: number;
-	kLastWriteWasAsync: number;
-	/** Only where a write returns its request. */
-	kLastWriteErr?: number;
-}
 
 const debug = debuglog("millrace");
 /** Set to "0": every chunk and write goes by net.js. */
@@ -70,8 +61,6 @@ class WriteRequest {
 	error: unknown = undefined;
 	writeStatus: number | null = null;
 }
-
-type Encoding = "utf8" | "latin1" | "ascii" | "utf16le";
 
 export class PlainHandle implements Sink, ExpressHandle, Feeder {
 	readonly conduit: Conduit;
@@ -120,13 +109,7 @@ export class PlainHandle implements Sink, ExpressHandle, Feeder {
 	}
 	/** @param chunks Buffers, or strings and buffers each followed by its encoding. */
 	writev(request: Request | null, chunks: unknown[], allBuffers: boolean): unknown {
-		if (allBuffers) return this.#writeAll(request, chunks as Uint8Array[]);
-		const buffers: Uint8Array[] = [];
-		for (let i = 0; i < chunks.length; i += 2) {
-			const chunk = chunks[i];
-			buffers.push(typeof chunk === "string" ? Buffer.from(chunk, chunks[i + 1] as Encoding) : (chunk as Uint8Array));
-		}
-		return this.#writeAll(request, buffers);
+		return this.#writeAll(request, buffersOf(chunks, allBuffers));
 	}
 
 	writeNow(chunk: Uint8Array): number {
@@ -328,6 +311,8 @@ export function plainHandlesWork(): boolean {
 			base = internalBinding<StreamBase>("stream_wrap");
 			state = base.streamBaseState;
 			checked = state instanceof Int32Array && keepsContract(probeHandle);
+			// Whoever is told so of a write by a plain handle understands it from any handle.
+			if (checked) writeAtOnce(base);
 		} catch {
 			// No such binding, not permitted (--permission), or net.js stumbled: then JSStreams it is.
 		}

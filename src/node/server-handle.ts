@@ -18,7 +18,7 @@ import { StackHandle } from "./handle.ts";
 import { ownerSymbol, TCP, TCP_SERVER } from "./internals.ts";
 import { givePort, type Ipv6Side, type PortHolder, takePort } from "./ipv6-ports.ts";
 import { throwLater } from "./later.ts";
-import { PlainHandle, probeHandle, wantsPlainHandles } from "./plain-handle.ts";
+import { PlainHandle, plainHandlesWork, probeHandle, wantsPlainHandles } from "./plain-handle.ts";
 import type { StackHost, StackListener, StackSocket } from "./stack.ts";
 
 /** Which handles connections get. */
@@ -67,6 +67,8 @@ export class ServerHandle extends TCP implements PortHolder {
 	}
 
 	listen(backlog: number): number {
+		// Asked also where plain handles are not wanted: it is what lets JSStreams write at once.
+		plainHandlesWork();
 		this.#plain &&= wantsPlainHandles(this.#server);
 		if (this.#plain && this.onconnection !== null && acceptEquals(this.onconnection, probeHandle)) this.#accepts = this.onconnection;
 		this.#backlog = backlog;

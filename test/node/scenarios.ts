@@ -310,6 +310,38 @@ export const scenarios: Record<string, Scenario> = {
 		await closed(peer);
 		w.note("server", `${got} bytes`);
 	},
+	"several writes, and then the end of the connection by the same side in the same turn": async (net, w) => {
+		const ends: ((socket: net.Socket) => unknown)[] = [
+			(socket) => socket.destroy(),
+			(socket) => socket.end().destroy(),
+			(socket) => socket.resetAndDestroy(),
+		];
+		for (const [how, end] of ends.entries()) {
+			for (const who of ["client", "server"] as const) {
+				const { client, peer } = await quietPair(net, { noDelay: true });
+				client.setNoDelay(true);
+				await later(10);
+				const [from, to] = who === "client" ? [client, peer] : [peer, client];
+				let got = "";
+				to.on("data", (chunk) => {
+					got += chunk;
+				});
+				to.on("error", () => {});
+				for (const data of ["a", Buffer.from("b"), "\u00e9", "d"]) {
+					from.write(data, "latin1");
+					w.note(who, `${from.bytesWritten} ${from.writableLength}`);
+				}
+				from.cork();
+				from.write("e");
+				from.write(Buffer.from("f"));
+				from.uncork();
+				w.note(who, `${from.bytesWritten} ${from.writableLength}`);
+				end(from);
+				await closed(client, peer);
+				w.note(who, `${how}: ${got}, of ${from.bytesWritten}`);
+			}
+		}
+	},
 	"bytes that were written right before a reset": async (net, w) => {
 		for (const who of ["client", "server"] as const) {
 			const { client, peer } = await quietPair(net, { noDelay: true });
