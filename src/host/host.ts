@@ -175,9 +175,9 @@ export class Host {
 		}
 	}
 
-	/** Whether anybody listens on this port. */
-	hasListener(port: number): boolean {
-		return this.#listening.on(port);
+	/** Whether anybody listens on this port; with an IPv4 address, whether a connection to that would find somebody. */
+	hasListener(port: number, address?: string): boolean {
+		return address === undefined ? this.#listening.on(port) : this.#listening.at(address, port);
 	}
 
 	/** The connections there are, with their figures. */

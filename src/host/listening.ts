@@ -15,6 +15,7 @@ import { TcpRequest } from "../socket/table.ts";
 import { unlisten } from "../tcp/calls.ts";
 import type { Listener } from "../tcp/listeners.ts";
 import type { Random } from "../time/clock.ts";
+import { MAPPED, parseIpv4 } from "../wire/address.ts";
 import { ipv4, LISTEN_OPTIONS, type ListenOptions, portNumber } from "./endpoint.ts";
 
 /** A listener of the event face. */
@@ -78,6 +79,11 @@ export class Listening {
 	/** Whether anybody listens on this port. */
 	on(port: number): boolean {
 		return this.#shard.tcp.listeners.on(port) > 0;
+	}
+
+	/** Whether a connection to this address and port would find somebody who listens on the port. */
+	at(address: string, port: number): boolean {
+		return this.#shard.tcp.listeners.holder(0, 0, MAPPED, parseIpv4(address), port) !== null;
 	}
 
 	/** See `Host.tcpListen`. */

@@ -9,7 +9,7 @@ import cluster from "node:cluster";
 import type net from "node:net";
 import { errnoOf } from "./errno.ts";
 import { ipv6SideOf } from "./ipv6-ports.ts";
-import { KERNEL, type Policy, UNREACHABLE } from "./policy.ts";
+import { asIpv4, KERNEL, type Policy, UNREACHABLE } from "./policy.ts";
 import { type HandleOptions, ServerHandle } from "./server-handle.ts";
 import type { StackHost } from "./stack.ts";
 
@@ -46,8 +46,13 @@ export function prepareServer(
 	if (internals._handle || typeof port !== "number" || port < 0 || (typeof fd === "number" && fd >= 0) || isForWorkers(server)) return null;
 	const verdict = policy.listener(address ?? undefined, port, ((flags ?? 0) & UV_TCP_IPV6ONLY) !== 0);
 	if (verdict === KERNEL) return null;
-	internals._handle =
-		verdict === UNREACHABLE ? new RefusingHandle(host()) : new ServerHandle(host(), verdict, port, options, ipv6SideOf(address));
+	if (verdict === UNREACHABLE) internals._handle = new RefusingHandle(host());
+	else {
+		const handle = new ServerHandle(host(), verdict, port, options, ipv6SideOf(address));
+		// Also where it stands for a wider one (`exposeLoopback`), the program's is what it sees.
+		handle.shown = asIpv4(address ?? "") ?? verdict;
+		internals._handle = handle;
+	}
 	return address || "0.0.0.0";
 }
 

@@ -11,7 +11,7 @@
  *   far side is this machine's own loop-back address.
  * - Where the stack has ports of the machine's own address, listeners on other ports, and connections that do not leave by its link
  *   (or lead to another port of this machine), stay with the kernel.
- * - Connections to 127.0.0.0/8, `::1` or `localhost` go to the stack if the link is a loop-back link or the stack listens on that port, so
+ * - Connections to 127.0.0.0/8, `::1` or `localhost` go to the stack if the link is a loop-back link or the stack listens there, so
  *   that a program reaches both its own servers and the machine's. Other IPv6 destinations stay with the kernel, all the rest goes
  *   to the stack.
  */
@@ -119,20 +119,23 @@ export class Shared implements Policy {
 	destination(address: string, port: number): Verdict {
 		if (this.#kernelPorts.has(port)) return KERNEL;
 		const ipv4 = target(address);
-		if (ipv4 === null || (isLoopback(ipv4) && !this.#ownsLoopback(port))) return KERNEL;
-		if (this.#ports !== null && !this.#leaves(ipv4) && !this.#ownsLoopback(port)) return KERNEL;
+		if (ipv4 === null || (isLoopback(ipv4) && !this.#owns(ipv4, port))) return KERNEL;
+		if (this.#ports !== null && !this.#leaves(ipv4) && !this.#owns(ipv4, port)) return KERNEL;
 		return ipv4;
 	}
 
 	mayDial(host: string, port: number): boolean {
 		if (this.#kernelPorts.has(port)) return false;
-		if (host.toLowerCase() === "localhost") return this.#ownsLoopback(port);
+		if (host.toLowerCase() === "localhost") return this.#owns("127.0.0.1", port);
 		const address = target(host);
 		if (address === null) return !host.includes(":");
-		return !isLoopback(address) || this.#ownsLoopback(port);
+		return !isLoopback(address) || this.#owns(address, port);
 	}
 
-	#ownsLoopback(port: number): boolean {
-		return this.#loopback || (this.#host()?.hasListener(port) ?? false);
+	/** Of an address of this machine: whether that port of it is the stack's. */
+	#owns(address: string, port: number): boolean {
+		if (this.#loopback) return true;
+		// Where loop-back is exposed, the kernel's port of that number leads to the program itself, whichever address it listens on.
+		return this.#host()?.hasListener(port, this.#exposeLoopback() ? undefined : address) ?? false;
 	}
 }

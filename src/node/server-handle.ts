@@ -44,6 +44,8 @@ export class ServerHandle extends TCP implements PortHolder {
 	#accepts: OnConnection | null = null;
 	readonly #host: StackHost;
 	readonly #address: string;
+	/** The address that `server.address()` has. */
+	shown: string;
 	readonly ipv6: Ipv6Side;
 	port: number;
 	#backlog = 0;
@@ -62,6 +64,7 @@ export class ServerHandle extends TCP implements PortHolder {
 		this.#plain = options.plainHandles ?? true;
 		this.#host = host;
 		this.#address = address;
+		this.shown = address;
 		this.port = port;
 		this.ipv6 = ipv6;
 	}
@@ -142,7 +145,7 @@ export class ServerHandle extends TCP implements PortHolder {
 
 	getsockname(out: AddressOut): number {
 		if (!this.#listening) return EINVAL;
-		out.address = this.#address;
+		out.address = this.shown;
 		out.family = "IPv4";
 		out.port = this.port;
 		return 0;

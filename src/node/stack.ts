@@ -83,6 +83,6 @@ export interface StackHost {
 	unref(): void;
 	/** Whether this is an IPv4 address of the host. */
 	hasAddress(address: string): boolean;
-	/** Whether anybody listens on this port. */
-	hasListener(port: number): boolean;
+	/** Whether anybody listens on this port; with an IPv4 address, whether a connection to that would find somebody. */
+	hasListener(port: number, address?: string): boolean;
 }

@@ -84,12 +84,14 @@ test("listening twice is EADDRINUSE, also any against one address; a closed list
 		assert.throws(() => server.tcpListen({ address: SERVER, port: 80 }), coded("EADDRINUSE"));
 		assert.throws(() => server.tcpListen({ port: 80 }), coded("EADDRINUSE"));
 		const other = server.tcpListen({ address: "127.0.0.1", port: 80 });
+		assert.ok(server.hasListener(80, "127.0.0.1") && !server.hasListener(80, "127.0.0.2"));
 		other.close();
-		assert.ok(server.hasListener(80));
+		assert.ok(server.hasListener(80) && server.hasListener(80, SERVER) && !server.hasListener(80, "127.0.0.1"));
 		one.close();
 		one.close();
 		assert.ok(!server.hasListener(80));
 		const any = server.tcpListen({ port: 80 });
+		assert.ok(server.hasListener(80, SERVER));
 		assert.throws(() => server.tcpListen({ address: SERVER, port: 80 }), coded("EADDRINUSE"));
 		any.close();
 		assert.throws(() => server.tcpListen({ address: CLIENT, port: 80 }), coded("EADDRNOTAVAIL"));

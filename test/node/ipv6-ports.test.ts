@@ -165,6 +165,14 @@ describe("the preload with the user link", () => {
 		taken.close();
 	});
 
+	it("a server on 127.0.0.1 says so, although it listens on all addresses of the stack", async () => {
+		const source = `const server = require("node:net").createServer().listen(0, "127.0.0.1", () => {
+			console.log(server.address().address);
+			server.close();
+		});`;
+		assert.equal(await run(source), "127.0.0.1\n");
+	});
+
 	it("0.0.0.0 is the stack's, and :: for IPv6 alone the kernel's", async () => {
 		const source = `
 			const net = require("node:net");

@@ -4,6 +4,8 @@ import { KERNEL, Shared, StackOnly, UNREACHABLE } from "../../src/node/policy.ts
 import type { StackHost } from "../../src/node/stack.ts";
 
 const host = { hasListener: (port: number): boolean => port === 80 } as StackHost;
+/** With a server on one address only. */
+const near = { hasListener: (port: number, address = "10.77.0.2"): boolean => port === 80 && address === "10.77.0.2" } as StackHost;
 
 describe("policy of the preload", () => {
 	const policy = new Shared(() => host, { kernelPorts: [9229] });
@@ -58,6 +60,12 @@ describe("policy of the preload", () => {
 		}
 		assert.equal(policy.mayDial("LocalHost", 80), true);
 		assert.equal(policy.mayDial("localhost", 81), false);
+		const other = new Shared(() => near);
+		assert.equal(other.destination("127.0.0.1", 80), KERNEL, "who listens on another address only may leave 127.0.0.1 to another program");
+		assert.equal(other.mayDial("localhost", 80), false);
+		assert.equal(other.destination("10.77.0.2", 80), "10.77.0.2");
+		const exposing = new Shared(() => near, { exposeLoopback: () => true });
+		assert.equal(exposing.destination("127.0.0.1", 80), "127.0.0.1", "the kernel's port would lead here");
 	});
 
 	it("a loop-back link has all of 127.0.0.0/8", () => {
