@@ -3,7 +3,9 @@
  *
  * Hides when the decision falls. Node resolves the name, emits the events and makes the errors; all that happens here is that the
  * socket already has a handle when Node would make one, and that this handle is told the address last of all. If the
- * policy then says "kernel", it puts a TCP handle in its own place and passes the call on.
+ * policy then says "kernel", it puts a TCP handle in its own place and passes the call on. Connections that are the kernel's unless a
+ * server of this program listens there have a TCP handle that does the same the other way round: with the kernel, who is told to listen
+ * before somebody connects does so before, though Node says it to the handles only on a later tick.
  *
  * Trying several addresses (autoSelectFamily) needs a handle for each. Node gives them to the socket by its method
  * kReinitializeHandle; a property of the same name on the socket replaces each TCP handle by one of ours.
@@ -26,7 +28,7 @@ import {
 	type TCPHandle,
 } from "./internals.ts";
 import { plainHandlesWork } from "./plain-handle.ts";
-import { asIpv4, KERNEL, type Policy, UNREACHABLE } from "./policy.ts";
+import { asIpv4, KERNEL, type Policy, UNDECIDED, UNREACHABLE } from "./policy.ts";
 import type { StackHost } from "./stack.ts";
 
 /** The dialer of a socket, for further attempts. */
@@ -52,9 +54,11 @@ export class Dialer {
 		const host = options.host || "localhost";
 		const port = typeof options.port === "string" && options.port.trim() !== "" ? Number(options.port) : options.port;
 		if (typeof host !== "string" || typeof port !== "number" || !(port >= 0 && port <= 65535)) return;
-		if (!this.policy.mayDial(host, port)) return;
+		const may = this.policy.mayDial(host, port);
+		if (may === false) return;
 		// A socket that is used again.
 		if (socket.destroyed) Object.assign(socket, { _handle: null, _peername: null, _sockname: null });
+		if (may === UNDECIDED) return reinitialize(socket, new UndecidedHandle(this));
 		const several = socket as unknown as Record<symbol, unknown>;
 		several[dialerSymbol] = this;
 		several[reinitializeSymbol] = reinitializeOnStack;
@@ -99,7 +103,8 @@ function reinitializeOnStack(this: SocketInternals, handle: TCPHandle): void {
 function moveTo(socket: SocketInternals, handle: StackHandle | TCPHandle): void {
 	const old = socket._handle;
 	const noted = socket as unknown as Record<symbol, SocketInternals | null | undefined>;
-	const wrapper = (old instanceof StackHandle ? (old.wrapper as SocketInternals | null) : noted[wrapperSymbol]) ?? null;
+	const ours = old instanceof StackHandle || old instanceof UndecidedHandle;
+	const wrapper = (ours ? (old.wrapper as SocketInternals | null) : noted[wrapperSymbol]) ?? null;
 	reinitialize(socket, handle);
 	if (wrapper === null || wrapper === socket || wrapper.destroyed) return;
 	noted[wrapperSymbol] = wrapper;
@@ -162,5 +167,52 @@ class DialHandle extends StackHandle {
 			if (error !== 0) return this.#bindFails(error);
 		}
 		return ipv6 ? kernel.connect6(request, address, port) : kernel.connect(request, address, port);
+	}
+}
+
+/** A handle of the kernel that asks once more when it is to connect. */
+class UndecidedHandle extends TCP {
+	/** The `TLSSocket` that was put around the owner. */
+	wrapper: unknown = null;
+	readonly #dialer: Dialer;
+	#local: string | undefined;
+	#localPort = 0;
+
+	constructor(dialer: Dialer) {
+		super(TCP_SOCKET);
+		this.#dialer = dialer;
+	}
+
+	override bind(address: string, port: number): number {
+		this.#note(address, port);
+		return super.bind(address, port);
+	}
+
+	override bind6(address: string, port: number, flags: number): number {
+		this.#note(address, port);
+		return super.bind6(address, port, flags);
+	}
+
+	override connect(request: Request, address: string, port: number): number {
+		if (this.#dialer.policy.destination(address, port) === KERNEL) return super.connect(request, address, port);
+		return this.#handOver(request, address, port);
+	}
+
+	override connect6(request: Request, address: string, port: number): number {
+		if (this.#dialer.policy.destination(address, port) === KERNEL) return super.connect6(request, address, port);
+		return this.#handOver(request, address, port);
+	}
+
+	#note(address: string, port: number): void {
+		this.#local = address;
+		this.#localPort = port;
+	}
+
+	#handOver(request: Request, address: string, port: number): number {
+		const handle = new DialHandle(this.#dialer);
+		if (!this.hasRef()) handle.unref();
+		if (this.#local !== undefined) handle.conduit.bind(this.#local, this.#localPort);
+		moveTo((this as unknown as Record<symbol, SocketInternals>)[ownerSymbol]!, handle);
+		return handle.connect(request, address, port);
 	}
 }

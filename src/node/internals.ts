@@ -55,6 +55,7 @@ export interface TCPHandle {
 	close(callback?: () => void): void;
 	ref(): void;
 	unref(): void;
+	hasRef(): boolean;
 }
 
 /** What is used of a `net.Socket` that its type does not tell. */

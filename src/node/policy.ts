@@ -22,6 +22,8 @@ import type { StackHost } from "./stack.ts";
 export const KERNEL = 1;
 /** Answer: there is no way there. */
 export const UNREACHABLE = 2;
+/** Answer before the look-up: the kernel, unless a server of the stack listens there by the time of the connect. */
+export const UNDECIDED = 3;
 /** The address to use on the stack, or why not. */
 export type Verdict = string | typeof KERNEL | typeof UNREACHABLE;
 
@@ -32,7 +34,7 @@ export interface Policy {
 	/** Where a socket goes that wants to reach `address`. */
 	destination(address: string, port: number): Verdict;
 	/** Whether a socket that wants to reach this name or address may go to the stack; no more than a guess before the look-up. */
-	mayDial(host: string, port: number): boolean;
+	mayDial(host: string, port: number): boolean | typeof UNDECIDED;
 }
 
 /** The IPv4 address that an address means on a stack without IPv6, or null. */
@@ -71,7 +73,7 @@ export class StackOnly implements Policy {
 		return target(address) ?? UNREACHABLE;
 	}
 
-	mayDial(): boolean {
+	mayDial(): true {
 		return true;
 	}
 }
@@ -124,12 +126,12 @@ export class Shared implements Policy {
 		return ipv4;
 	}
 
-	mayDial(host: string, port: number): boolean {
+	mayDial(host: string, port: number): boolean | typeof UNDECIDED {
 		if (this.#kernelPorts.has(port)) return false;
-		if (host.toLowerCase() === "localhost") return this.#owns("127.0.0.1", port);
-		const address = target(host);
+		const address = host.toLowerCase() === "localhost" ? "127.0.0.1" : target(host);
 		if (address === null) return !host.includes(":");
-		return !isLoopback(address) || this.#owns(address, port);
+		if (!isLoopback(address) || this.#owns(address, port)) return true;
+		return this.#ports?.has(port) === false ? false : UNDECIDED;
 	}
 
 	/** Of an address of this machine: whether that port of it is the stack's. */

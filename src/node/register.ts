@@ -66,7 +66,7 @@ function kernelOnly(wanted: Policy, missed: () => void): Policy {
 		},
 		destination: () => KERNEL,
 		mayDial(host, port) {
-			if (wanted.mayDial(host, port)) missed();
+			if (wanted.mayDial(host, port) === true) missed();
 			return false;
 		},
 	};

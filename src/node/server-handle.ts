@@ -161,7 +161,7 @@ export class ServerHandle extends TCP implements PortHolder {
 		this.#hold();
 	}
 
-	hasRef(): boolean {
+	override hasRef(): boolean {
 		return this.#referenced && this.#listening;
 	}
 

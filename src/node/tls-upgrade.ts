@@ -29,12 +29,17 @@ export function upgradeForTls(Plain: new (...args: never[]) => PlainHandleLike):
 	const nodeWrap = prototype._wrapHandle;
 	const wrapHandle: WrapHandle = function (wrap, handle, ...rest) {
 		const stream = handle instanceof Plain ? upgrade(handle) : handle;
-		if (stream instanceof StackHandle && this instanceof tls.TLSSocket) stream.wrapper = this;
+		// Handles of ours that may give way to another one while the socket connects, kernel ones among them, have a place for it.
+		if (hasWrapper(stream) && this instanceof tls.TLSSocket) stream.wrapper = this;
 		return Reflect.apply(nodeWrap, this, [wrap, stream, ...rest]);
 	};
 	Object.defineProperty(wrapHandle, "name", { value: nodeWrap.name });
 	Object.defineProperty(wrapHandle, "length", { value: nodeWrap.length });
 	prototype._wrapHandle = wrapHandle;
+}
+
+function hasWrapper(stream: unknown): stream is { wrapper: tls.TLSSocket | null } {
+	return typeof stream === "object" && stream !== null && "wrapper" in stream;
 }
 
 function upgrade(plain: PlainHandleLike): StackHandle {

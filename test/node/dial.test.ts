@@ -2,9 +2,12 @@ import assert from "node:assert/strict";
 import { once } from "node:events";
 import net from "node:net";
 import { after, test } from "node:test";
+import tls from "node:tls";
+import { KernelServer } from "../../src/link/user-kernel.ts";
 import { createNet } from "../../src/node/net.ts";
 import { installPatch } from "../../src/node/patch.ts";
-import { KERNEL, StackOnly } from "../../src/node/policy.ts";
+import { KERNEL, Shared, StackOnly } from "../../src/node/policy.ts";
+import { certificate } from "./certificate.ts";
 import { loopbackHost } from "./loopback-host.ts";
 
 const host = loopbackHost();
@@ -81,5 +84,52 @@ test("under the preload, too, a class may have a resetAndDestroy of its own", as
 		server.close();
 	} finally {
 		restore();
+	}
+});
+
+test("who is told to listen before somebody connects does so before: plainly, from an address, by TLS, and by TLS over what connects", async () => {
+	const restore = installPatch(() => host, new Shared(() => host));
+	const secure = { host: "127.0.0.1", ca: certificate.cert, checkServerIdentity: () => undefined };
+	const ways: [net.Server, (port: number) => net.Socket][] = [
+		[net.createServer(), (port) => net.connect(port, "127.0.0.1")],
+		[net.createServer(), (port) => net.connect({ port, host: "localhost", autoSelectFamily: false, family: 4 })],
+		[net.createServer(), (port) => net.connect({ port, host: "127.0.0.1", localAddress: "127.0.0.1" })],
+		[tls.createServer(certificate), (port) => tls.connect({ ...secure, port })],
+		[tls.createServer(certificate), (port) => tls.connect({ ...secure, socket: net.connect(port, "127.0.0.1") })],
+	];
+	try {
+		for (const [i, [server, connect]] of ways.entries()) {
+			const event = server instanceof tls.Server ? "secureConnection" : "connection";
+			server.on(event, (socket: net.Socket) => socket.end("hello"));
+			server.listen(8500 + i, "127.0.0.1");
+			const client = connect(8500 + i);
+			const chunks = await client.toArray();
+			assert.equal(String(Buffer.concat(chunks)), "hello");
+			server.close();
+			await once(server, "close");
+		}
+	} finally {
+		restore();
+	}
+});
+
+test("where no server of the program listens by then, the kernel's is reached, by a kernel socket", async () => {
+	const server = new KernelServer((socket) => socket.on("error", () => {}).end("kernel"));
+	await once(server.listen(0, "127.0.0.1"), "listening");
+	const { port } = server.address() as net.AddressInfo;
+	const restore = installPatch(() => host, new Shared(() => host));
+	try {
+		const client = net.connect({ port, host: "127.0.0.1", localAddress: "127.0.0.1" });
+		assert.equal(String(Buffer.concat(await client.toArray())), "kernel");
+		// Once more with the same socket, which then has to be told of by its own class's way.
+		client.connect(port, "127.0.0.1");
+		await once(client, "connect");
+		client.resetAndDestroy();
+		await once(client, "close");
+		const refused = net.connect(1, "127.0.0.1");
+		assert.equal(await failure(refused), "connect ECONNREFUSED 127.0.0.1:1");
+	} finally {
+		restore();
+		server.close();
 	}
 });

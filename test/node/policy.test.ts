@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { describe, it } from "node:test";
-import { KERNEL, Shared, StackOnly, UNREACHABLE } from "../../src/node/policy.ts";
+import { KERNEL, Shared, StackOnly, UNDECIDED, UNREACHABLE } from "../../src/node/policy.ts";
 import type { StackHost } from "../../src/node/stack.ts";
 
 const host = { hasListener: (port: number): boolean => port === 80 } as StackHost;
@@ -56,13 +56,13 @@ describe("policy of the preload", () => {
 		for (const address of ["127.0.0.1", "::1", "::ffff:127.0.0.1", "0.0.0.0", "::"]) {
 			assert.equal(policy.destination(address, 80), "127.0.0.1");
 			assert.equal(policy.destination(address, 81), KERNEL);
-			assert.equal(policy.mayDial(address, 81), false);
+			assert.equal(policy.mayDial(address, 81), UNDECIDED);
 		}
 		assert.equal(policy.mayDial("LocalHost", 80), true);
-		assert.equal(policy.mayDial("localhost", 81), false);
+		assert.equal(policy.mayDial("localhost", 81), UNDECIDED);
 		const other = new Shared(() => near);
 		assert.equal(other.destination("127.0.0.1", 80), KERNEL, "who listens on another address only may leave 127.0.0.1 to another program");
-		assert.equal(other.mayDial("localhost", 80), false);
+		assert.equal(other.mayDial("localhost", 80), UNDECIDED);
 		assert.equal(other.destination("10.77.0.2", 80), "10.77.0.2");
 		const exposing = new Shared(() => near, { exposeLoopback: () => true });
 		assert.equal(exposing.destination("127.0.0.1", 80), "127.0.0.1", "the kernel's port would lead here");
