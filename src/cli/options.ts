@@ -19,15 +19,15 @@ export interface OptionSpec {
 	readonly path: string;
 	/** What the value is called in the help; absent for a switch. */
 	readonly value?: string;
-	/** The value when none is given; with it, a value is optional and taken only if it looks like a percentage or a short time. */
+	/** The value when none is given; with it, a value is optional and taken only if it looks like a percentage or a short time, or like one without its unit. */
 	readonly otherwise?: string;
 	/** May be given several times. */
 	readonly list?: true;
 	readonly help: string;
 }
 
-/** What an optional value of a switch-like option must look like, so that it cannot be the script's name. */
-const FIGURE = /^([0-9.]+(%|us|ms)|off)$/;
+/** What an optional value of a switch-like option must look like, so that it cannot be the script's name; a unit that is missing is for the value's own check. */
+const FIGURE = /^([0-9][0-9.]*(%|us|ms|s)?|off)$/;
 /** How often an impairment strikes when it is asked for without a figure. */
 const SOME = "1%";
 /** How long a spin lasts at most, likewise. */

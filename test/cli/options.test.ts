@@ -190,6 +190,8 @@ describe("a command line that is refused names what is wrong with it", () => {
 		["--loss --delay 2ms a.js", /^--loss needs a value: /],
 		["--loss 2% --loss 3% a.js", /^--loss is given twice$/],
 		["--spin 2ms a.js", /^--spin: "2ms" is not a time from 1us to 1ms, such as 100us, or off$/],
+		["--spin 5 a.js", /^--spin: "5" is not a time/],
+		["--reorder 5 a.js", /^--reorder: "5" is not a percentage/],
 		["--spin=0us a.js", /^--spin: "0us" is not a time/],
 		["--loss 2 a.js", /^--loss: "2" is not a percentage between 0% and 100%, such as 2%$/],
 		["--loss 101% a.js", /^--loss: "101%" is not a percentage/],
