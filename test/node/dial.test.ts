@@ -133,3 +133,20 @@ test("where no server of the program listens by then, the kernel's is reached, b
 		server.close();
 	}
 });
+
+test("a server on 127.0.0.1 that the policy has listen on all addresses is on 127.0.0.1 to the program", async () => {
+	const restore = installPatch(() => host, new Shared(() => host, { exposeLoopback: () => true }));
+	try {
+		const seen: string[] = [];
+		for (const address of ["127.0.0.1", "127.0.0.2", "::1", "0.0.0.0", undefined]) {
+			const server = net.createServer().listen({ port: 8520, host: address });
+			await once(server, "listening");
+			seen.push((server.address() as net.AddressInfo).address);
+			server.close();
+			await once(server, "close");
+		}
+		assert.deepEqual(seen, ["127.0.0.1", "127.0.0.2", "127.0.0.1", "0.0.0.0", "0.0.0.0"]);
+	} finally {
+		restore();
+	}
+});
