@@ -51,6 +51,12 @@ const PLAIN = 0;
 const SHORT = TUN_F_CSUM;
 const LONG = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
 
+/**
+ * Landings of one batch at most, 512 KiB: what a core's second cache holds beside all else. Whoever is done with them in the turn in which they came
+ * gives their buffers back while they are in it; each is a batch of segments by itself.
+ */
+const LANDED_MAX = 8;
+
 export class OffloadTapQueue extends TapQueue {
 	readonly #tap: Tap;
 	/** Long or short for good: frames of one segment may be longer than a page, or long frames are not wanted. */
@@ -102,7 +108,8 @@ export class OffloadTapQueue extends TapQueue {
 	read(batch: Batch, time: number): void {
 		this.state = READY;
 		if (!this.#long) return this.readPages(batch, time);
-		while (batch.count < batch.capacity) {
+		const enough = this.counters.rxLanded + LANDED_MAX;
+		while (batch.count < batch.capacity && this.counters.rxLanded !== enough) {
 			if (this.#waiting === 0 && !this.#readLong(time)) break;
 			if (!this.#deliver(batch, time)) break;
 		}
