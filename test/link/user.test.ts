@@ -140,6 +140,23 @@ function probesWhenIdle(from: number, to: number): boolean {
 }
 
 const BULK = new Uint8Array(5_000_000);
+/** Lets both peers read once neither takes more and the rest waits outside; what they get is whole. Ends them. */
+async function takeWhatWaits(peers: readonly Peer[], patterns: readonly Uint8Array[]): Promise<void> {
+	for (let before = -1, now = 0; now !== before; ) {
+		before = now;
+		await new Promise((resolve) => setTimeout(resolve, 50));
+		now = peers[0]!.socket.available + peers[1]!.socket.available;
+	}
+	for (const peer of peers) {
+		peer.reading = true;
+		peer.readable();
+	}
+	await Promise.all(peers.map((peer) => peer.end));
+	for (const [i, peer] of peers.entries()) assert.ok(Buffer.concat(peer.received).equals(patterns[i]!), `bytes of connection ${i}`);
+	for (const peer of peers) peer.socket.finish();
+	await Promise.all(peers.map((peer) => peer.over));
+}
+
 for (let i = 0; i < BULK.length; i++) BULK[i] = (i * 31 + (i >> 8)) & 255;
 const sha256 = (chunks: readonly Uint8Array[]): string => {
 	const hash = createHash("sha256");
@@ -369,20 +386,7 @@ describe("a connection of the program by the user link", () => {
 			for (const peer of peers) peer.reading = false;
 			await Promise.all(peers.map((peer) => peer.opened));
 			for (const { server } of servers) server.close();
-			// Until neither takes more: the rest waits outside.
-			for (let before = -1, now = 0; now !== before; ) {
-				before = now;
-				await new Promise((resolve) => setTimeout(resolve, 50));
-				now = peers[0]!.socket.available + peers[1]!.socket.available;
-			}
-			for (const peer of peers) {
-				peer.reading = true;
-				peer.readable();
-			}
-			await Promise.all(peers.map((peer) => peer.end));
-			for (const [i, peer] of peers.entries()) assert.ok(Buffer.concat(peer.received).equals(patterns[i]!), `bytes of connection ${i}`);
-			for (const peer of peers) peer.socket.finish();
-			await Promise.all(peers.map((peer) => peer.over));
+			await takeWhatWaits(peers, patterns);
 		}));
 
 	test("sees the other side's reset as a reset", () =>
@@ -549,20 +553,7 @@ for (const sharedBuffer of [true, false]) {
 			for (const peer of peers) peer.reading = false;
 			await peers[1]!.opened;
 			outside.server.close();
-			// Until both wait.
-			for (let before = -1, now = 0; now !== before; ) {
-				before = now;
-				await new Promise((resolve) => setTimeout(resolve, 50));
-				now = peers[0]!.socket.available + peers[1]!.socket.available;
-			}
-			for (const peer of peers) {
-				peer.reading = true;
-				peer.readable();
-			}
-			await Promise.all(peers.map((peer) => peer.end));
-			for (const [i, peer] of peers.entries()) assert.ok(Buffer.concat(peer.received).equals(patterns[i]!), `bytes of connection ${i}`);
-			for (const peer of peers) peer.socket.finish();
-			await Promise.all(peers.map((peer) => peer.over));
+			await takeWhatWaits(peers, patterns);
 			const readers = new Set(received.mock.calls.map((call) => call.this));
 			assert.equal(readers.size, sharedBuffer ? 2 : 0);
 		});
