@@ -17,7 +17,10 @@ export const net: Bench = {
 				mode: KEEP_ALIVE,
 				file: "net-keepalive.mjs",
 				ours: (lab) => millrace(lab, options, "net-keepalive.mjs"),
-				variant: (lab) => ({ ...millrace(lab, options, "net-keepalive.mjs", ["--spin"]), name: "millrace (tap, --spin)" }),
+				variant: (lab) => ({
+					...millrace(lab, options, "net-keepalive.mjs", ["--pooled-chunks", "on"]),
+					name: "millrace (tap, --pooled-chunks on)",
+				}),
 				againstKernel: ratioAtLeast(1.4),
 				againstNginx: ratioAtLeast(1.2),
 			},

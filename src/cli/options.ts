@@ -134,6 +134,12 @@ export const OPTIONS: readonly OptionSpec[] = [
 		otherwise: SPIN,
 		help: `stay awake while traffic is dense; default ${SPIN_DEFAULT}us, ${SPIN} without a figure`,
 	},
+	{
+		name: "pooled-chunks",
+		path: "pooledChunks",
+		value: "on|off",
+		help: "what servers read comes in pieces of shared buffers: faster, but chunk.buffer has more in it; default off",
+	},
 	{ name: "stats", path: "stats", help: "a line of figures every second, on stderr" },
 	{ name: "quiet", path: "quiet", help: "do not say which link was taken" },
 ];

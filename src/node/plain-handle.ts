@@ -46,6 +46,8 @@ const READ_SIZE = 65536;
 const BULK = 16384;
 /** V8 keeps typed arrays of up to so many bytes in its own heap, and makes an ArrayBuffer for them only when somebody asks for it. */
 const ON_HEAP = 64;
+/** Chunks of fewer bytes may lie in Node's pool: half of it, where it is smallest (8 KiB; Node 26 has 64). */
+const POOLED = 4096;
 
 /** net.js's own `onread`, once chunks and writes of its sockets were seen to need no more than express.ts does; else null. */
 let onStreamRead: unknown = null;
@@ -76,10 +78,13 @@ export class PlainHandle implements Sink, ExpressHandle, Feeder {
 	httpListener: unknown = null;
 	/** Whoever wrote what waits for room. */
 	#scope: AsyncResource | null = null;
+	/** Its chunks are pieces of Node's pool, where they are short. */
+	readonly #pooled: boolean;
 	/** Whoever ended the own side: what `finish` and the callback of `end` set off belongs to him (AsyncLocalStorage). */
 	#ending: AsyncResource | null = null;
 
-	constructor(host: StackHost) {
+	constructor(host: StackHost, pooled = false) {
+		this.#pooled = pooled;
 		this.conduit = new Conduit(host, this);
 	}
 
@@ -220,7 +225,7 @@ export class PlainHandle implements Sink, ExpressHandle, Feeder {
 			feed(parser, bytes);
 			return;
 		}
-		const chunk = (available >= BULK ? take(socket) : null) ?? copy(socket, available, express ? owner : null);
+		const chunk = (available >= BULK ? take(socket) : null) ?? copy(socket, available, express ? owner : null, this.#pooled);
 		const taken = chunk.length;
 		if (taken === 0) return;
 		if (taken >= BULK) handedOut(taken);
@@ -279,17 +284,20 @@ function take(socket: StackSocket): Buffer | null {
  * Node's pool. Not zeroed, since all of it is written.
  *
  * @param listener Whose listener gets it; null if net.js does, which makes a view of the ArrayBuffer.
+ * @param pooled It may lie in Node's pool whoever gets it.
  */
-function copy(socket: StackSocket, most: number, listener: ExpressSocket | null): Buffer {
+function copy(socket: StackSocket, most: number, listener: ExpressSocket | null, pooled: boolean): Buffer {
 	const length = most >= BULK && socket.beforeTake !== undefined ? socket.beforeTake(most) : most;
-	const chunk = listener === null ? Buffer.allocUnsafeSlow(length) : chunkFor(listener, length);
+	const chunk = chunkFor(listener, length, pooled);
 	const taken = socket.readInto(chunk, 0, length);
 	return taken === length ? chunk : chunk.subarray(0, taken);
 }
 
-function chunkFor(socket: ExpressSocket, length: number): Buffer {
+function chunkFor(listener: ExpressSocket | null, length: number, pooled: boolean): Buffer {
+	if (pooled && length < POOLED) return Buffer.allocUnsafe(length);
+	if (listener === null) return Buffer.allocUnsafeSlow(length);
 	if (length <= ON_HEAP) return Buffer.alloc(length);
-	return socket.parser && typeof socket._events.data === "function" ? Buffer.allocUnsafe(length) : Buffer.allocUnsafeSlow(length);
+	return listener.parser && typeof listener._events.data === "function" ? Buffer.allocUnsafe(length) : Buffer.allocUnsafeSlow(length);
 }
 
 let checked: boolean | null = null;

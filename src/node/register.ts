@@ -110,7 +110,10 @@ function register(): void {
 		exposeLoopback: () => start().kind === "user",
 		leaves: (address) => start().leaves?.(address) !== false,
 	});
-	installPatch(() => start().host, policy, { plainHandles: process.env[PLAIN_VARIABLE] !== "0" });
+	installPatch(() => start().host, policy, {
+		plainHandles: process.env[PLAIN_VARIABLE] !== "0",
+		pooledChunks: options.pooledChunks ?? false,
+	});
 }
 
 register();

@@ -133,6 +133,8 @@ export interface RunOptions {
 	largePages: boolean | null;
 	/** Microseconds for which the event loop stays awake after a frame while traffic is dense, 0: none; null: SPIN_DEFAULT. */
 	spin: number | null;
+	/** Whether short chunks are pieces of Node's pool (HandleOptions); null: they are not. */
+	pooledChunks: boolean | null;
 	/** Nothing is written but errors and what was asked for. */
 	quiet: boolean;
 }
@@ -209,6 +211,7 @@ export function parseRunOptions(input: unknown, label: OptionLabel = jsonLabel):
 		congestion: fields.take("congestion", readCongestion),
 		largePages: fields.take("largePages", readSwitch),
 		spin: fields.take("spin", readSpin),
+		pooledChunks: fields.take("pooledChunks", readSwitch),
 		quiet: fields.take("quiet", readFlag) ?? false,
 	};
 	fields.end();

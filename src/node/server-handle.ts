@@ -25,6 +25,11 @@ import type { StackHost, StackListener, StackSocket } from "./stack.ts";
 export interface HandleOptions {
 	/** Plain handles where they can be had (plain-handle.ts), the default; false: always JSStreams. */
 	plainHandles?: boolean;
+	/**
+	 * Chunks of less than 4 KiB on plain handles are pieces of Node's pool, as those of `Buffer.from` are: no ArrayBuffer is made for each, but
+	 * `chunk.buffer` has more in it than the chunk, from `chunk.byteOffset` on, and cannot be transferred. Default: false, as with the kernel's sockets.
+	 */
+	pooledChunks?: boolean;
 }
 
 /** What the kernel makes of a backlog below 0: as many as it lets wait at all (Linux: net.core.somaxconn). */
@@ -55,6 +60,7 @@ export class ServerHandle extends TCP implements PortHolder {
 	#scope: AsyncResource | null = null;
 	/** Which kind of handle its connections get. */
 	#plain: boolean;
+	readonly #pooled: boolean;
 	#referenced = true;
 	#holding = false;
 
@@ -62,6 +68,7 @@ export class ServerHandle extends TCP implements PortHolder {
 	constructor(host: StackHost, address: string, port: number, options: HandleOptions = {}, ipv6: Ipv6Side = "none") {
 		super(TCP_SERVER);
 		this.#plain = options.plainHandles ?? true;
+		this.#pooled = options.pooledChunks ?? false;
 		this.#host = host;
 		this.#address = address;
 		this.shown = address;
@@ -125,7 +132,7 @@ export class ServerHandle extends TCP implements PortHolder {
 	#accept(socket: StackSocket): void {
 		try {
 			// The handle is made outside of the scope: as with the kernel, what is read belongs to nobody.
-			const handle = this.#plain ? new PlainHandle(this.#host) : new StackHandle(this.#host);
+			const handle = this.#plain ? new PlainHandle(this.#host, this.#pooled) : new StackHandle(this.#host);
 			handle.conduit.adopt(socket);
 			this.#scope!.runInAsyncScope(ServerHandle.arrived, undefined, this, handle);
 		} catch (error) {

@@ -76,6 +76,7 @@ describe("the command line of millrace run", () => {
 			congestion: "newreno",
 			largePages: null,
 			spin: 50,
+			pooledChunks: null,
 			quiet: true,
 		} satisfies RunOptions);
 	});
@@ -162,6 +163,14 @@ describe("the command line of millrace run", () => {
 		const given = ["--link user --large-pages on", "--link tap --large-pages off", "--link loopback"];
 		assert.deepEqual(
 			given.map((words) => options(words).largePages),
+			[true, false, null],
+		);
+	});
+
+	test("pooled chunks go with any link, and are on, off, or as by default", () => {
+		const given = ["--link user --pooled-chunks on", "--link tap --pooled-chunks off", "--link loopback"];
+		assert.deepEqual(
+			given.map((words) => options(words).pooledChunks),
 			[true, false, null],
 		);
 	});
