@@ -1,6 +1,6 @@
 /** 64 bytes there and back on one connection: an unmodified `net` echo server over TAP (staying awake between frames for 50 us, not at all, or for 100 us) and on kernel sockets. */
 import { type Bench, type Options, type Result, ratioAtMost } from "../lib/bench.ts";
-import { kernel, millrace, type Path } from "../lib/contestants.ts";
+import { kernel, millrace, type Path, variant } from "../lib/contestants.ts";
 import { roundTrips } from "../lib/flow.ts";
 import { isolationNeeds } from "../lib/lab.ts";
 import { type Comparison, rowsOf } from "../lib/rows.ts";
@@ -10,8 +10,8 @@ const run = (options: Options): Promise<Result> =>
 	withServers(options, async (lab, servers) => {
 		const paths: readonly Path[] = options.short ? ["lo"] : ["lo", "veth"];
 		const ours = millrace(lab, options, "echo.mjs");
-		const sleeping = { ...millrace(lab, options, "echo.mjs", ["--spin", "off"]), name: "millrace (tap, --spin off)" };
-		const spinning = { ...millrace(lab, options, "echo.mjs", ["--spin"]), name: "millrace (tap, --spin)" };
+		const sleeping = variant(lab, options, "echo.mjs", "--spin", "off");
+		const spinning = variant(lab, options, "echo.mjs", "--spin");
 		const kernels = paths.map((path) => kernel(lab, options, "echo.mjs", path));
 		const lo = kernels[0]!;
 		const comparisons: Comparison[] = [

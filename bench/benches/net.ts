@@ -1,6 +1,6 @@
 /** An unmodified `net` server: the same script on Millrace over TAP and on kernel sockets, with nginx beside it. */
 import { type Bench, type Options, type Result, ratioAtLeast, ratioAtMost } from "../lib/bench.ts";
-import { millrace } from "../lib/contestants.ts";
+import { millrace, steered, variant } from "../lib/contestants.ts";
 import { httpBench, THREE_SEGMENTS } from "../lib/http-bench.ts";
 import { KEEP_ALIVE, SHORT } from "../lib/http-rounds.ts";
 import { isolationNeeds, wrkNeeds } from "../lib/lab.ts";
@@ -17,10 +17,10 @@ export const net: Bench = {
 				mode: KEEP_ALIVE,
 				file: "net-keepalive.mjs",
 				ours: (lab) => millrace(lab, options, "net-keepalive.mjs"),
-				variant: (lab) => ({
-					...millrace(lab, options, "net-keepalive.mjs", ["--pooled-chunks", "on"]),
-					name: "millrace (tap, --pooled-chunks on)",
-				}),
+				variants: (lab) => [
+					variant(lab, options, "net-keepalive.mjs", "--pooled-chunks", "on"),
+					steered(lab, options, "net-keepalive.mjs"),
+				],
 				againstKernel: ratioAtLeast(1.4),
 				againstNginx: ratioAtLeast(1.2),
 			},
@@ -28,6 +28,7 @@ export const net: Bench = {
 				mode: SHORT,
 				file: "net-close.mjs",
 				ours: (lab) => millrace(lab, options, "net-close.mjs"),
+				variants: (lab) => [steered(lab, options, "net-close.mjs")],
 				againstKernel: ratioAtLeast(Number.parseInt(nodeVersion(options.node), 10) >= 26 ? 2 : 1.6),
 				againstNginx: ratioAtLeast(1.5),
 				user: ratioAtMost(0.7),

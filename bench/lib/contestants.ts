@@ -101,6 +101,16 @@ export function millrace(lab: Lab, options: Options, file: string, flags: readon
 	return { name: "millrace (tap)", ours: true, start };
 }
 
+/** The same in a setting that is not the default, which its name says. */
+export function variant(lab: Lab, options: Options, file: string, ...flags: readonly string[]): Server {
+	return { ...millrace(lab, options, file, flags), name: `millrace (tap, ${flags.join(" ")})` };
+}
+
+/** The kernel's work on what we send is on the client's core. Off by default: it pays only while that core has time for it. */
+export function steered(lab: Lab, options: Options, file: string): Server {
+	return variant(lab, options, file, "--rps", String(lab.clientCpu));
+}
+
 /** A program of ours that makes its own TAP device, as the environment says, in the mode that its argument says. */
 export function onTap(lab: Lab, options: Options, name: string, mode: string, label: string): Server {
 	const port = nextPort++;

@@ -22,8 +22,8 @@ export interface ModePlan {
 	/** The script that the kernel contestant runs. */
 	readonly file: string;
 	readonly ours: (lab: Lab) => Server;
-	/** Ours in another setting, beside the first kernel contestant, without a goal. */
-	readonly variant?: (lab: Lab) => Server;
+	/** Ours in other settings, beside the first kernel contestant, without a goal. */
+	readonly variants?: (lab: Lab) => readonly Server[];
 	readonly againstKernel?: Goal;
 	readonly againstNginx?: Goal;
 	/** User CPU per unit, beside the kernel contestant's. */
@@ -48,7 +48,7 @@ export const httpBench = (options: Options, plans: readonly ModePlan[]): Promise
 			const ours = plan.ours(lab);
 			const kernels = paths.map((path) => kernel(lab, options, plan.file, path));
 			const nginxes = withNginx ? paths.map((path) => nginx(lab, path)) : [];
-			const variants = plan.variant === undefined || options.short ? [] : [plan.variant(lab)];
+			const variants = plan.variants === undefined || options.short ? [] : plan.variants(lab);
 			// The goals hold against the faster of the kernel's two ways, which is lo: the first.
 			const rate = [
 				...kernels.map((theirs, i) => comparison(ours, theirs, i === 0 ? plan.againstKernel : undefined)),

@@ -52,7 +52,9 @@ export const wrkNeeds = (): string[] => (installed("wrk") ? [] : ["wrk: apt-get 
 
 /** Runs this command again in a network namespace of its own; resolves with its exit code. */
 export async function reexecute(args: readonly string[]): Promise<number> {
-	const child = new Child(["unshare", "-n", process.execPath, ...process.execArgv, process.argv[1]!, ...args], {
+	// /sys shows the devices of the namespace that it was mounted in, and is the only way to some of their settings.
+	const own = ["unshare", "-nm", "sh", "-c", 'mount -t sysfs sysfs /sys; exec "$@"', "sh"];
+	const child = new Child([...own, process.execPath, ...process.execArgv, process.argv[1]!, ...args], {
 		env: { [INSIDE]: "1" },
 		seconds: 3600,
 		passThrough: true,

@@ -87,6 +87,13 @@ export const OPTIONS: readonly OptionSpec[] = [
 		help: "which socket a flow comes by (packet, --queues): hash (default), ebpf, cpu, queue",
 	},
 	{ name: "steering", path: "steering", value: "HOW", help: "which queue a flow comes by (tap, --queues): kernel (default), flow-group" },
+	{
+		name: "rps",
+		path: "rps",
+		value: "N,...",
+		list: true,
+		help: "processors for the kernel's work on what is sent (tap); default: the program's",
+	},
 	{ name: "rx-queues", path: "rxQueues", value: "N,...", list: true, help: "queues of the interface to take (xdp); default all" },
 	{ name: "ring-size", path: "ringSize", value: "FRAMES", help: "frames of each ring (xdp, a power of two; packet)" },
 	{ name: "ring", path: "ring", value: "KIND", help: "v2 (default) or v3, for bursts: up to 1 ms later (packet)" },

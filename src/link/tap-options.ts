@@ -5,6 +5,7 @@
  * there is a device. Bad values are refused by name.
  */
 import { type InterfaceAddress, validInterfaceName } from "../sys/interface.ts";
+import { PROCESSORS_MAX } from "../sys/rps.ts";
 import { TAP_QUEUES_MAX } from "../sys/tun.ts";
 import { parseCidr, parseMac } from "../wire/address.ts";
 import { FLOW_GROUPS } from "./flow-steering.ts";
@@ -30,6 +31,7 @@ const KNOWN = [
 	"qdiscBypass",
 	"landing",
 	"pageOrder",
+	"rps",
 ];
 
 /** Options of `tapLink`. */
@@ -92,6 +94,11 @@ export interface TapOptions {
 	 * `offload`. What lands (`landing`) needs no pages.
 	 */
 	pageOrder?: boolean;
+	/**
+	 * Numbers of the processors that do the kernel's work on what the stack sends (receive packet steering), which the stack's own thread does
+	 * otherwise, inside of its writes. Default: none. It pays while these have time; where all processors are busy, it costs.
+	 */
+	rps?: readonly number[];
 }
 
 /** The options, complete. */
@@ -111,13 +118,24 @@ export interface TapSettings {
 	readonly qdiscBypass: boolean;
 	readonly landing: boolean;
 	readonly pageOrder: boolean;
+	/** Empty: none. */
+	readonly rps: readonly number[];
 }
 
 /** Reads options; throws MILLRACE_BAD_OPTION. */
 export function tapSettings(options: TapOptions): TapSettings {
 	refuseUnknown("a TAP link", options, KNOWN);
 	const { name = "mr%d", kernelAddress = "10.77.0.1/24", mtu = 1500, mac, queueLength = 4096 } = options;
-	const { offload = true, queues = 1, steering = "kernel", ioUring = true, qdiscBypass = true, landing = true, pageOrder = true } = options;
+	const {
+		offload = true,
+		queues = 1,
+		steering = "kernel",
+		ioUring = true,
+		qdiscBypass = true,
+		landing = true,
+		pageOrder = true,
+		rps = [],
+	} = options;
 	trueOrFalse({ offload, ioUring, qdiscBypass, landing, pageOrder });
 	for (const name of ["landing", "pageOrder"] as const)
 		if (options[name] === true && !offload)
@@ -127,6 +145,8 @@ export function tapSettings(options: TapOptions): TapSettings {
 	wholeNumber("mtu", mtu, 68, mtuMax);
 	wholeNumber("queueLength", queueLength, 1, 65535);
 	wholeNumber("queues", queues, 1, TAP_QUEUES_MAX);
+	if (!Array.isArray(rps)) throw bad(`bad rps: ${rps}. Give the numbers of processors, such as [1, 3]`);
+	for (const processor of rps) wholeNumber("rps", processor, 0, PROCESSORS_MAX - 1);
 	if (steering !== "kernel" && steering !== "flow-group") throw bad(`bad steering: "${steering}". Give "kernel" or "flow-group"`);
 	if (steering === "kernel" && options.flowGroups !== undefined)
 		throw bad('flowGroups goes with steering "flow-group" only: the kernel has no table of them. Leave it out, or give that steering');
@@ -147,6 +167,7 @@ export function tapSettings(options: TapOptions): TapSettings {
 		qdiscBypass,
 		landing,
 		pageOrder,
+		rps: [...rps],
 	};
 }
 

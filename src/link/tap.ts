@@ -22,6 +22,7 @@ import type { Batch } from "../memory/batch.ts";
 import { type InterfaceAddress, NetworkInterface } from "../sys/interface.ts";
 import { Poll } from "../sys/poll.ts";
 import { removeQdisc } from "../sys/qdisc.ts";
+import { steerReceive } from "../sys/rps.ts";
 import { closeTap, endTapSteering, IFF_VNET_HDR, openTap, setTapHeader, setTapOffload, setTapSteering, type Tap } from "../sys/tun.ts";
 import type { Alarm } from "../time/clock.ts";
 import { formatIpv4, mask4, parseCidr, parseIpv4 } from "../wire/address.ts";
@@ -289,6 +290,11 @@ export class TapLink implements Link {
 		if (!before.up) set("up", true);
 		// Where the kernel refuses, it keeps the one that it likes best, and all is a little slower.
 		if (!tap.attached && this.#settings.qdiscBypass) removeQdisc(kernel.index);
+		const { rps } = this.#settings;
+		if (rps.length > 0) {
+			const back = steerReceive(tap.name, kernel.index, rps);
+			if (tap.attached) this.#undo.push(back);
+		}
 	}
 
 	#notice(): void {

@@ -49,6 +49,7 @@ const ONLY: Readonly<Record<string, readonly LinkChoice["kind"][]>> = {
 	queues: ["tap", "packet"],
 	fanout: ["packet"],
 	steering: ["tap"],
+	rps: ["tap"],
 	ioUring: ["tap"],
 	offload: ["tap", "packet"],
 	landing: ["tap"],

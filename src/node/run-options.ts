@@ -10,6 +10,7 @@
  */
 import { SPIN_MAX } from "../host/options.ts";
 import { ARENA_MAX } from "../memory/arena.ts";
+import { PROCESSORS_MAX } from "../sys/rps.ts";
 import { formatIpv4, parseMac } from "../wire/address.ts";
 import { type LinkChoice, readLink } from "./link-choice.ts";
 import { bad, type Complain, Fields, list, type OptionLabel, oneOf, type Read, readQuantity, whole } from "./option-fields.ts";
@@ -98,6 +99,8 @@ export interface RunOptions {
 	fanout: "hash" | "ebpf" | "cpu" | "queue" | null;
 	/** `tap` with several `queues`: which of them a flow comes by; null: the kernel's choice. */
 	steering: "kernel" | "flow-group" | null;
+	/** `tap`: processors that do the kernel's work on what the stack sends; empty: that of the stack's thread. */
+	rps: number[];
 	/** `tap`: whether many frames may be moved by one system call; null: where the kernel has io_uring. */
 	ioUring: boolean | null;
 	/** `tap`, `packet`: whether checksums and segmentation are left to the kernel; null: they are. */
@@ -194,6 +197,7 @@ export function parseRunOptions(input: unknown, label: OptionLabel = jsonLabel):
 		queues: fields.take("queues", readQueues),
 		fanout: fields.take("fanout", oneOf("hash", "ebpf", "cpu", "queue")),
 		steering: fields.take("steering", oneOf("kernel", "flow-group")),
+		rps: fields.take("rps", list(readProcessor)) ?? [],
 		ioUring: fields.take("ioUring", readSwitch),
 		offload: fields.take("offload", readSwitch),
 		landing: fields.take("landing", readSwitch),
@@ -260,6 +264,8 @@ const readPortRange: Read<PortRange> = (value, complain) => {
 const readQueues: Read<number> = (value, complain) =>
 	whole(value, 1, QUEUES_MOST) ?? complain(`a number of queues between 1 and ${QUEUES_MOST}`);
 const readQueue = (value: unknown, complain: Complain): number => whole(value, 0, 4095) ?? complain("the number of a queue, from 0 on");
+const readProcessor = (value: unknown, complain: Complain): number =>
+	whole(value, 0, PROCESSORS_MAX - 1) ?? complain("the number of a processor, from 0 on");
 const readRingSize: Read<number> = (value, complain) => whole(value, 1, 32768) ?? complain("a number of frames between 1 and 32768");
 
 /** "10", "10x", "0.5x" or "max". */

@@ -58,6 +58,7 @@ describe("the command line of millrace run", () => {
 			queues: null,
 			fanout: null,
 			steering: null,
+			rps: [],
 			ioUring: null,
 			landing: null,
 			slabs: null,
@@ -165,6 +166,16 @@ describe("the command line of millrace run", () => {
 			given.map((words) => options(words).largePages),
 			[true, false, null],
 		);
+	});
+
+	test("processors for the kernel's work are numbers, of a TAP device", () => {
+		assert.deepEqual(options("--link tap --rps 1,3 --rps 0").rps, [1, 3, 0]);
+		for (const [words, message] of [
+			["--link tap --rps one a.js", /--rps: "one" is not the number of a processor, from 0 on$/],
+			["--rps 8192 a.js", /--rps: "8192" is not the number/],
+			["--link user --rps 1 a.js", /--rps/],
+		] as const)
+			assert.throws(() => parseRun(words.split(" ")), { message });
 	});
 
 	test("pooled chunks go with any link, and are on, off, or as by default", () => {

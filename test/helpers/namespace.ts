@@ -11,17 +11,24 @@ import { NetworkInterface } from "../../src/sys/interface.ts";
 
 const INSIDE = "MILLRACE_TEST_NAMESPACE";
 
-/** Runs the current test file in a new network namespace with `lo` up. Returns false inside, or why that is not possible here. */
-export function isolate(): string | false {
+/**
+ * Runs the current test file in a new network namespace with `lo` up. Returns false inside, or why that is not possible here.
+ *
+ * @param sysfs Whether /sys shows the devices of that namespace, too.
+ */
+export function isolate(sysfs = false): string | false {
 	if (process.env[INSIDE] !== undefined) {
 		const lo = new NetworkInterface("lo");
 		lo.up = true;
 		lo.close();
 		return false;
 	}
-	const lack = lacking();
+	const lack =
+		lacking() ??
+		(sysfs && spawnSync("unshare", ["-nm", "mount", "-t", "sysfs", "sysfs", "/sys"]).status !== 0 ? "needs to mount sysfs" : null);
 	if (lack !== null) return lack;
-	const { status } = spawnSync("unshare", ["-n", process.execPath, ...process.execArgv, ...process.argv.slice(1)], {
+	const own = sysfs ? ["-nm", "sh", "-c", 'mount -t sysfs sysfs /sys && exec "$@"', "sh"] : ["-n"];
+	const { status } = spawnSync("unshare", [...own, process.execPath, ...process.execArgv, ...process.argv.slice(1)], {
 		stdio: "inherit",
 		env: { ...process.env, [INSIDE]: "1" },
 	});

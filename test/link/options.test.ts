@@ -27,6 +27,12 @@ test("landing and pageOrder, asked for, go with offload only", () => {
 	tapLink({ offload: false, landing: false, pageOrder: false });
 });
 
+test("processors are numbers", () => {
+	for (const wrong of [1, "1", null]) refused(tap({ rps: wrong }), /bad rps: .*Give the numbers of processors/);
+	for (const wrong of [-1, 0.5, 8192, "1"]) refused(tap({ rps: [0, wrong] }), /rps/);
+	tapLink({ rps: [] });
+});
+
 test("a link without options, or a packet link without an address, says what it needs", () => {
 	refused(packet({ addresses: undefined }), /needs an address of its own/);
 	refused(() => xdpLink(undefined as never), /an XDP link needs an object of options/);

@@ -1,0 +1,70 @@
+/**
+ * Receive packet steering of an interface (RPS; the kernel's Documentation/networking/scaling.rst): on which processors the kernel works on
+ * what comes by it.
+ *
+ * Hides the files of /sys. They are those of the network namespace that /sys was mounted in, which need not be ours: another interface of the
+ * same name may be there, so the number is compared as well. There is no other way to ask for RPS than by these files.
+ */
+import { readdirSync, readFileSync, writeFileSync } from "node:fs";
+import { MillraceError } from "../errors.ts";
+
+/** Processors that a Linux kernel can be made for at most (NR_CPUS). */
+export const PROCESSORS_MAX = 8192;
+
+/**
+ * Has the kernel work on what comes by the interface on these processors, each flow on one of them.
+ *
+ * @param index Number of the interface.
+ * @returns What puts it back.
+ * @throws {MillraceError} ENODEV if /sys does not show the interface, EACCES, EROFS ..., EINVAL for processors that there are not.
+ */
+export function steerReceive(name: string, index: number, processors: readonly number[]): () => void {
+	const fail = (code: string, why: string): MillraceError =>
+		new MillraceError(code, `cannot have the kernel work for "${name}" on processors ${processors.join(", ")}: ${why}`);
+	const directory = `/sys/class/net/${name}`;
+	if (read(`${directory}/ifindex`) !== String(index))
+		throw fail("ENODEV", "/sys is not of this network namespace. Mount it (mount -t sysfs sysfs /sys), or leave the option rps out");
+	const mask = maskOf(processors);
+	const before: [string, string][] = [];
+	const undo = (): void => {
+		for (const [file, text] of before) writeFileSync(file, text);
+	};
+	try {
+		for (const queue of readdirSync(`${directory}/queues`)) {
+			if (!queue.startsWith("rx-")) continue;
+			const file = `${directory}/queues/${queue}/rps_cpus`;
+			before.push([file, readFileSync(file, "latin1")]);
+			writeFileSync(file, mask);
+			// Of processors that are off, or that the kernel keeps for other work, it takes none, and does not say so.
+			if (plain(readFileSync(file, "latin1")) !== plain(mask))
+				throw fail("EINVAL", "not all of them are there, are on and are for such work");
+		}
+	} catch (error) {
+		undo();
+		if (error instanceof MillraceError) throw error;
+		const { code = "EIO", message } = error as NodeJS.ErrnoException;
+		if (code === "EOVERFLOW" || code === "EINVAL") throw fail("EINVAL", "not all of them are there, are on and are for such work");
+		throw fail(code, `${message}. Leave the option rps out`);
+	}
+	return undo;
+}
+
+function read(file: string): string | null {
+	try {
+		return readFileSync(file, "latin1").trim();
+	} catch {
+		return null;
+	}
+}
+
+/** A set of processors as the kernel reads it: words of 32 bits, the last processors first. */
+function maskOf(processors: readonly number[]): string {
+	const words = new Uint32Array(Math.floor(Math.max(...processors) / 32) + 1);
+	for (const processor of processors) words[processor >> 5]! |= 1 << (processor & 31);
+	return Array.from(words.reverse(), (word) => word.toString(16).padStart(8, "0")).join(",");
+}
+
+/** A set as the kernel writes it, whatever number of digits this one has. */
+function plain(mask: string): string {
+	return mask.replace(/[,\s]/g, "").replace(/^0+/, "");
+}
