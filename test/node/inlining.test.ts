@@ -5,9 +5,9 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { it } from "node:test";
 
-const CALLEES = 40;
+const CALLEES = 28;
 
-/** How many of 40 functions of about 80 bytecodes each V8 puts into the one that calls them, in a process of its own; and what `inlineDeeper` said. */
+/** How many of 28 functions of about 80 bytecodes each V8 puts into the one that calls them, in a process of its own; and what `inlineDeeper` said. */
 function inlined(deeper: boolean, ...flags: string[]): { count: number; said: string } {
 	const module = JSON.stringify(new URL("../../src/node/inlining.js", import.meta.url).href);
 	const program = `
