@@ -292,7 +292,7 @@ export class TapLink implements Link {
 		if (!tap.attached && this.#settings.qdiscBypass) removeQdisc(kernel.index);
 		const { rps } = this.#settings;
 		if (rps.length > 0) {
-			const back = steerReceive(tap.name, kernel.index, rps);
+			const back = steerReceive(tap.name, kernel.mac, rps);
 			if (tap.attached) this.#undo.push(back);
 		}
 	}

@@ -3,7 +3,7 @@
  * what comes by it.
  *
  * Hides the files of /sys. They are those of the network namespace that /sys was mounted in, which need not be ours: another interface of the
- * same name may be there, so the number is compared as well. There is no other way to ask for RPS than by these files.
+ * same name, and even of the same number, may be there, so the hardware address is compared. There is no other way to ask for RPS than by these files.
  */
 import { readdirSync, readFileSync, writeFileSync } from "node:fs";
 import { MillraceError } from "../errors.ts";
@@ -11,23 +11,26 @@ import { MillraceError } from "../errors.ts";
 /** Processors that a Linux kernel can be made for at most (NR_CPUS). */
 export const PROCESSORS_MAX = 8192;
 
+const NOT_THERE = "not all of them are there, are on and are for such work";
+
 /**
  * Has the kernel work on what comes by the interface on these processors, each flow on one of them.
  *
- * @param index Number of the interface.
+ * @param hardware Address of the interface, six bytes.
  * @returns What puts it back.
  * @throws {MillraceError} ENODEV if /sys does not show the interface, EACCES, EROFS ..., EINVAL for processors that there are not.
  */
-export function steerReceive(name: string, index: number, processors: readonly number[]): () => void {
+export function steerReceive(name: string, hardware: Uint8Array, processors: readonly number[]): () => void {
 	const fail = (code: string, why: string): MillraceError =>
 		new MillraceError(code, `cannot have the kernel work for "${name}" on processors ${processors.join(", ")}: ${why}`);
 	const directory = `/sys/class/net/${name}`;
-	if (read(`${directory}/ifindex`) !== String(index))
+	const formatted = Array.from(hardware, (byte) => byte.toString(16).padStart(2, "0")).join(":");
+	if (read(`${directory}/address`) !== formatted)
 		throw fail("ENODEV", "/sys is not of this network namespace. Mount it (mount -t sysfs sysfs /sys), or leave the option rps out");
 	const mask = maskOf(processors);
 	const before: [string, string][] = [];
 	const undo = (): void => {
-		for (const [file, text] of before) writeFileSync(file, text);
+		for (const [file, text] of before.splice(0)) writeFileSync(file, text);
 	};
 	try {
 		for (const queue of readdirSync(`${directory}/queues`)) {
@@ -36,14 +39,17 @@ export function steerReceive(name: string, index: number, processors: readonly n
 			before.push([file, readFileSync(file, "latin1")]);
 			writeFileSync(file, mask);
 			// Of processors that are off, or that the kernel keeps for other work, it takes none, and does not say so.
-			if (plain(readFileSync(file, "latin1")) !== plain(mask))
-				throw fail("EINVAL", "not all of them are there, are on and are for such work");
+			if (plain(readFileSync(file, "latin1")) !== plain(mask)) throw fail("EINVAL", NOT_THERE);
 		}
 	} catch (error) {
-		undo();
+		try {
+			undo();
+		} catch {
+			// What went wrong first is what there is to say.
+		}
 		if (error instanceof MillraceError) throw error;
 		const { code = "EIO", message } = error as NodeJS.ErrnoException;
-		if (code === "EOVERFLOW" || code === "EINVAL") throw fail("EINVAL", "not all of them are there, are on and are for such work");
+		if (code === "EOVERFLOW" || code === "EINVAL") throw fail("EINVAL", NOT_THERE);
 		throw fail(code, `${message}. Leave the option rps out`);
 	}
 	return undo;
