@@ -5,7 +5,7 @@ import type net from "node:net";
 import { after, it } from "node:test";
 import tls from "node:tls";
 import { createNet } from "../../src/node/net.ts";
-import { loopbackHost } from "./loopback-host.ts";
+import { connection, loopbackHost } from "./loopback-host.ts";
 
 const host = loopbackHost();
 const stackNet = createNet(host);
@@ -13,13 +13,7 @@ after(() => host.close());
 
 /** What a client gets of a server's connection, and the server's socket. */
 async function served(by: (socket: net.Socket) => void): Promise<{ client: net.Socket; peer: net.Socket; bytes: Promise<Buffer> }> {
-	const server = stackNet.createServer();
-	server.listen(0, "127.0.0.1");
-	await once(server, "listening");
-	const accepted = once(server, "connection") as Promise<[net.Socket]>;
-	const client = stackNet.connect((server.address() as net.AddressInfo).port, "127.0.0.1");
-	const [peer] = await accepted;
-	server.close();
+	const { client, peer } = await connection(stackNet);
 	by(peer);
 	const chunks: Buffer[] = [];
 	client.on("data", (chunk) => chunks.push(chunk));

@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
-import { once } from "node:events";
 import type net from "node:net";
 import { after, describe, it } from "node:test";
 import { createNet } from "../../src/node/net.ts";
-import { loopbackHost } from "./loopback-host.ts";
+import { connection, loopbackHost } from "./loopback-host.ts";
 
 const host = loopbackHost();
 after(() => host.close());
@@ -19,14 +18,7 @@ const WAYS: Readonly<Record<string, (socket: net.Socket, take: (chunk: Buffer) =
 
 /** The chunks that a server reads when a client writes `parts`, each once the one before has come. */
 async function chunksOf(pooledChunks: boolean, read: (typeof WAYS)[string], parts: readonly Buffer[]): Promise<Buffer[]> {
-	const stackNet = createNet(host, { pooledChunks });
-	const server = stackNet.createServer();
-	server.listen(0, "127.0.0.1");
-	await once(server, "listening");
-	const accepted = once(server, "connection") as Promise<[net.Socket]>;
-	const client = stackNet.connect((server.address() as net.AddressInfo).port, "127.0.0.1");
-	const [peer] = await accepted;
-	server.close();
+	const { client, peer } = await connection(createNet(host, { pooledChunks }));
 	const chunks: Buffer[] = [];
 	let missing = 0;
 	let come = () => {};
