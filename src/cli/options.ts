@@ -90,9 +90,9 @@ export const OPTIONS: readonly OptionSpec[] = [
 	{
 		name: "rps",
 		path: "rps",
-		value: "N,...",
+		value: "WHICH",
 		list: true,
-		help: "processors for the kernel's work on what is sent (tap)",
+		help: "processors for the kernel's work on what is sent (tap): auto, off, N,...",
 	},
 	{ name: "rx-queues", path: "rxQueues", value: "N,...", list: true, help: "queues of the interface to take (xdp); default all" },
 	{ name: "ring-size", path: "ringSize", value: "FRAMES", help: "frames of each ring (xdp, a power of two; packet)" },

@@ -95,10 +95,11 @@ export interface TapOptions {
 	 */
 	pageOrder?: boolean;
 	/**
-	 * Numbers of the processors that do the kernel's work on what the stack sends (receive packet steering), which the stack's own thread does
-	 * otherwise, inside of its writes. Default: none. It pays while these have time; where all processors are busy, it costs.
+	 * Who does the kernel's work on what the stack sends (receive packet steering), which is otherwise the stack's own thread, inside of its
+	 * writes. "auto": another processor while it has time and that thread has none (spare-processor.ts), unless the device is attached to, or
+	 * /sys does not show it. Or the numbers of the processors, always: where they are busy, it costs; [] for none. Default "auto".
 	 */
-	rps?: readonly number[];
+	rps?: "auto" | readonly number[];
 }
 
 /** The options, complete. */
@@ -119,7 +120,7 @@ export interface TapSettings {
 	readonly landing: boolean;
 	readonly pageOrder: boolean;
 	/** Empty: none. */
-	readonly rps: readonly number[];
+	readonly rps: "auto" | readonly number[];
 }
 
 /** Reads options; throws MILLRACE_BAD_OPTION. */
@@ -134,7 +135,7 @@ export function tapSettings(options: TapOptions): TapSettings {
 		qdiscBypass = true,
 		landing = true,
 		pageOrder = true,
-		rps = [],
+		rps = "auto",
 	} = options;
 	trueOrFalse({ offload, ioUring, qdiscBypass, landing, pageOrder });
 	for (const name of ["landing", "pageOrder"] as const)
@@ -145,8 +146,10 @@ export function tapSettings(options: TapOptions): TapSettings {
 	wholeNumber("mtu", mtu, 68, mtuMax);
 	wholeNumber("queueLength", queueLength, 1, 65535);
 	wholeNumber("queues", queues, 1, TAP_QUEUES_MAX);
-	if (!Array.isArray(rps)) throw bad(`bad rps: ${rps}. Give the numbers of processors, such as [1, 3]`);
-	for (const processor of rps) wholeNumber("rps", processor, 0, PROCESSORS_MAX - 1);
+	if (rps !== "auto") {
+		if (!Array.isArray(rps)) throw bad(`bad rps: ${rps}. Give "auto" or the numbers of processors, such as [1, 3]`);
+		for (const processor of rps) wholeNumber("rps", processor, 0, PROCESSORS_MAX - 1);
+	}
 	if (steering !== "kernel" && steering !== "flow-group") throw bad(`bad steering: "${steering}". Give "kernel" or "flow-group"`);
 	if (steering === "kernel" && options.flowGroups !== undefined)
 		throw bad('flowGroups goes with steering "flow-group" only: the kernel has no table of them. Leave it out, or give that steering');
@@ -167,7 +170,7 @@ export function tapSettings(options: TapOptions): TapSettings {
 		qdiscBypass,
 		landing,
 		pageOrder,
-		rps: [...rps],
+		rps: rps === "auto" ? rps : [...rps],
 	};
 }
 

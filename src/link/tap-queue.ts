@@ -56,6 +56,9 @@ export class TapCounters {
 	txDown = 0;
 	/** Frames lost because they cannot be sent: longer than the MTU allows, or shorter than an Ethernet header. */
 	txRejected = 0;
+	/** Times that another processor was given the kernel's work on what is sent, and that it was taken back. */
+	rpsOn = 0;
+	rpsOff = 0;
 	/** System calls that read, and that wrote, many frames at once. */
 	rxBatchCalls = 0;
 	txBatchCalls = 0;

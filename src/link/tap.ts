@@ -21,8 +21,9 @@ import { factOf, MillraceError } from "../errors.ts";
 import type { Batch } from "../memory/batch.ts";
 import { type InterfaceAddress, NetworkInterface } from "../sys/interface.ts";
 import { Poll } from "../sys/poll.ts";
+import { idleSeconds, threadSeconds } from "../sys/processors.ts";
 import { removeQdisc } from "../sys/qdisc.ts";
-import { steerReceive } from "../sys/rps.ts";
+import { receiveUnsteered, steerReceive } from "../sys/rps.ts";
 import { closeTap, endTapSteering, IFF_VNET_HDR, openTap, setTapHeader, setTapOffload, setTapSteering, type Tap } from "../sys/tun.ts";
 import type { Alarm } from "../time/clock.ts";
 import { formatIpv4, mask4, parseCidr, parseIpv4 } from "../wire/address.ts";
@@ -31,6 +32,7 @@ import { frameLimit } from "./frames.ts";
 import { wholeNumber } from "./known-options.ts";
 import { type Link, type LinkContext, type LinkOffload, SEGMENTATION_MAX } from "./link.ts";
 import { DRAINED, GONE, READY, STARVED } from "./queue-state.ts";
+import { SpareProcessor } from "./spare-processor.ts";
 import { OffloadTapQueue } from "./tap-offload.ts";
 import { type TapOptions, type TapSettings, tapSettings } from "./tap-options.ts";
 import { PlainTapQueue, TapCounters, type TapQueue } from "./tap-queue.ts";
@@ -66,6 +68,7 @@ export class TapLink implements Link {
 	#queue: TapQueue | TapRound | null = null;
 	#poll: Poll | TapPolls | null = null;
 	#steering: FlowSteering | null = null;
+	#spare: SpareProcessor | null = null;
 	#context: LinkContext | null = null;
 	#retry: Alarm | null = null;
 	#readable = false;
@@ -194,6 +197,7 @@ export class TapLink implements Link {
 		if (queue === null || batch.count === 0) return 0;
 		this.#noticedValid = false;
 		const frames = queue.transmit(batch);
+		this.#spare?.sent();
 		if (queue.stalled) this.#retrySoon();
 		else if (queue.state === GONE) this.#fail();
 		return frames;
@@ -291,10 +295,27 @@ export class TapLink implements Link {
 		// Where the kernel refuses, it keeps the one that it likes best, and all is a little slower.
 		if (!tap.attached && this.#settings.qdiscBypass) removeQdisc(kernel.index);
 		const { rps } = this.#settings;
-		if (rps.length > 0) {
+		if (rps === "auto") {
+			// Of an attached device the owner decides, of another one whoever was told of it by the kernel and was quicker.
+			if (!tap.attached && receiveUnsteered(tap.name, kernel.mac)) this.#spare = this.#lookForHelp(tap.name, kernel.mac);
+		} else if (rps.length > 0) {
 			const back = steerReceive(tap.name, kernel.mac, rps);
 			if (tap.attached) this.#undo.push(back);
 		}
+	}
+
+	#lookForHelp(name: string, hardware: Uint8Array): SpareProcessor {
+		const counters = this.#counters;
+		let back: Undo = () => {};
+		return new SpareProcessor(this.#context!.runtime.clock, counters, { idleSeconds, threadSeconds }, (processor) => {
+			if (processor === null) {
+				back();
+				counters.rpsOff++;
+			} else {
+				back = steerReceive(name, hardware, [processor]);
+				counters.rpsOn++;
+			}
+		});
 	}
 
 	#notice(): void {

@@ -99,8 +99,8 @@ export interface RunOptions {
 	fanout: "hash" | "ebpf" | "cpu" | "queue" | null;
 	/** `tap` with several `queues`: which of them a flow comes by; null: the kernel's choice. */
 	steering: "kernel" | "flow-group" | null;
-	/** `tap`: processors that do the kernel's work on what the stack sends; empty: that of the stack's thread. */
-	rps: number[];
+	/** `tap`: processors that do the kernel's work on what the stack sends; empty: that of the stack's thread; null: as is best. */
+	rps: "auto" | number[] | null;
 	/** `tap`: whether many frames may be moved by one system call; null: where the kernel has io_uring. */
 	ioUring: boolean | null;
 	/** `tap`, `packet`: whether checksums and segmentation are left to the kernel; null: they are. */
@@ -197,7 +197,7 @@ export function parseRunOptions(input: unknown, label: OptionLabel = jsonLabel):
 		queues: fields.take("queues", readQueues),
 		fanout: fields.take("fanout", oneOf("hash", "ebpf", "cpu", "queue")),
 		steering: fields.take("steering", oneOf("kernel", "flow-group")),
-		rps: fields.take("rps", list(readProcessor)) ?? [],
+		rps: fields.take("rps", readRps),
 		ioUring: fields.take("ioUring", readSwitch),
 		offload: fields.take("offload", readSwitch),
 		landing: fields.take("landing", readSwitch),
@@ -264,8 +264,14 @@ const readPortRange: Read<PortRange> = (value, complain) => {
 const readQueues: Read<number> = (value, complain) =>
 	whole(value, 1, QUEUES_MOST) ?? complain(`a number of queues between 1 and ${QUEUES_MOST}`);
 const readQueue = (value: unknown, complain: Complain): number => whole(value, 0, 4095) ?? complain("the number of a queue, from 0 on");
-const readProcessor = (value: unknown, complain: Complain): number =>
-	whole(value, 0, PROCESSORS_MAX - 1) ?? complain("the number of a processor, from 0 on");
+const readProcessors = list(
+	(value, complain) => whole(value, 0, PROCESSORS_MAX - 1) ?? complain("auto, off or the number of a processor, from 0 on"),
+);
+const readRps: Read<"auto" | number[]> = (value, ...rest) => {
+	const [word, more] = [value].flat();
+	if (more === undefined && (word === "auto" || word === "off")) return word === "auto" ? word : [];
+	return readProcessors(value, ...rest);
+};
 const readRingSize: Read<number> = (value, complain) => whole(value, 1, 32768) ?? complain("a number of frames between 1 and 32768");
 
 /** "10", "10x", "0.5x" or "max". */

@@ -23,9 +23,7 @@ const NOT_THERE = "not all of them are there, are on and are for such work";
 export function steerReceive(name: string, hardware: Uint8Array, processors: readonly number[]): () => void {
 	const fail = (code: string, why: string): MillraceError =>
 		new MillraceError(code, `cannot have the kernel work for "${name}" on processors ${processors.join(", ")}: ${why}`);
-	const directory = `/sys/class/net/${name}`;
-	const formatted = Array.from(hardware, (byte) => byte.toString(16).padStart(2, "0")).join(":");
-	if (read(`${directory}/address`) !== formatted)
+	if (!isShown(name, hardware))
 		throw fail("ENODEV", "/sys is not of this network namespace. Mount it (mount -t sysfs sysfs /sys), or leave the option rps out");
 	const mask = maskOf(processors);
 	const before: [string, string][] = [];
@@ -33,9 +31,7 @@ export function steerReceive(name: string, hardware: Uint8Array, processors: rea
 		for (const [file, text] of before.splice(0)) writeFileSync(file, text);
 	};
 	try {
-		for (const queue of readdirSync(`${directory}/queues`)) {
-			if (!queue.startsWith("rx-")) continue;
-			const file = `${directory}/queues/${queue}/rps_cpus`;
+		for (const file of queueFiles(name)) {
 			before.push([file, readFileSync(file, "latin1")]);
 			writeFileSync(file, mask);
 			// Of processors that are off, or that the kernel keeps for other work, it takes none, and does not say so.
@@ -55,12 +51,31 @@ export function steerReceive(name: string, hardware: Uint8Array, processors: rea
 	return undo;
 }
 
-function read(file: string): string | null {
+/** Whether what comes by the interface is worked on where it comes, and that may be changed as far as can be seen: /sys shows it, and nobody has named processors. */
+export function receiveUnsteered(name: string, hardware: Uint8Array): boolean {
 	try {
-		return readFileSync(file, "latin1").trim();
+		return isShown(name, hardware) && queueFiles(name).every((file) => plain(readFileSync(file, "latin1")) === "");
 	} catch {
-		return null;
+		// A kernel without RPS.
+		return false;
 	}
+}
+
+/** Whether /sys shows this interface, and not another one of its name. */
+function isShown(name: string, hardware: Uint8Array): boolean {
+	try {
+		const formatted = Array.from(hardware, (byte) => byte.toString(16).padStart(2, "0")).join(":");
+		return readFileSync(`/sys/class/net/${name}/address`, "latin1").trim() === formatted;
+	} catch {
+		return false;
+	}
+}
+
+function queueFiles(name: string): string[] {
+	const queues = `/sys/class/net/${name}/queues`;
+	return readdirSync(queues)
+		.filter((queue) => queue.startsWith("rx-"))
+		.map((queue) => `${queues}/${queue}/rps_cpus`);
 }
 
 /** A set of processors as the kernel reads it: words of 32 bits, the last processors first. */

@@ -58,7 +58,7 @@ describe("the command line of millrace run", () => {
 			queues: null,
 			fanout: null,
 			steering: null,
-			rps: [],
+			rps: null,
 			ioUring: null,
 			landing: null,
 			slabs: null,
@@ -168,11 +168,15 @@ describe("the command line of millrace run", () => {
 		);
 	});
 
-	test("processors for the kernel's work are numbers, of a TAP device", () => {
+	test("processors for the kernel's work are numbers, of a TAP device, or one that is found, or none", () => {
 		assert.deepEqual(options("--link tap --rps 1,3 --rps 0").rps, [1, 3, 0]);
+		assert.equal(options("--link tap --rps auto").rps, "auto");
+		assert.deepEqual(options("--link tap --rps off").rps, []);
 		for (const [words, message] of [
-			["--link tap --rps one a.js", /--rps: "one" is not the number of a processor, from 0 on$/],
-			["--rps 8192 a.js", /--rps: "8192" is not the number/],
+			["--link tap --rps one a.js", /--rps: "one" is not auto, off or the number of a processor, from 0 on$/],
+			["--link tap --rps auto,1 a.js", /--rps: "auto" is not/],
+			["--link tap --rps off --rps 1 a.js", /--rps: "off" is not/],
+			["--rps 8192 a.js", /--rps: "8192" is not auto/],
 			["--link user --rps 1 a.js", /--rps/],
 		] as const)
 			assert.throws(() => parseRun(words.split(" ")), { message });

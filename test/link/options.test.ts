@@ -27,10 +27,10 @@ test("landing and pageOrder, asked for, go with offload only", () => {
 	tapLink({ offload: false, landing: false, pageOrder: false });
 });
 
-test("processors are numbers", () => {
-	for (const wrong of [1, "1", null]) refused(tap({ rps: wrong }), /bad rps: .*Give the numbers of processors/);
+test("processors are numbers, or chosen by themselves", () => {
+	for (const wrong of [1, "1", null, "Auto"]) refused(tap({ rps: wrong }), /bad rps: .*Give "auto" or the numbers of processors/);
 	for (const wrong of [-1, 0.5, 8192, "1"]) refused(tap({ rps: [0, wrong] }), /rps/);
-	tapLink({ rps: [] });
+	for (const rps of [[], "auto"] as const) tapLink({ rps });
 });
 
 test("a link without options, or a packet link without an address, says what it needs", () => {
