@@ -106,7 +106,7 @@ export function variant(lab: Lab, options: Options, file: string, ...flags: read
 	return { ...millrace(lab, options, file, flags), name: `millrace (tap, ${flags.join(" ")})` };
 }
 
-/** The kernel's work on what we send is on the client's core. Off by default: it pays only while that core has time for it. */
+/** The kernel's work on what we send is on the client's core from the start, whether or not that one has time for it. */
 export function steered(lab: Lab, options: Options, file: string): Server {
 	return variant(lab, options, file, "--rps", String(lab.clientCpu));
 }
