@@ -39,9 +39,8 @@ const debug = debuglog("millrace");
 const FEED_VARIABLE = "MILLRACE_HTTP_FEED";
 /** Bytes given to a parser at a time, at most. */
 export const FEED_SIZE = 65536;
-/** Names of http's functions, bound to their connection. */
+/** Name of http's listener, bound to its connection. */
 const LISTENER = "bound socketOnData";
-const ON_EXECUTE = "bound onParserExecute";
 
 /** Under which a parser has the function that hears of what was parsed; -1: nothing is fed. */
 let onExecute = -1;
@@ -57,13 +56,10 @@ export function parserOf(feeder: Feeder, socket: ExpressSocket): HttpParser | nu
 	if (!parser || onExecute < 0 || busy) return null;
 	const listener = socket._events.data;
 	if (listener === feeder.httpListener) return parser;
-	if (nameOf(listener) !== LISTENER || nameOf(parser[onExecute]) !== ON_EXECUTE) return null;
+	// What the parser calls may be anybody's: it is called for kernel sockets, whatever it is.
+	if (typeof listener !== "function" || listener.name !== LISTENER || typeof parser[onExecute] !== "function") return null;
 	feeder.httpListener = listener;
 	return parser;
-}
-
-function nameOf(listener: unknown): string | null {
-	return typeof listener === "function" ? listener.name : null;
 }
 
 /** Takes up to `length` bytes, at most FEED_SIZE, into the buffer that all parsers share; they are good until the next call. */
