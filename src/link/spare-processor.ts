@@ -3,9 +3,7 @@
  *
  * Hides when that pays. What a stack writes to a TAP device the kernel works on inside of the write, up to the peer's socket: up to half of what a
  * short connection takes of its thread. Another processor may do it instead (sys/rps.ts), at some cost for both:
- * - worth it only when this thread is full, and while the other one is idle for a good part of the time; of two full ones both are slower;
- * - where the other one has some time, but not much, nobody can say beforehand: it is tried for a second, between two seconds without, and what
- *   was proved so is proved again each minute;
+ * - worth it only when this thread is full, and only while the other one is idle for a good part of the time; of two full ones both are slower;
  * - not for bulk data, whose copy to the peer then finds them in the wrong cache (at 16 KB a frame 0.93 times, at 64 KB 0.6 to 1.1 times);
  * - not for frames that leave one by one: a peer waits for each of them, and gets it 1.5 us sooner from this thread, which may well be full only
  *   because it stays awake (`spin`);
@@ -26,13 +24,6 @@ const FULL = 0.8;
 const SPARE = 0.4;
 /** Idle share below which it is in somebody's way. */
 const BUSY = 0.1;
-/** Idle share from which on it is tried, and below which what was proved so is given up. */
-const SOME = 0.15;
-const NONE = 0.03;
-/** Frames with help to those without that prove it: rates of the same load differ by 3 % from second to second. */
-const GAIN = 1.04;
-/** Microseconds for which that holds. */
-const PROVED = 64_000_000;
 /** Mean bytes of a frame, both ways, from which on it is bulk. */
 const BULK = 12_288;
 /** Frames of a batch in the mean below which they leave one by one. */
@@ -55,17 +46,13 @@ export interface Traffic {
 	readonly txBytes: number;
 }
 
-/** Nobody helps; a second with help; one without, to compare; help, as long as there is time for it. */
-type State = "alone" | "trial" | "control" | "helped";
-
 export class SpareProcessor {
 	readonly #clock: Clock;
 	readonly #traffic: Traffic;
 	readonly #gauge: Gauge;
 	readonly #ask: (processor: number | null) => void;
-	#state: State = "alone";
-	/** Who helps, or did in the trial. */
-	#helper = -1;
+	#batches = 0;
+	#helper: number | null = null;
 	/** Beginning of this window, and what was read then. */
 	#begin = -Infinity;
 	#worked = 0;
@@ -73,13 +60,6 @@ export class SpareProcessor {
 	#sent = 0;
 	#bytes = 0;
 	#idle: ReadonlyMap<number, number> | null = null;
-	/** Batches in this window. */
-	#batches = 0;
-	/** Frames a second before the trial, and in it. */
-	#without = 0;
-	#with = 0;
-	/** The help was proved to be one, rather than taken for granted. */
-	#proved = false;
 	#since = 0;
 	#notBefore = 0;
 	#pause = PAUSE;
@@ -107,17 +87,14 @@ export class SpareProcessor {
 	}
 
 	#look(now: number): void {
-		const elapsed = (now - this.#begin) / 1_000_000;
+		const elapsed = now - this.#begin;
 		const { rxFrames, rxBytes, txFrames, txBytes } = this.#traffic;
 		const worked = this.#gauge.threadSeconds();
 		const frames = rxFrames + txFrames;
 		const bytes = rxBytes + txBytes;
-		const full = worked - this.#worked >= FULL * elapsed;
+		const full = worked - this.#worked >= FULL * seconds(elapsed);
 		const bulk = bytes - this.#bytes >= BULK * (frames - this.#frames);
 		const several = txFrames - this.#sent >= SEVERAL * this.#batches;
-		const rate = (frames - this.#frames) / elapsed;
-		// A window in which nothing was sent for long says nothing of what is now.
-		const quiet = elapsed > (2 * WINDOW) / 1_000_000;
 		this.#begin = now;
 		this.#worked = worked;
 		this.#frames = frames;
@@ -126,69 +103,54 @@ export class SpareProcessor {
 		this.#bytes = bytes;
 		const before = this.#idle;
 		this.#idle = null;
-		const worth = full && several && !bulk && !quiet;
-		switch (this.#state) {
-			case "alone":
-				if (!worth || now < this.#notBefore) return;
-				this.#idle = this.#gauge.idleSeconds();
-				if (before !== null) this.#choose(before, this.#idle, elapsed, rate, now);
-				return;
-			case "trial":
-				this.#with = rate;
-				this.#ask(null);
-				if (worth) this.#state = "control";
-				else this.#alone(now);
-				return;
-			case "control":
-				if (!worth || this.#with < (GAIN * (this.#without + rate)) / 2) return this.#alone(now);
-				this.#ask(this.#helper);
-				return this.#helped(true, now);
-			case "helped":
-				if (quiet) return;
-				this.#idle = this.#gauge.idleSeconds();
-				if (bulk || (before !== null && idleShare(this.#helper, before, this.#idle, elapsed) < (this.#proved ? NONE : BUSY))) {
-					this.#ask(null);
-					this.#alone(now);
-				} else if (this.#proved && now - this.#since >= PROVED) {
-					this.#ask(null);
-					this.#state = "alone";
-				}
+		// A window in which nothing was sent for long says nothing of what is now.
+		if (elapsed > 2 * WINDOW) return;
+		if (this.#helper !== null) {
+			const idle = this.#gauge.idleSeconds();
+			this.#idle = idle;
+			if (bulk || idleShare(this.#helper, before, idle, elapsed) < BUSY) this.#giveBack(now);
+		} else if (full && several && !bulk && now >= this.#notBefore) {
+			const idle = this.#gauge.idleSeconds();
+			this.#idle = idle;
+			if (before !== null) this.#choose(before, idle, elapsed, now);
 		}
 	}
 
-	#choose(before: ReadonlyMap<number, number>, idle: ReadonlyMap<number, number>, elapsed: number, rate: number, now: number): void {
-		let most = 0;
+	#choose(before: ReadonlyMap<number, number>, idle: ReadonlyMap<number, number>, elapsed: number, now: number): void {
+		let best: number | null = null;
+		let most = SPARE;
 		for (const processor of idle.keys()) {
-			const share = idleShare(processor, before, idle, elapsed);
-			if (share <= most) continue;
-			this.#helper = processor;
+			const share = before.has(processor) ? idleShare(processor, before, idle, elapsed) : 0;
+			if (share < most) continue;
+			best = processor;
 			most = share;
 		}
-		if (most < SOME) return;
-		this.#ask(this.#helper);
-		if (most >= SPARE) return this.#helped(false, now);
-		this.#without = rate;
-		this.#state = "trial";
-	}
-
-	#helped(proved: boolean, now: number): void {
-		this.#proved = proved;
+		if (best === null) return;
+		this.#ask(best);
+		this.#helper = best;
 		this.#since = now;
-		this.#state = "helped";
 	}
 
-	/** That was a mistake, or is one by now: not again for a while. */
-	#alone(now: number): void {
-		if (this.#state === "helped" && now - this.#since >= PAUSE_MAX) this.#pause = PAUSE;
+	#giveBack(now: number): void {
+		this.#ask(null);
+		this.#helper = null;
+		if (now - this.#since >= PAUSE_MAX) this.#pause = PAUSE;
 		this.#notBefore = now + this.#pause;
 		this.#pause = Math.min(this.#pause * 2, PAUSE_MAX);
-		this.#state = "alone";
 	}
 }
 
-/** Share of that many seconds in which the processor had nothing to do; none if it was off. */
-function idleShare(processor: number, before: ReadonlyMap<number, number>, idle: ReadonlyMap<number, number>, elapsed: number): number {
+/** Share of the time that the processor had nothing to do. One of which nothing was read counts as idle; one that is off now does not. */
+function idleShare(
+	processor: number,
+	before: ReadonlyMap<number, number> | null,
+	idle: ReadonlyMap<number, number>,
+	elapsed: number,
+): number {
 	const now = idle.get(processor);
-	const then = before.get(processor);
-	return now === undefined || then === undefined ? 0 : (now - then) / elapsed;
+	if (now === undefined) return 0;
+	const then = before?.get(processor);
+	return then === undefined ? 1 : (now - then) / seconds(elapsed);
 }
+
+const seconds = (microseconds: number): number => microseconds / 1_000_000;
