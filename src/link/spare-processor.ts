@@ -9,8 +9,8 @@
  *   because it stays awake (`spin`);
  * - one processor is enough: the kernel's part is at most half of what the thread did.
  *
- * Nothing is looked at but when frames are sent, once a second at most, and the processors only while this thread is full. What had to be given
- * back is asked for again after a time that doubles, so that a load on the verge does not move to and fro.
+ * Nothing is looked at but when frames are sent, once a second at most, and the processors only while this thread is full or helped. What had to be
+ * given back is asked for again after a time that doubles, so that a load on the verge does not move to and fro.
  */
 import type { Clock } from "../time/clock.ts";
 
