@@ -13,6 +13,7 @@ import { abort, open } from "../tcp/calls.ts";
 import type { Runtime } from "../time/clock.ts";
 import { MAPPED, parseIpv4 } from "../wire/address.ts";
 import { CONNECT_OPTIONS, type ConnectOptions, ipv4, type ListenOptions, portNumber } from "./endpoint.ts";
+import { leave } from "./leaving.ts";
 import { Listening, type TcpListener } from "./listening.ts";
 import { type HostOptions, hostOptions } from "./options.ts";
 import { type HostStats, hostStats } from "./stats.ts";
@@ -212,6 +213,22 @@ export class Host {
 
 	#assertOpen(): void {
 		if (this.#closed) throw new MillraceError("MILLRACE_CLOSED", "the host is closed");
+	}
+
+	/**
+	 * @internal Ends all connections as a kernel does those of a process that is gone, and nobody is told; to be followed by the end of the
+	 * process. It takes a while, which `wait` has pass by milliseconds.
+	 */
+	leave(wait: (milliseconds: number) => void): void {
+		if (this.#closed) return;
+		this.#listening.close((step) => {
+			try {
+				step();
+			} catch {
+				// Who is told of a listener's end has nothing to say in it.
+			}
+		});
+		leave(this.#shard, this.#sockets, wait);
 	}
 
 	/**

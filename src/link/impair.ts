@@ -66,6 +66,10 @@ class ImpairLink extends LinkWrapper {
 		return moved;
 	}
 
+	override look(): number {
+		return super.look() + (this.#out?.frames ?? 0) + (this.#leaving?.count ?? 0);
+	}
+
 	override transmit(batch: Batch): number {
 		const context = this.#context;
 		const impairment = this.#out;

@@ -79,6 +79,11 @@ export interface Link {
 	/** Appends at most `batch.capacity - batch.count` frames to `batch`, each with its arrival time; returns how many. */
 	receive(batch: Batch): number;
 	/**
+	 * Has the next `receive` find what has arrived, although no event loop turns that would say so: for the end of a process. Links whose
+	 * `receive` finds it anyway have none. Returns how much the link has taken and must still give on, in frames or bytes; most keep nothing.
+	 */
+	look?(): number;
+	/**
 	 * Takes frames from the front of `batch` and returns how many; those leave the batch (`batch.drop(n)`, or `batch.shift(n)`
 	 * for a link that keeps the pages and releases them later). The rest stays the caller's. The bytes of a page that is kept
 	 * do not change while it is; its descriptor may, so note start and length.

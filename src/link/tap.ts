@@ -192,6 +192,12 @@ export class TapLink implements Link {
 		return frames;
 	}
 
+	look(): number {
+		if (this.#queue instanceof TapRound) for (let i = 0; i < this.queues; i++) this.#queue.notice(i);
+		this.#readable = !this.#failed;
+		return 0;
+	}
+
 	transmit(batch: Batch): number {
 		const queue = this.#queue;
 		if (queue === null || batch.count === 0) return 0;

@@ -133,6 +133,15 @@ export class Splice implements SocketEvents {
 		else this.#outer.resetAndDestroy();
 	}
 
+	/** Goes on where the kernel has taken all that it was given, without waiting to be told so. Returns the bytes that it has not taken. */
+	push(): number {
+		if (this.#blocked && this.#outer.writableLength === 0) {
+			this.#blocked = false;
+			this.#pump();
+		}
+		return (this.#inner?.available ?? 0) + this.#outer.writableLength;
+	}
+
 	/** Hands a chunk to the stack; what it does not take waits, and the kernel's side with it. */
 	#offer(chunk: Uint8Array, from = 0): void {
 		const inner = this.#inner;

@@ -308,6 +308,22 @@ export class Gateway implements SpliceOwner {
 		this.#connect(request, target);
 	}
 
+	/**
+	 * @internal A turn for a process whose event loop turns no more, as `Shard.turn`. Returns the bytes of the guest that the kernel has not
+	 * taken yet.
+	 */
+	turn(): number {
+		this.host.shard.turn();
+		let bytes = 0;
+		for (const splice of this.#splices) bytes += splice.push();
+		return bytes;
+	}
+
+	/** @internal Before the process is gone: connections of which the kernel has not all are reset, the others are ended by the kernel. */
+	leave(): void {
+		for (const splice of [...this.#splices]) if (splice.push() > 0) splice.abort();
+	}
+
 	#connect(request: TcpRequest, target: Endpoint): void {
 		const { socket, splice } = this.#outside();
 		this.#splices.add(splice);
@@ -397,6 +413,10 @@ export class UserLink implements Link {
 
 	receive(batch: Batch): number {
 		return this.#near.receive(batch);
+	}
+
+	look(): number {
+		return this.#gateway?.turn() ?? 0;
 	}
 
 	transmit(batch: Batch): number {

@@ -47,6 +47,9 @@ export abstract class LinkWrapper implements Link {
 		this.inner.open(within(context, !this.#transparent || context.plain === true));
 		this.#takeMac(); // a device may know its address only now
 	}
+	look(): number {
+		return this.inner.look?.() ?? 0;
+	}
 	abstract receive(batch: Batch): number;
 	abstract transmit(batch: Batch): number;
 	flush(): void {

@@ -110,13 +110,22 @@ function start(options: RunOptions): RunningStack {
 	atEnd({
 		close: () => {
 			figures?.stop();
+			host.leave(wait);
 			// The far ends of the user link are kernel sockets: the kernel closes those as it does for every process.
 			if (gateway === null) void host.close();
+			else gateway.leave();
 			flushCapture();
 		},
 		unsent: () => unsentBytes(host),
 	});
 	return { host, options, kind, description, ready, ...(leaves === undefined ? {} : { leaves }) };
+}
+
+const never = new Int32Array(new SharedArrayBuffer(4));
+
+/** Has the whole thread wait. */
+function wait(milliseconds: number): void {
+	Atomics.wait(never, 0, 0, milliseconds);
 }
 
 /**

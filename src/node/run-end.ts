@@ -4,7 +4,7 @@
  * When a process ends, the kernel closes its sockets, and their peers hear of it. Sockets on the stack are this process's own
  * business, so: on SIGINT, SIGTERM and SIGHUP, if the program does not handle them itself, the connections are closed first,
  * and then the process dies of that signal, as it would have. A program that has nothing more to do stays until its peers have
- * what it sent them (until-sent.ts); at `process.exit` what can be done at once is done.
+ * what it sent them (until-sent.ts); at `process.exit`, and of a signal, it dies when they have, or have had a while for it (host/leaving.ts).
  *
  * The program must not notice. Libraries count the listeners of a signal to find out whether they are alone and may end the
  * process; so while a signal is delivered our listener takes itself off the list before the program's are called, and comes
@@ -18,7 +18,7 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /** What a run has to do at its end. */
 export interface Ending {
-	/** What must be done in any case, at once: connections closed, files written. Called once; nothing of the program runs after it. */
+	/** What must be done in any case: connections closed, files written. Called once; nothing of the program runs after it, so no event loop either. */
 	close(): void;
 	/** Bytes that peers have not acknowledged; 0 when nobody waits for anything. */
 	unsent(): number;

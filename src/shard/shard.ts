@@ -22,7 +22,7 @@ import { CONNECTION_WORDS } from "../tcp/connection.gen.ts";
 import { congestionBytes, Tcp, type Upper } from "../tcp/engine.ts";
 import type { TcpOptions } from "../tcp/options.ts";
 import { TIME_WAIT_WORDS } from "../tcp/time-wait.gen.ts";
-import type { Alarm, Random, Runtime } from "../time/clock.ts";
+import type { Alarm, Clock, Random, Runtime } from "../time/clock.ts";
 import { sumByVectors } from "../wire/checksum.ts";
 import { PROTOCOL_TCP } from "../wire/tcp.ts";
 import { Spin } from "./spin.ts";
@@ -92,6 +92,7 @@ export class Shard implements Outbox {
 	readonly ip: IpLayer;
 	readonly icmp: Icmp;
 	readonly link: Link;
+	readonly clock: Clock;
 	/** Bytes of the arena under which large pages may come. */
 	readonly largePages: number;
 	readonly counters: ShardCounters = new ShardCounters();
@@ -123,6 +124,7 @@ export class Shard implements Outbox {
 	constructor(options: ShardOptions) {
 		const { link, runtime } = options;
 		this.link = link;
+		this.clock = runtime.clock;
 		this.#runtime = runtime;
 		this.#spin = options.spin > 0 ? new Spin(options.spin, this.counters) : null;
 		const limits = options.tcp;
@@ -298,6 +300,26 @@ export class Shard implements Outbox {
 		if (next < this.#alarmAt) {
 			this.#alarmAt = next;
 			this.#alarm.set(next);
+		}
+	}
+
+	/**
+	 * A whole turn at once, for a process whose event loop turns no more; no ticks and promises run in it. What is due by time is done when a
+	 * turn is made. Returns how much the link still has to give on (Link.look).
+	 */
+	turn(): number {
+		if (this.#closed) return 0;
+		const { tcp } = this;
+		const { between } = tcp;
+		tcp.between = null;
+		try {
+			const kept = this.link.look?.() ?? 0;
+			this.#in();
+			this.#outsQueued++;
+			this.#out();
+			return kept;
+		} finally {
+			tcp.between = between;
 		}
 	}
 

@@ -195,6 +195,24 @@ describe("millrace run --link user", () => {
 		assert.equal((await running.outcome).code, 0);
 	});
 
+	test("what a program wrote before process.exit arrives outside, and an end behind it", async () => {
+		const port = await freePort();
+		const source = `
+			import net from "node:net";
+			net.createServer((socket) => {
+				socket.write(Buffer.alloc(200_000));
+				console.log("left with", 200_000 - socket.writableLength);
+				process.exit(3);
+			}).listen(${port});`;
+		const running = start(["run", "--link=user", "--delay=5ms", script(source)]);
+		await running.says(/is open at/);
+		let bytes = 0;
+		for await (const chunk of net.connect(port, "127.0.0.1")) bytes += (chunk as Uint8Array).length;
+		const { code, stdout } = await running.outcome;
+		assert.deepEqual([code, stdout], [3, `left with ${bytes}\n`]);
+		assert.ok(bytes > 10_000, `${bytes} bytes`);
+	});
+
 	test("goes through a network that loses and delays", async () => {
 		const port = await freePort();
 		const running = start(["run", "--link=user", "--loss=2%", "--delay=5ms", "--seed=3", script(HELLO), String(port)]);

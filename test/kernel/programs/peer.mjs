@@ -11,6 +11,7 @@
  * flood     writes until something stops it, reads nothing
  * read      reads, writes nothing
  * reset     says "going", and resets when something comes
+ * leave     writes 100,000 bytes, prints how many of them were taken, and ends the process
  * count     answers with the number of connections there are
  */
 import { connect, createServer } from "node:net";
@@ -51,6 +52,11 @@ const deeds = {
 	reset(socket) {
 		socket.write("going");
 		socket.once("data", () => socket.resetAndDestroy()).resume();
+	},
+	leave(socket) {
+		socket.write(Buffer.alloc(100_000));
+		console.log(`left with ${100_000 - socket.writableLength}`);
+		process.exit();
 	},
 	count: (socket) => socket.end(`${open.size}`),
 };
