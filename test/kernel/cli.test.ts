@@ -38,8 +38,9 @@ test("millrace run takes a TAP device where that is permitted, says so, and serv
 	await running.says(/^millrace: \d+ connections?, in /m);
 	const client = net.connect(8080, "10.77.0.2");
 	await once(client, "connect");
+	const ended = once(client.resume(), "end");
 	running.child.kill("SIGINT");
-	await assert.rejects(once(client, "end"), { code: "ECONNRESET" }, "the peers of a program that is stopped hear of it");
+	await ended;
 	const { code, stderr } = await running.outcome;
 	assert.equal(code, "SIGINT");
 	assert.match(stderr, /^millrace: link tap:mr\d+ \(permitted here\): 10\.77\.0\.2\/24, the kernel is 10\.77\.0\.1$/m);
