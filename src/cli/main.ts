@@ -20,16 +20,18 @@ async function main(words: readonly string[]): Promise<void> {
 			if (rest[0] === "--help" || rest[0] === "-h") break;
 			return run(rest);
 		case "doctor":
-			if (rest.length > 0) throw usageError(`doctor takes no ${rest[0]!.startsWith("-") ? "option" : "argument"} ${rest[0]}`);
+			refuseMore(command, rest);
 			process.exitCode = await doctor((line) => process.stdout.write(`${line}\n`));
 			return;
 		case "--version":
 		case "-v":
+			refuseMore(command, rest);
 			process.stdout.write(`${versionText()}\n`);
 			return;
 		case "help":
 		case "--help":
 		case "-h":
+			refuseMore(command, rest);
 			break;
 		case undefined:
 			throw usageError("no command; millrace run script.js runs a program, millrace help says more");
@@ -42,6 +44,10 @@ async function main(words: readonly string[]): Promise<void> {
 		}
 	}
 	process.stdout.write(helpText());
+}
+
+function refuseMore(command: string, rest: readonly string[]): void {
+	if (rest.length > 0) throw usageError(`${command} takes no ${rest[0]!.startsWith("-") ? "option" : "argument"} ${rest[0]}`);
 }
 
 main(process.argv.slice(2)).catch((error: unknown) => {

@@ -59,7 +59,10 @@ export class Arp {
 		this.#routes = routes;
 		this.#macHigh = macHigh;
 		this.#macLow = macLow;
-		this.neighbors = new Neighbors(runtime, waiting, (address, high, low) => this.#ask(address, high, low), counters, options.neighborsMax);
+		this.neighbors = new Neighbors(runtime, waiting, (address, high, low) => this.#ask(address, high, low), counters, {
+			neighbors: options.neighborsMax,
+			waiting: pool.capacity >> 1,
+		});
 		if (options.announce && routes.addresses.length > 0) {
 			this.#announcements = ANNOUNCEMENTS;
 			this.#announceAt = -Infinity;
@@ -93,8 +96,8 @@ export class Arp {
 		}
 		const target = wire.targetAddress(u8, at);
 		const forUs = routes.isOwn(target);
-		// Who asks for us will be answered, so is worth knowing; unasked replies are believed only about known neighbors.
-		if (sender !== 0 && routes.connected(sender) !== 0) this.neighbors.learn(sender, high, low, forUs && request);
+		// Who asks for us will be answered, so is worth knowing, if it is where we would look for it; else only what we asked for or know is believed.
+		if (sender !== 0) this.neighbors.learn(sender, high, low, forUs && request && routes.nextHop(sender) === sender);
 		if (!forUs) {
 			counters.arpOther++;
 		} else if (request) {

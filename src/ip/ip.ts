@@ -65,7 +65,7 @@ export class IpLayer {
 	readonly #u8: Uint8Array;
 	readonly #out: Outbox;
 	readonly #ethernet: boolean;
-	readonly #mtu: number;
+	#mtu = 0;
 	readonly #macHigh: number = 0;
 	readonly #macLow: number = 0;
 	readonly #loopbackLink: boolean;
@@ -90,9 +90,7 @@ export class IpLayer {
 		this.#u8 = pool.u8;
 		this.#out = options.out;
 		this.#ethernet = options.medium === "ethernet";
-		if (!(mtu >= 68 && mtu <= 65535))
-			throw new MillraceError("MILLRACE_MTU", `MTU of ${mtu} bytes: IPv4 needs 68 to 65535; give the link another`);
-		this.#mtu = mtu;
+		this.setMtu(mtu);
 		if (this.#ethernet) {
 			if (mac?.length !== 6 || ethernet.isGroup(ethernet.macHigh(mac, 0))) {
 				throw new MillraceError(
@@ -311,6 +309,13 @@ export class IpLayer {
 	source(destination: number): number {
 		if (this.routes.isOwn(destination)) return destination;
 		return ipv4.isLoopback(destination) ? LOCALHOST : this.routes.source(destination);
+	}
+
+	/** Largest packet of the link, for one that knows it only when it is open. */
+	setMtu(mtu: number): void {
+		if (!(mtu >= 68 && mtu <= 65535))
+			throw new MillraceError("MILLRACE_MTU", `MTU of ${mtu} bytes: IPv4 needs 68 to 65535; give the link another`);
+		this.#mtu = mtu;
 	}
 
 	/** Largest packet to `destination`, bytes of IP header and all. */

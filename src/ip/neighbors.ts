@@ -29,6 +29,14 @@ export const HOLD_DOWN_US = 3_000_000;
 /** Packets that wait for one neighbor. */
 export const WAITING_MAX = 128;
 
+/** Bounds of a table. */
+export interface NeighborLimits {
+	/** Most neighbors, known and asked for. */
+	readonly neighbors: number;
+	/** Most packets that wait for any. */
+	readonly waiting: number;
+}
+
 const RESOLVING = 0;
 const REACHABLE = 1;
 const STALE = 2;
@@ -77,6 +85,7 @@ export class Neighbors {
 	readonly #request: (address: number, high: number, low: number) => void;
 	readonly #counters: IpCounters;
 	readonly #half: number;
+	readonly #waitingMax: number;
 	/** Oldest proof first. */
 	readonly #known = new Map<number, Neighbor>();
 	/** Oldest question first. */
@@ -84,20 +93,20 @@ export class Neighbors {
 
 	/**
 	 * @param request Asks for an address, of one station or of all.
-	 * @param capacity Most neighbors, known and asked for.
 	 */
 	constructor(
 		runtime: Runtime,
 		actions: WaitingActions,
 		request: (address: number, high: number, low: number) => void,
 		counters: IpCounters,
-		capacity: number,
+		limits: NeighborLimits,
 	) {
 		this.#runtime = runtime;
 		this.#actions = actions;
 		this.#request = request;
 		this.#counters = counters;
-		this.#half = Math.max(1, capacity >> 1);
+		this.#half = Math.max(1, limits.neighbors >> 1);
+		this.#waitingMax = Math.max(1, limits.waiting);
 	}
 
 	/** Number of neighbors, known and asked for. */
@@ -126,11 +135,23 @@ export class Neighbors {
 			return;
 		}
 		this.#counters.waited++;
-		if (asked.waiting.length === WAITING_MAX) {
+		const full = asked.waiting.length === WAITING_MAX ? asked : this.#fullest();
+		if (full !== null) {
 			this.#counters.waitOverflow++;
-			this.#actions.discard(asked.waiting.shift()!.page);
+			this.#actions.discard(full.waiting.shift()!.page);
 		}
 		asked.waiting.push({ page, start, length, flags });
+	}
+
+	/** Where too many packets wait in all, the neighbor that most of them wait for: whoever has us wait for many stations must not have all pages. */
+	#fullest(): Neighbor | null {
+		let all = 0;
+		let fullest: Neighbor | null = null;
+		for (const neighbor of this.#asked.values()) {
+			all += neighbor.waiting.length;
+			if (fullest === null || neighbor.waiting.length > fullest.waiting.length) fullest = neighbor;
+		}
+		return all >= this.#waitingMax ? fullest : null;
 	}
 
 	/**

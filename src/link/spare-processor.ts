@@ -64,8 +64,10 @@ export class SpareProcessor {
 	#notBefore = 0;
 	#pause = PAUSE;
 	#ended = false;
+	/** Processors that the kernel does not let be asked. */
+	readonly #refused = new Set<number>();
 
-	/** @param ask Has that processor do the kernel's work; null: no other one. If it throws, that was the last time. */
+	/** @param ask Has that processor do the kernel's work; null: no other one. If it throws EINVAL, that one cannot; anything else, and that was the last time. */
 	constructor(clock: Clock, traffic: Traffic, gauge: Gauge, ask: (processor: number | null) => void) {
 		this.#clock = clock;
 		this.#traffic = traffic;
@@ -121,12 +123,19 @@ export class SpareProcessor {
 		let most = SPARE;
 		for (const processor of idle.keys()) {
 			const share = before.has(processor) ? idleShare(processor, before, idle, elapsed) : 0;
-			if (share < most) continue;
+			if (share < most || this.#refused.has(processor)) continue;
 			best = processor;
 			most = share;
 		}
 		if (best === null) return;
-		this.#ask(best);
+		try {
+			this.#ask(best);
+		} catch (error) {
+			// An isolated one (isolcpus), which is the idlest of all: another one is looked for.
+			if ((error as { code?: unknown }).code !== "EINVAL") throw error;
+			this.#refused.add(best);
+			return;
+		}
 		this.#helper = best;
 		this.#since = now;
 	}

@@ -13,9 +13,10 @@
  * A TLS client has a TCP handle inside its TLS handle from the start, so it is given a new one by the same method, before it
  * connects. Where TLS was put on a socket that is still connecting, it is moved along to each handle that the socket gets.
  */
+import { AsyncResource } from "node:async_hooks";
 import net from "node:net";
 import tls from "node:tls";
-import { EADDRNOTAVAIL, EINVAL, ENETUNREACH, systemError } from "./errno.ts";
+import { EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENETUNREACH, systemError } from "./errno.ts";
 import { StackHandle } from "./handle.ts";
 import {
 	ownerSymbol,
@@ -105,19 +106,42 @@ function moveTo(socket: SocketInternals, handle: StackHandle | TCPHandle): void 
 	const noted = socket as unknown as Record<symbol, SocketInternals | null | undefined>;
 	const ours = old instanceof StackHandle || old instanceof UndecidedHandle;
 	const wrapper = (ours ? (old.wrapper as SocketInternals | null) : noted[wrapperSymbol]) ?? null;
-	reinitialize(socket, handle);
+	renew(socket, handle);
 	if (wrapper === null || wrapper === socket || wrapper.destroyed) return;
 	noted[wrapperSymbol] = wrapper;
 	// What it read and wrote so far is nothing: it waits for the socket to connect.
-	reinitialize(wrapper, handle);
+	renew(wrapper, handle);
 	(handle as unknown as Record<symbol, unknown>)[ownerSymbol] = socket;
 	// As at first: whoever destroys the one destroys the other.
 	(wrapper._handle as { _parentWrap?: unknown })._parentWrap = socket;
 }
 
+/** Of a stream's writable side what its `end` sets, and waits with for the connection. */
+interface Ending {
+	ended: boolean;
+	ending: boolean;
+	finalCalled: boolean;
+	prefinished: boolean;
+}
+
+/** Gives a socket that is connecting another handle. Node begins anew with it then; but what the program has asked for since `connect` stands. */
+function renew(socket: SocketInternals, handle: StackHandle | TCPHandle): void {
+	const state = (socket as unknown as { _writableState: Ending })._writableState;
+	const { ended, ending, finalCalled, prefinished } = state;
+	reinitialize(socket, handle);
+	Object.assign(state, { ended, ending, finalCalled, prefinished });
+	if (!(socket instanceof tls.TLSSocket)) return;
+	// TLS in C++ was told of these listeners when they came, and is another one now.
+	const ssl = socket._handle as { enableSessionCallbacks?(): void; enableKeylogCallback?(): void };
+	if (socket.listenerCount("session") > 0) ssl.enableSessionCallbacks?.();
+	if (socket.listenerCount("keylog") > 0) ssl.enableKeylogCallback?.();
+}
+
 /** A handle that can connect. */
 class DialHandle extends StackHandle {
 	readonly #policy: Policy;
+	/** What becomes of the connection belongs to whoever made it (AsyncLocalStorage). */
+	readonly #scope = new AsyncResource("TCPWRAP");
 
 	constructor(dialer: Dialer) {
 		super(dialer.host());
@@ -140,9 +164,18 @@ class DialHandle extends StackHandle {
 		if (boundAddress !== undefined) {
 			const local = asIpv4(boundAddress);
 			if (local === null || (local !== "0.0.0.0" && !host.hasAddress(local))) return this.#bindFails(EADDRNOTAVAIL);
+			if (boundPort !== 0 && host.hasListener(boundPort, local === "0.0.0.0" ? undefined : local)) return this.#bindFails(EADDRINUSE);
 			this.conduit.bind(local, boundPort);
 		}
 		return this.conduit.connect(request, verdict, port);
+	}
+
+	override readFailed(errno: number): void {
+		this.#scope.runInAsyncScope(super.readFailed, this, errno);
+	}
+
+	override close(callback?: () => void): void {
+		super.close(callback === undefined ? undefined : () => this.#scope.runInAsyncScope(callback, this));
 	}
 
 	/** Which addresses are ours is known when the destination is: what went wrong is `bind` all the same. */

@@ -24,10 +24,13 @@ export const EISCONN = errnoOf("EISCONN");
 export const EINVAL = errnoOf("EINVAL");
 export const ENOTCONN = errnoOf("ENOTCONN");
 export const ENETUNREACH = errnoOf("ENETUNREACH");
+const ENETDOWN = errnoOf("ENETDOWN");
 
 /** The number that stands for an error thrown by the stack. Anything that is not an error of ours is thrown on. */
 export function errnoOfThrown(error: unknown): number {
 	const code = (error as { code?: unknown } | null)?.code;
+	// The host was closed: to Node, which knows numbers alone, its network is down.
+	if (code === "MILLRACE_CLOSED") return ENETDOWN;
 	if (typeof code !== "string" || !numbers.has(code)) throw error;
 	return errnoOf(code);
 }

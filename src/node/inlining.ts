@@ -6,7 +6,7 @@
  * through a turn, from link to program, is several times that, and what does not fit is called. Node's own net,
  * http and streams, in as many small functions, gain from it as well.
  *
- * So V8 gets four times the room (its switch `max-inlined-bytecode-size-cumulative`, which it reads whenever it optimizes a function). It is a
+ * So V8 gets nearly three times the room (its switch `max-inlined-bytecode-size-cumulative`, which it reads whenever it optimizes a function). It is a
  * setting of the whole process, to be made before much is optimized: a program that was put on the stack makes it, a library leaves it to its user.
  */
 import v8 from "node:v8";

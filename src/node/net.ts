@@ -9,7 +9,9 @@
  * Sockets that a server accepts are made by Node and therefore of its class; `instanceof` counts them in.
  */
 import cluster from "node:cluster";
+import { channel } from "node:diagnostics_channel";
 import net from "node:net";
+import { refuseUnknown, trueOrFalse } from "../link/known-options.ts";
 import { Dialer } from "./dial.ts";
 import type { SocketInternals } from "./internals.ts";
 import { guardIpc } from "./ipc-guard.ts";
@@ -20,6 +22,9 @@ import { StackOnly } from "./policy.ts";
 import type { HandleOptions } from "./server-handle.ts";
 import type { StackHost } from "./stack.ts";
 import { upgradeForTls } from "./tls-upgrade.ts";
+
+/** Where Node tells who listens of each socket that `connect` makes. */
+const clientSockets = channel("net.client.socket");
 
 /** `node:net`, on a host of the stack. */
 export type StackNet = typeof net & {
@@ -35,8 +40,11 @@ export type StackNet = typeof net & {
  *
  * @example
  * const { createServer, connect } = createNet(host);
+ * @throws {MillraceError} MILLRACE_BAD_OPTION
  */
 export function createNet(host: StackHost, options: HandleOptions = {}): StackNet {
+	refuseUnknown("createNet", options, ["plainHandles", "pooledChunks"]);
+	trueOrFalse({ ...options });
 	const policy = new StackOnly();
 	const theHost = () => host;
 	const dialer = new Dialer(theHost, policy);
@@ -74,6 +82,7 @@ export function createNet(host: StackHost, options: HandleOptions = {}): StackNe
 		let options: unknown = args[0];
 		if (typeof options !== "object") options = undefined;
 		const socket = Reflect.construct(Socket, [options]) as net.Socket;
+		if (clientSockets.hasSubscribers) clientSockets.publish({ socket });
 		const timeout = (options as { timeout?: number } | undefined)?.timeout;
 		if (timeout) socket.setTimeout(timeout);
 		return Reflect.apply(socket.connect, socket, args);

@@ -10,7 +10,7 @@
  * process; so while a signal is delivered our listener takes itself off the list before the program's are called, and comes
  * back afterwards.
  */
-
+import { constants } from "node:os";
 import { stayUntilSent } from "./until-sent.ts";
 
 /** Signals whose default is to end the process, and which people and supervisors send. */
@@ -40,6 +40,8 @@ export function atEnd({ close, unsent }: Ending): void {
 		process.off("exit", closeOnExit);
 		close();
 		process.kill(process.pid, signal);
+		// The first process of a container has no default: it is not ended by a signal that nobody handles, and it has no sockets any more.
+		if (process.pid === 1) process.exit(128 + constants.signals[signal]);
 	};
 	for (const signal of SIGNALS) process.on(signal, listener);
 	// One that is put before ours, and only for once, would be gone when we count. A signal is not delivered before the tick.

@@ -80,10 +80,13 @@ export class ServerHandle extends TCP implements PortHolder {
 		// Asked also where plain handles are not wanted: it is what lets JSStreams write at once.
 		plainHandlesWork();
 		this.#plain &&= wantsPlainHandles(this.#server);
-		if (this.#plain && this.onconnection !== null && acceptEquals(this.onconnection, probeHandle)) this.#accepts = this.onconnection;
+		const accepts = this.#plain && this.onconnection !== null && acceptEquals(this.onconnection, probeHandle);
+		this.#accepts = accepts ? this.onconnection : null;
 		this.#backlog = backlog;
 		// One scope for all its connections: they belong to whoever called `listen` (AsyncLocalStorage).
 		this.#scope = new AsyncResource("TCPSERVERWRAP");
+		// `other.listen(server)`: from now on they are the other's.
+		if (this.#listening) return 0;
 		const error = takePort(this.#host, this);
 		this.#listening = error === 0;
 		this.#hold();

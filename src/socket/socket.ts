@@ -346,7 +346,8 @@ export class TcpSocket {
 	 */
 	setKeepAlive(on: boolean, idleSeconds?: number, intervalSeconds?: number, probes?: number): void {
 		if (!this.alive) return;
-		const idle = idleSeconds === undefined || idleSeconds <= 0 ? this.#tcp.options.keepAliveIdle : Math.min(idleSeconds * 1000, 0x3fffffff);
+		// What is no number is none that was given, either.
+		const idle = (idleSeconds ?? 0) > 0 ? Math.min(idleSeconds! * 1000, 0x3fffffff) : this.#tcp.options.keepAliveIdle;
 		setKeepAlive(this.#tcp, this.index, on, idle, within(intervalSeconds, 0xffff), within(probes, 0xff));
 	}
 

@@ -3,6 +3,7 @@
  *
  * Invariant: `sockets[index]` is set exactly while an application holds the connection.
  */
+import { MillraceError } from "../errors.ts";
 import type { Icmp } from "../icmp/icmp.ts";
 import type { Tcp, Upper } from "../tcp/engine.ts";
 import type { Listener } from "../tcp/listeners.ts";
@@ -54,6 +55,11 @@ export class TcpRequest {
 	refuse(reason: Refusal = "reset"): void {
 		if (reason === "reset") this.#socket.abort();
 		else if (reason === "silence") this.#socket.drop();
+		else if (reason !== "net" && reason !== "host")
+			throw new MillraceError(
+				"MILLRACE_BAD_OPTION",
+				`a connection is refused by "reset", "net", "host" or "silence", not by ${String(reason)}`,
+			);
 		else this.#socket.drop((syn) => this.#icmp.sendUnreachableAbout(syn, reason === "net" ? NET_UNREACHABLE : HOST_UNREACHABLE));
 	}
 }

@@ -140,7 +140,7 @@ export class Tcp implements Transport {
 	/** The shift that we offer: enough for the largest receive buffer. */
 	readonly windowScale: number;
 	/** Payload of a full segment on our own link, for window updates. */
-	ownMss: number;
+	ownMss = 0;
 	/** What happens when pages run short. */
 	readonly shortage: Shortage;
 	/** A turn is wanted: something was queued outside of one. */
@@ -190,6 +190,11 @@ export class Tcp implements Transport {
 		let scale = 0;
 		while (65535 << scale < this.options.maxReceiveBuffer && scale < 14) scale++;
 		this.windowScale = this.options.windowScaling ? scale : 0;
+		this.setMtu(mtu);
+	}
+
+	/** Largest packet of the link, for one that knows it only when it is open. */
+	setMtu(mtu: number): void {
 		this.ownMss = mtu - 40 - TIMESTAMPS_LENGTH;
 	}
 

@@ -7,7 +7,7 @@
  *
  * Read first: RFC 6298 5.4 to 5.7, RFC 8985 7.3, RFC 9293 3.8.4 and 3.8.6.1.
  */
-import { finished } from "./closing.ts";
+import { finished, reset } from "./closing.ts";
 import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
 import { output, sendKeepAlive, transmit } from "./output.ts";
@@ -127,9 +127,17 @@ function probeWindow(t: Tcp, c: Connection): void {
 	const probes = Math.min(((c.retries >> 16) & 0xff) + 1, 255);
 	// Never given up while the peer answers; only when it has been silent for as many intervals as data would be sent again, and for as many
 	// probes: it may have been silent long before the first, for nobody asked.
-	if (probes > t.options.retries && ((t.tick - c.lastHeard) | 0) > t.options.retries * persistDelay(t, c)) {
-		finished(t, c, ERR_TIMEOUT);
-		return;
+	if (probes > t.options.retries) {
+		if ((t.tick - c.lastHeard) >>> 0 > t.options.retries * persistDelay(t, c)) {
+			finished(t, c, ERR_TIMEOUT);
+			return;
+		}
+		// RFC 6429 3: as long as it answers a peer may keep its window shut, but nobody is left here who could grow tired of it.
+		if ((c.flags & C_DETACHED) !== 0) {
+			t.counters.timedOut++;
+			reset(t, c);
+			return;
+		}
 	}
 	c.retries = (c.retries & ~0xff0000) | (probes << 16);
 	t.counters.windowProbes++;
@@ -148,7 +156,10 @@ function probeWindow(t: Tcp, c: Connection): void {
 			}
 		} else {
 			page = t.pool.length(page) > room && !splitPage(t, c, page, room) ? 0 : ownPage(t, c, page, 0);
-			if (page !== 0) t.pool.setFlags(page, t.pool.flags(page) | P_RETRANSMITTED);
+			if (page !== 0) {
+				t.pool.setFlags(page, t.pool.flags(page) | P_RETRANSMITTED);
+				if (t.pool.next(page) === c.sndNext) restamp(t, c);
+			}
 		}
 		if (page !== 0) {
 			transmit(t, c, page);

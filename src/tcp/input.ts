@@ -80,6 +80,8 @@ const QUICK_ACKS = 16;
 
 /** Sequence numbers that a window probe takes at most: a byte, and a FIN. */
 const PROBE = 2;
+/** Probes of a connection are answered beside the common limit if the last was so many ms ago: as often as Linux answers one (tcp_invalid_ratelimit). */
+const PROBE_INTERVAL = 500;
 
 /** RFC 7323 5.5: 24 days, in milliseconds: before a clock that ticks every millisecond has turned half round. */
 const PAWS_IDLE = 24 * 86_400_000;
@@ -219,8 +221,6 @@ function synchronizedArrives(
 		}
 		fresh = seqGeq(tsVal, c.tsRecent);
 	}
-	c.lastHeard = tick;
-	if (c.retries >>> 24 !== 0) keepAliveAnswered(t, c);
 
 	// RFC 7323 5.3: PAWS, before the sequence check. A segment without timestamps is let through: some peers leave them out.
 	if (stamped && !fresh && (bits & (RST | SYN)) === 0) {
@@ -231,6 +231,8 @@ function synchronizedArrives(
 
 	// First, the sequence number.
 	if (!acceptable(c, seq, span)) return outside(t, c, packet, seq, ack, bits, length, span);
+	c.lastHeard = tick;
+	if (c.retries >>> 24 !== 0) keepAliveAnswered(t, c);
 
 	// RFC 7323 4.3: the timestamp to echo is that of the segment that covers the last ACK sent.
 	if (fresh && seqLeq(seq, c.lastAckSent)) c.tsRecent = tsVal;
@@ -287,9 +289,17 @@ function outside(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: numb
 	const behind = (c.rcvNxt - seq - span) | 0;
 	// Fifth: the peer's FIN again, which ends where the window begins: TIME-WAIT begins anew.
 	if (c.state === TIME_WAIT && (bits & FIN) !== 0 && behind === 0) setIdle(t, c, t.options.timeWait);
-	if (seqLeq(seq, c.rcvNxt) && behind <= PROBE && (bits & (ACK | SYN)) === ACK && c.state !== SYN_RECEIVED)
+	let asked = false;
+	if (seqLeq(seq, c.rcvNxt) && behind <= PROBE && (bits & (ACK | SYN)) === ACK && c.state !== SYN_RECEIVED) {
+		asked = (t.tick - c.lastHeard) >>> 0 >= PROBE_INTERVAL;
+		c.lastHeard = t.tick;
+		if (c.retries >>> 24 !== 0) keepAliveAnswered(t, c);
+		// Who probes an idle connection knows its numbers, and may send nothing else until his clock has gone half round.
+		const options = t.segmentOptions;
+		if (options.timestamps && (c.flags & C_TS) !== 0 && seqLeq(seq, c.lastAckSent)) c.tsRecent = options.tsVal;
 		ackArrives(t, c, packet, seq, ack, bits, length);
-	if (c.state !== 0) ackOutside(t, c, span);
+	}
+	if (c.state !== 0) ackOutside(t, c, span, asked);
 	return false;
 }
 
@@ -324,10 +334,14 @@ function acceptable(c: Connection, seq: number, span: number): boolean {
 	return (offset >= 0 && offset < window) || (end >= 0 && end < window) || (offset < 0 && end >= window);
 }
 
-/** An unacceptable segment is answered; one without content only as often as challenges (RFC 5961 7), so that no two stacks answer each other for ever. */
-function ackOutside(t: Tcp, c: Connection, span: number): void {
+/**
+ * An unacceptable segment is answered; one without content only as often as challenges (RFC 5961 7), so that no two stacks answer each other for ever.
+ *
+ * @param asked It is a probe, and the first in a while: its sender ends the connection if it gets no answer, however many others ask.
+ */
+function ackOutside(t: Tcp, c: Connection, span: number, asked = false): void {
 	if (c.state === SYN_RECEIVED && (c.flags & C_HELD) !== 0) return;
-	if (span === 0 && !t.challenges.allowed(t.tick)) return;
+	if (span === 0 && !asked && !t.challenges.allowed(t.tick)) return;
 	c.flags |= C_ACK_NOW;
 	t.queueOutput(c, 1);
 }
@@ -364,7 +378,12 @@ function acknowledgeSyn(t: Tcp, c: Connection, packet: IpPacket, ack: number): b
 	t.ack.time = packet.time;
 	c.sndWl2 = ack;
 	c.sndUna = (c.iss + 1) | 0;
-	if (c.rcvAdv === c.rcvNxt) c.rcvAdv = (c.rcvNxt + Math.min(c.rcvBuf, 65535)) | 0;
+	if (c.rcvAdv === c.rcvNxt) {
+		// Simultaneous open, and our SYN-ACK has not left: nothing has told the peer yet that its SYN is here.
+		c.rcvAdv = (c.rcvNxt + Math.min(c.rcvBuf, 65535)) | 0;
+		c.flags |= C_ACK_NOW;
+		t.queueOutput(c, 1);
+	}
 	established(t, c);
 	if (listener !== undefined) {
 		listener.halfOpen--;

@@ -16,7 +16,7 @@ import * as state from "./state.ts";
 import { setIdle, stopRetransmitTimer } from "./timers.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
-const { C_FINISHED, C_KEEPALIVE, C_SEND_SYN, C_SYN_RETRANSMITTED, ESTABLISHED, FIN_WAIT_1 } = state;
+const { C_FIN_PENDING, C_FINISHED, C_KEEPALIVE, C_SEND_SYN, C_SYN_RETRANSMITTED, ESTABLISHED, FIN_WAIT_1 } = state;
 
 /** Sets what every new connection starts with. Addresses and ports are there already. */
 export function begin(t: Tcp, c: Connection): void {
@@ -58,5 +58,6 @@ export function established(t: Tcp, c: Connection): void {
 	t.congestion.start(c, t.now);
 	if ((c.flags & C_KEEPALIVE) !== 0) setIdle(t, c, c.keepIdle);
 	if ((c.flags & C_FINISHED) !== 0) c.state = FIN_WAIT_1;
-	if (c.sndNext !== 0) t.queueOutput(c, 2);
+	// A FIN may have waited for a page meanwhile (shortage.ts).
+	if (c.sndNext !== 0 || (c.flags & C_FIN_PENDING) !== 0) t.queueOutput(c, 2);
 }

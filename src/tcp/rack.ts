@@ -43,7 +43,7 @@ function sentAfter(timeA: number, endA: number, timeB: number, endB: number): bo
 	return d > 0 || (d === 0 && seqGt(endA, endB));
 }
 
-/** Nothing was out until now: what leaves now leaves after all that was delivered. Without this, what was noted last would be in the future after 36 minutes. */
+/** Nothing else is out: what leaves now leaves after all that was delivered. Without this, what was noted last would be in the future after 36 minutes. */
 export function restamp(t: Tcp, c: Connection): void {
 	c.rackTime = (t.now - 1) | 0;
 	c.rackEnd = c.sndUna;
@@ -103,7 +103,8 @@ function reorderingWindow(c: Connection): number {
 
 /** RFC 8985 6.2 step 5: marks what is lost; returns microseconds until more may be deemed lost, 0 for never. */
 function detect(t: Tcp, c: Connection, now: number): number {
-	if (c.rackRtt === 0) return 0;
+	// Into a shut window nothing is sent but probes, and no ACK says that the peer did not get one.
+	if (c.rackRtt === 0 || c.sndWnd === 0) return 0;
 	const pool = t.pool;
 	const head = c.sndHead;
 	if (head === 0 || head === c.sndNext) return 0;

@@ -29,6 +29,12 @@ describe("millrace", () => {
 		});
 	}
 
+	for (const words of [["--version"], ["help"], ["doctor"]])
+		test(`${words[0]} takes nothing else`, async () => {
+			const { code, stderr } = await millrace([...words, "x"]);
+			assert.deepEqual([code, stderr], [2, `millrace: ${words[0]} takes no argument x\n`]);
+		});
+
 	test("doctor goes on where no temporary folder can be made", async () => {
 		const { code, stdout, stderr } = await millrace(["doctor"], { TMPDIR: "/nonexistent" });
 		assert.match(stdout, /^link stream +may +cannot make a folder in \/nonexistent to try it: ENOENT\. Set TMPDIR [^\n]+$/m);

@@ -522,6 +522,19 @@ test("requests to a listener for all ports: accepted, refused, and held when the
 		assert.equal(requests[2]!.accept(new Ear()), null, "too late");
 	}));
 
+test("keep-alive after a time that is no number is keep-alive after the default", () =>
+	world(async (it) => {
+		const [here, there] = await connected(it);
+		for (const idle of [Number.NaN, 0, -1, undefined]) here.socket.setKeepAlive(true, idle);
+		const before = it.client.stats().tcp.segmentsOut!;
+		await it.sim.sleep(7199);
+		assert.equal(it.client.stats().tcp.segmentsOut, before);
+		await it.sim.sleep(2);
+		assert.equal(it.client.stats().tcp.segmentsOut, before + 1);
+		for (const end of [here, there]) end.socket.abort();
+		await it.sim.sleep(1);
+	}));
+
 test("a request is refused as a host that resets, a network or a host that cannot be reached, or with silence", () =>
 	world(async ({ sim, server, client }) => {
 		const reasons = ["reset", "net", "host", "silence"] as const;
@@ -530,6 +543,7 @@ test("a request is refused as a host that resets, a network or a host that canno
 		server.tcpListenAny((request) => {
 			const reason = reasons[request.localPort - first]!;
 			if (reason === "silence") silent++;
+			assert.throws(() => request.refuse("rest" as never), coded("MILLRACE_BAD_OPTION"));
 			request.refuse(reason);
 			request.refuse(reason);
 		});

@@ -2,7 +2,10 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { createHost, type HostOptions } from "../../src/host/host.ts";
+import type { LinkContext } from "../../src/link/link.ts";
 import { memoryLinkPair } from "../../src/link/memory.ts";
+import { LinkWrapper } from "../../src/link/wrapper.ts";
+import type { Batch } from "../../src/memory/batch.ts";
 import { simulate } from "../../src/sim/simulate.ts";
 import { VirtualClock } from "../helpers/runtime.ts";
 
@@ -16,6 +19,33 @@ function refused(options: object, message: RegExp, code = "MILLRACE_BAD_OPTION")
 test("a host needs a link, a runtime and an object to find them in", () => {
 	refused({ link: null }, /createHost needs a link and a runtime/);
 	assert.throws(() => createHost(undefined as never), { code: "MILLRACE_BAD_OPTION", message: /createHost needs an object of options/ });
+});
+
+test("a host has the MTU that its link has when it is open", async () => {
+	class Device extends LinkWrapper {
+		#mtu = 1500;
+		override get mtu(): number {
+			return this.#mtu;
+		}
+		override open(context: LinkContext): void {
+			super.open(context);
+			this.#mtu = 1300;
+		}
+		override receive(batch: Batch): number {
+			return this.inner.receive(batch);
+		}
+		override transmit(batch: Batch): number {
+			return this.inner.transmit(batch);
+		}
+		protected override ownCounters(): Record<string, number> {
+			return {};
+		}
+	}
+	const here = host({ link: new Device("late", memoryLinkPair({ medium: "ip" })[0]), addresses: ["10.0.0.1/24"] });
+	assert.equal(here.shard.ip.mtuTo(0), 1300);
+	// Less the headers of IP and TCP, and timestamps.
+	assert.equal(here.shard.tcp.ownMss, 1300 - 40 - 12);
+	await here.close();
 });
 
 test("memory is a whole number of bytes", () => {

@@ -183,6 +183,33 @@ test("replies that nobody asked for, and senders off the link, are not believed"
 	assert.equal(host.sent()[0]?.arp?.targetAddress, "192.0.2.1");
 });
 
+test("a route without a router: who is there is asked, and believed", () => {
+	const host = station({ addresses: [`${OWN}/24`], routes: [{ to: "172.16.0.0/12" }] });
+	host.sent();
+	host.send("172.16.1.1");
+	assert.deepEqual(requests(host), [[ALL_MAC, "172.16.1.1"]]);
+	host.receive(reply({ sender: "172.16.1.1" }));
+	assert.equal(host.sent()[0]?.ethernet?.destination, PEER_MAC);
+	// Who asks from there is known, too.
+	host.receive(arpFrame({ operation: ARP_REQUEST, sender: "172.16.1.2", target: OWN }));
+	host.sent();
+	host.send("172.16.1.2");
+	assert.equal(host.sent()[0]?.ethernet?.destination, PEER_MAC);
+});
+
+test("packets that wait for many who do not answer leave half of the pages", () => {
+	const host = alone({ addresses: ["10.77.0.2/16"] });
+	for (let i = 0; i < 4; i++) for (let n = 0; n < WAITING_MAX; n++) host.send(`10.77.9.${i}`, { payload: Uint8Array.of(n) });
+	assert.equal(host.pool.inUse, host.pool.capacity / 2);
+	assert.equal(host.ip.counters.waitOverflow, 4 * WAITING_MAX - host.pool.capacity / 2);
+	host.sent();
+	// The newest of each are those that wait.
+	host.receive(reply({ sender: "10.77.9.3" }));
+	const left = host.sent().map((frame) => frame.payload[0]);
+	assert.equal(left.at(-1), WAITING_MAX - 1);
+	assert.ok(left.length >= host.pool.capacity / 16, `${left.length}`);
+});
+
 test("RFC 5227 2.1.1: a probe for our address is answered and teaches nothing", () => {
 	const host = alone();
 	host.receive(arpFrame({ operation: ARP_REQUEST, sender: "0.0.0.0", target: OWN }));

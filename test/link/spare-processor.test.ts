@@ -8,7 +8,7 @@ const SECOND = 1_000_000;
 const BATCHES = 256;
 
 /** A machine whose loads are shares, as they are in each second of `run`; `each` are the frames of a batch. */
-function machine(start: { thread?: number; idle: number[]; bytes?: number; each?: number }) {
+function machine(start: { thread?: number; idle: number[]; bytes?: number; each?: number; isolated?: number }) {
 	const load = { thread: start.thread ?? 1, idle: start.idle, bytes: start.bytes ?? 100, each: start.each ?? 4 };
 	const traffic = { rxFrames: 0, rxBytes: 0, txFrames: 0, txBytes: 0 };
 	const idled = load.idle.map(() => 0);
@@ -29,6 +29,7 @@ function machine(start: { thread?: number; idle: number[]; bytes?: number; each?
 			},
 		},
 		(processor) => {
+			if (processor !== null && processor === start.isolated) throw Object.assign(new Error("isolcpus"), { code: "EINVAL" });
 			asked.push(processor);
 		},
 	);
@@ -84,6 +85,12 @@ describe("the processor for the kernel's work", () => {
 			const { run } = machine({ ...start, idle: [...start.idle] });
 			assert.deepEqual(run(100), []);
 		});
+
+	test("is not one that the kernel does not let be asked", () => {
+		const { run } = machine({ idle: [0, 0.6, 1, 0.5], isolated: 2 });
+		assert.deepEqual(run(3), []);
+		assert.deepEqual(run(100), [1]);
+	});
 
 	test("is looked for only while the thread is full, once a second at most", () => {
 		const { load, run, send, reads } = machine({ thread: 0.2, idle: [0, 0.2] });

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { subscribe, unsubscribe } from "node:diagnostics_channel";
 import { once } from "node:events";
 import net from "node:net";
 import { after, test } from "node:test";
@@ -17,6 +18,21 @@ after(() => host.close());
 async function failure(socket: net.Socket): Promise<string> {
 	return new Promise((resolve) => socket.on("error", (error) => resolve(error.message)));
 }
+
+test("createNet refuses options that it does not know, and tells of its sockets where Node does", () => {
+	assert.throws(() => createNet(host, { pooledChunk: true } as never), {
+		code: "MILLRACE_BAD_OPTION",
+		message: /"pooledChunk".*pooledChunks/,
+	});
+	assert.throws(() => createNet(host, { plainHandles: "no" as never }), { code: "MILLRACE_BAD_OPTION" });
+	const told: unknown[] = [];
+	const listen = (message: unknown): unknown => told.push((message as { socket: unknown }).socket);
+	subscribe("net.client.socket", listen);
+	const client = createNet(host).connect(1, "127.0.0.1");
+	unsubscribe("net.client.socket", listen);
+	client.destroy();
+	assert.deepEqual(told, [client]);
+});
 
 test("connecting once more over a connection that stands: EISCONN", async () => {
 	const stackNet = createNet(host);
@@ -110,6 +126,42 @@ test("who is told to listen before somebody connects does so before: plainly, fr
 		}
 	} finally {
 		restore();
+	}
+});
+
+test("what was written and ended before it is known whose the connection is stands, whosever it is", async () => {
+	const answer = (socket: net.Socket) => socket.resume().on("end", () => socket.end("bye"));
+	const kernel = new KernelServer({ allowHalfOpen: true }, answer);
+	await once(kernel.listen(0, "127.0.0.1"), "listening");
+	const { port } = kernel.address() as net.AddressInfo;
+	const restore = installPatch(() => host, new Shared(() => host));
+	const lookup: net.LookupFunction = (_name, { all }, found) => {
+		if (all) setImmediate(found, null, [{ address: "127.0.0.1", family: 4 }]);
+		else setImmediate(found, null, "127.0.0.1", 4);
+	};
+	const byName = (autoSelectFamily: boolean) => () => net.connect({ port, host: "kernel.example", lookup, autoSelectFamily });
+	const toOurs = () => {
+		const server = net.createServer({ allowHalfOpen: true }, answer).listen(8510, "127.0.0.1");
+		server.on("connection", () => server.close());
+		return net.connect(8510, "127.0.0.1");
+	};
+	try {
+		for (const connect of [byName(false), byName(true), toOurs])
+			for (const text of ["hello", null]) {
+				const client = connect();
+				const told: string[] = [];
+				client.on("finish", () => told.push("finish"));
+				const ended = () => told.push("ended");
+				if (text === null) client.end(ended);
+				else client.end(text, ended);
+				assert.equal(client.writable, false);
+				client.once("connect", () => told.push(`connect ${client.writable}`));
+				assert.equal(String(Buffer.concat(await client.toArray())), "bye");
+				assert.deepEqual(told.sort(), ["connect false", "ended", "finish"]);
+			}
+	} finally {
+		restore();
+		kernel.close();
 	}
 });
 

@@ -826,6 +826,57 @@ export const unusual: Record<string, Scenario> = {
 		server.close();
 		await once(server, "close");
 	},
+	"context of AsyncLocalStorage, where a connection fails": async (net, w) => {
+		const storage = new AsyncLocalStorage<string>();
+		const server = net.createServer((peer) => peer.on("error", () => {}).once("data", () => peer.resetAndDestroy()));
+		const port = await listen(server);
+		for (const end of ["a reset", "destroy"]) {
+			const client = storage.run("maker", () => net.connect(port, "127.0.0.1"));
+			client.on("error", ({ message }) => w.note("client", `${message} ${storage.getStore()}`));
+			client.on("close", () => w.note("client", `close ${storage.getStore()}`));
+			await promised(client, "connect");
+			storage.run("user", () => (end === "destroy" ? client.destroy() : client.write("x")));
+			await closed(client);
+		}
+		server.close();
+		await once(server, "close");
+	},
+	"a server that listens with another one": async (net, w) => {
+		for (const where of [[0, "127.0.0.1"], [0]]) {
+			const first = w.server("first", net.createServer());
+			const port = await listen(first, ...where);
+			const second = w.server("second", net.createServer());
+			await listen(second, first);
+			w.note("second", `${(second.address() as net.AddressInfo).port === port}`);
+			const client = w.socket("client", net.connect(port, "127.0.0.1"));
+			const [peer] = (await promised(second, "connection")) as [net.Socket];
+			peer.end("hello");
+			await closed(client);
+			for (const server of [second, first]) {
+				server.close();
+				await once(server, "close");
+			}
+			const again = w.server("again", net.createServer());
+			await listen(again, port, "127.0.0.1");
+			again.close();
+			await once(again, "close");
+		}
+	},
+	"from a local port that a server listens on": async (net, w) => {
+		const server = net.createServer();
+		const port = await listen(server);
+		const other = net.createServer();
+		await listen(other, 20131, "127.0.0.1");
+		for (const localAddress of [undefined, "127.0.0.1"]) {
+			const client = net.connect({ port, host: "127.0.0.1", localPort: 20131, localAddress });
+			const [error] = await Promise.all([once(client, "error"), closed(client)]);
+			w.note("client", describe(error[0]));
+		}
+		for (const one of [server, other]) {
+			one.close();
+			await once(one, "close");
+		}
+	},
 	"exceptions in other callbacks": async (net, w) => {
 		const { client, peer } = await quietPair(net);
 		const listeners = process.rawListeners("uncaughtException") as NodeJS.UncaughtExceptionListener[];

@@ -725,3 +725,67 @@ script(
 	no segment for 10
 `,
 );
+
+script(
+	"RFC 9293 3.8.4, RFC 5961 7: probes of many connections are all answered, those of one connection as often as the limit allows",
+	`
+	established(mss 1460)
+	b established(mss 1460)
+	c established(mss 1460)
+	+10 < . 0:0(0) ack 1
+	& b < . 0:0(0) ack 1
+	& c < . 0:0(0) ack 1
+	> . 1:1(0) ack 1
+	b > . 1:1(0) ack 1
+	c > . 1:1(0) ack 1
+	< . 0:0(0) ack 1
+	> . 1:1(0) ack 1
+	< . 0:0(0) ack 1
+	& < . 0:0(0) ack 1
+	& < . 0:0(0) ack 1
+	& < . 0:0(0) ack 1
+	no segment for 0.4
+	counter challengeAcksLimited=4
+	+0.1 < . 0:0(0) ack 1
+	> . 1:1(0) ack 1
+	+0.5 < . 0:0(0) ack 1
+	> . 1:1(0) ack 1
+`,
+	{ host: { tcp: { challengeAcks: 1 } } },
+);
+
+script(
+	"RFC 9293 3.8.6.1, RFC 6429: a shut window that is answered ends a connection that the program has given up",
+	`
+	established(mss 1000, rtt 0.1, win 1000)
+	write 3000
+	> . 1:1001(1000) ack 1
+	+0.1 < . 1:1(0) ack 1001 win 0
+	close
+	+0.2~1 > . 1001:1002(1) ack 1
+	< . 1:1(0) ack 1001 win 0
+	+0.4~2 > . 1001:1002(1) ack 1
+	< . 1:1(0) ack 1001 win 0
+	+0.8~4 > R. 1001:1001(0) ack 1
+	gone
+	counter timedOut=1
+`,
+	{ host: { tcp: { retries: 2 } } },
+);
+
+script(
+	"RFC 9293 3.8.6.1: a peer that is gone is given up behind a shut window also after 25 days of silence",
+	`
+	established(mss 1000, rtt 0.1, win 1000)
+	write 1000
+	> P. 1:1001(1000) ack 1
+	+0.1 < . 1:1(0) ack 1001 win 0
+	no segment for 2160000
+	write 100
+	+0.2~1 > . 1001:1002(1) ack 1
+	+0.4~2 > . 1001:1002(1) ack 1
+	+4 event closed ETIMEDOUT
+	gone
+`,
+	{ host: { tcp: { retries: 2 } } },
+);

@@ -205,6 +205,28 @@ script(
 );
 
 script(
+	"RFC 7323 5.5, RFC 9293 3.8.4: a peer that only probes for a month is still heard",
+	`
+	established(mss 1460, TS)
+	< P. 1:11(10) ack 1 <TS val 5000 ecr 0>
+	+0~0.05 > . 1:1(0) ack 11
+	event readable
+	read 10
+	no segment for 864000
+	< . 10:10(0) ack 1 <TS val 864005000 ecr 0>
+	> . 1:1(0) ack 11
+	no segment for 864000
+	< . 10:10(0) ack 1 <TS val 1728005000 ecr 0>
+	> . 1:1(0) ack 11
+	no segment for 864000
+	< P. 11:21(10) ack 1 <TS val 2592005000 ecr 0>
+	+0~0.05 > . 1:1(0) ack 21 <TS ecr 2592005000>
+	read 10
+	counter pawsRejected=0
+`,
+);
+
+script(
 	"RFC 9293 3.7.1, RFC 6691: the MSS option does not count timestamps, the segments do",
 	`
 	established(mss 1460, TS)

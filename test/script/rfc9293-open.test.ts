@@ -356,6 +356,37 @@ script(
 );
 
 script(
+	"RFC 9293 3.5, figure 8: the peer's SYN is acknowledged also where its SYN-ACK comes right behind it",
+	`
+	connect
+	> S 0:0(0) <*>
+	< S 0:0(0) <mss 1460>
+	& < S. 0:0(0) ack 1 <mss 1460>
+	> . 1:1(0) ack 1
+	event connected
+	info state=ESTABLISHED
+	no segment for 5
+`,
+);
+
+script(
+	"RFC 9293 3.10.4: a FIN that waits for a page before the connection is open leaves when it is",
+	`
+	connect
+	> S 0:0(0) <*>
+	scarce
+	shutdown
+	plenty
+	+0.1 < S 0:0(0) <mss 1460>
+	> S. 0:0(0) ack 1 <mss 1460>
+	< . 1:1(0) ack 1
+	event connected
+	> F. 1:1(0) ack 1
+	< . 1:1(0) ack 2
+`,
+);
+
+script(
 	"RFC 9293 3.10.7.4, second: a RST in SYN-RECEIVED of an active open refuses the connection",
 	`
 	connect
