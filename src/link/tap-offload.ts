@@ -240,6 +240,10 @@ export class OffloadTapQueue extends TapQueue {
 		this.#partCount = count;
 	}
 
+	override get held(): number {
+		return this.#waiting === 0 ? 0 : 1;
+	}
+
 	/** Moves the frame from the slots to the batch. False when it must wait for the next batch. */
 	#deliver(batch: Batch, time: number): boolean {
 		const bytes = this.#waiting;

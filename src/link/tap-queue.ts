@@ -131,6 +131,11 @@ export abstract class TapQueue {
 	/** Appends frames to the batch, each stamped with `time`, until it is full or `state` says why there are no more. */
 	abstract read(batch: Batch, time: number): void;
 
+	/** Frames that were read and wait for a batch with room: the next `read` gives them, whichever queue it is of. */
+	get held(): number {
+		return 0;
+	}
+
 	/** After reading, with what was read: entries from `first` on, and `state`. */
 	consider(_batch: Batch, _first: number): void {}
 

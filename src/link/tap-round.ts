@@ -91,10 +91,10 @@ export class TapRound {
 		for (let n = 0; n < count && this.#readyCount > 0; n++) {
 			if (this.#ready[at] === 1) {
 				const had = batch.count;
-				const frames = this.#counters.rxFrames;
+				const frames = this.#counters.rxFrames + queue.held;
 				queue.turn = at;
 				queue.read(batch, time);
-				this.#rxFrames[at]! += this.#counters.rxFrames - frames;
+				this.#rxFrames[at]! += this.#counters.rxFrames + queue.held - frames;
 				if (queue.state === DRAINED) {
 					this.#ready[at] = 0;
 					this.#readyCount--;

@@ -27,6 +27,9 @@ class MadeUpQueue extends TapQueue {
 	failWith = READY;
 	endAt = -1;
 	ended = 0;
+	/** When a batch is full, one frame more is read, and waits. */
+	overhang = false;
+	#over = -1;
 
 	constructor(pool: PagePool, counters: TapCounters, waiting: number[]) {
 		super([], 1514, 0, pool, counters);
@@ -37,6 +40,11 @@ class MadeUpQueue extends TapQueue {
 		const queue = this.turn;
 		this.reads.push(queue);
 		this.state = READY;
+		if (this.#over >= 0 && batch.count < batch.capacity) {
+			this.counters.rxFrames++;
+			batch.push(this.pool.alloc(), 0, this.#over, time);
+			this.#over = -1;
+		}
 		while (batch.count < batch.capacity) {
 			if (this.failWith !== READY || this.waiting[queue] === 0) {
 				this.state = this.failWith === READY ? DRAINED : this.failWith;
@@ -46,10 +54,18 @@ class MadeUpQueue extends TapQueue {
 			this.counters.rxFrames++;
 			batch.push(this.pool.alloc(), 0, queue, time); // its length says where it came from
 		}
+		if (this.overhang && this.state === READY && this.#over < 0 && this.waiting[queue]! > 0) {
+			this.waiting[queue]!--;
+			this.#over = queue;
+		}
 		if (queue === this.endAt) {
 			this.endAt = -1;
 			this.ending = true;
 		}
+	}
+
+	override get held(): number {
+		return this.#over < 0 ? 0 : 1;
 	}
 
 	override consider(): void {
@@ -123,6 +139,18 @@ describe("several queues as one", { skip: lack }, () => {
 		assert.deepEqual(
 			round.figures().map(({ rxFrames }) => rxFrames),
 			[128, 0, 128, 128],
+		);
+	});
+
+	test("a frame that was read for one batch and came with the next counts for the queue that it came by", () => {
+		const { queue, round, next } = make([300, 200, 70]);
+		queue.overhang = true;
+		const got = [0, 0, 0];
+		for (let i = 0; i < 20; i++) next().forEach((frames, at) => (got[at]! += frames));
+		assert.deepEqual(got, [300, 200, 70]);
+		assert.deepEqual(
+			round.figures().map(({ rxFrames }) => rxFrames),
+			got,
 		);
 	});
 
