@@ -69,6 +69,8 @@ export class Host {
 	readonly #remote = Int32Array.of(0, 0, MAPPED, 0);
 	#refs = 0;
 	#closed = false;
+	/** The process is about to be gone: nobody may open anything new, not even who is told of a listener's end. */
+	#leaving = false;
 	/** What `close` promises. */
 	#ending: Promise<void> = Promise.resolve();
 
@@ -212,7 +214,7 @@ export class Host {
 	}
 
 	#assertOpen(): void {
-		if (this.#closed) throw new MillraceError("MILLRACE_CLOSED", "the host is closed");
+		if (this.#closed || this.#leaving) throw new MillraceError("MILLRACE_CLOSED", "the host is closed");
 	}
 
 	/**
@@ -220,7 +222,8 @@ export class Host {
 	 * process. It takes a while, which `wait` has pass by milliseconds.
 	 */
 	leave(wait: (milliseconds: number) => void): void {
-		if (this.#closed) return;
+		if (this.#closed || this.#leaving) return;
+		this.#leaving = true;
 		this.#listening.close((step) => {
 			try {
 				step();

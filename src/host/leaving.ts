@@ -5,13 +5,15 @@
  * the application runs meanwhile: no socket hears anything any more, and no tick or promise has its turn.
  *
  * Each connection is closed as a kernel closes it (RFC 9293 3.10.4, RFC 2525 2.17): with an end behind all that was written, or with a reset where something
- * came that nobody has read. Then peers have a while to acknowledge. Those that have everything hear no more of us, as of a kernel's orphans;
- * the others hear a reset, for they must not believe that they have.
+ * came that nobody has read. Then peers have a while to acknowledge, and to end as well. Those that have everything hear no more of us after that;
+ * the others hear a reset, for they must not believe that they have. A link of streams is heard by the event loop alone: what has left by it is taken for
+ * what has arrived.
  */
 import type { Shard } from "../shard/shard.ts";
 import type { SocketTable } from "../socket/table.ts";
 import { abort, close, drop } from "../tcp/calls.ts";
 import type { Connection } from "../tcp/connection.gen.ts";
+import type { Tcp } from "../tcp/engine.ts";
 import * as state from "../tcp/state.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
@@ -20,7 +22,8 @@ const { C_DETACHED, C_FIN_PENDING, CLOSED } = state;
 /** How long nobody may acknowledge anything, and how long it may take in all, microseconds: whoever ends a process waits for it, and may not be able to stop it. */
 const STANDSTILL = 1_000_000;
 const LIMIT = 5_000_000;
-/** How long resets may take that a link delays, microseconds. */
+/** How long peers that have everything may take to end as well, and those that were reset to say that they expected it elsewhere (RFC 5961 3.2). */
+const FAREWELL = 50_000;
 const RESETS = 200_000;
 /** How long to wait for frames, milliseconds: short beside a round trip that is worth waiting for. */
 const LOOK = 1;
@@ -31,45 +34,59 @@ const LOOK = 1;
  * @param wait Has so many milliseconds pass, without the event loop.
  */
 export function leave(shard: Shard, sockets: SocketTable, wait: (milliseconds: number) => void): void {
-	const { tcp, clock, counters } = shard;
-	const { table } = tcp;
+	const { tcp, clock } = shard;
 	for (const socket of [...sockets.all()]) socket.close();
-	for (let index = 0; index < table.touched; index++) {
-		const c = tcp.at(index);
-		if (c.state !== CLOSED && (c.flags & C_DETACHED) === 0) close(tcp, index);
-	}
-	const end = clock.now() + LIMIT;
+	each(tcp, (c, index) => {
+		if ((c.flags & C_DETACHED) === 0) close(tcp, index);
+	});
+	let deaf = false;
 	let least = Number.POSITIVE_INFINITY;
 	let since = clock.now();
-	for (;;) {
-		const before = counters.framesIn;
-		const kept = shard.turn();
+	turnUntil(shard, wait, LIMIT, (kept) => {
+		const left = owedBytes(tcp) + kept;
 		const now = clock.now();
-		const left = owedBytes(shard) + kept;
-		if (left === 0) break;
 		if (left < least) since = now;
 		least = Math.min(least, left);
-		if (now >= end || now - since >= STANDSTILL) break;
+		deaf = kept < 0;
+		return left <= 0 || deaf || now - since >= STANDSTILL;
+	});
+	let reset = false;
+	each(tcp, (c, index) => {
+		// Of a link that is not heard any more all that is known is what has left.
+		if (deaf ? c.sndNxt === c.sndEnd : !owes(c)) return;
+		reset ||= c.sndNxt !== c.sndUna;
+		abort(tcp, index);
+	});
+	if (deaf) shard.turn();
+	else turnUntil(shard, wait, reset ? RESETS : FAREWELL, (kept) => kept === 0 && !reset && tcp.table.count === 0);
+	each(tcp, (_c, index) => drop(tcp, index));
+}
+
+/** Turns at least once, and on until `done` says so of what the link keeps, or so many microseconds have passed. */
+function turnUntil(shard: Shard, wait: (milliseconds: number) => void, limit: number, done: (kept: number) => boolean): void {
+	const { clock, counters } = shard;
+	const end = clock.now() + limit;
+	for (;;) {
+		const before = counters.framesIn;
+		if (done(shard.turn()) || clock.now() >= end) return;
 		if (counters.framesIn === before) wait(LOOK);
 	}
-	for (let index = 0; index < table.touched; index++) {
+}
+
+/** Calls `f` for each connection that is not over. */
+function each(tcp: Tcp, f: (c: Connection, index: number) => void): void {
+	for (let index = 0; index < tcp.table.touched; index++) {
 		const c = tcp.at(index);
-		if (c.state === CLOSED) continue;
-		if (owes(c)) abort(tcp, index);
-		else drop(tcp, index);
+		if (c.state !== CLOSED) f(c, index);
 	}
-	shard.turn();
-	for (const end = clock.now() + RESETS; shard.turn() > 0 && clock.now() < end; ) wait(LOOK);
 }
 
 /** Bytes that peers have not acknowledged, ends included. */
-function owedBytes(shard: Shard): number {
-	const { tcp } = shard;
+function owedBytes(tcp: Tcp): number {
 	let bytes = 0;
-	for (let index = 0; index < tcp.table.touched; index++) {
-		const c = tcp.at(index);
-		if (c.state !== CLOSED && owes(c)) bytes += Math.max((c.sndEnd - c.sndUna) | 0, 1);
-	}
+	each(tcp, (c) => {
+		if (owes(c)) bytes += Math.max((c.sndEnd - c.sndUna) | 0, 1);
+	});
 	return bytes;
 }
 

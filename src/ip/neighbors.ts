@@ -11,7 +11,7 @@
  *
  * Bounds: half of the room is for neighbors that are known, half for those that are asked for, so that a flood to dead
  * addresses cannot push out live ones. The oldest goes first. At most
- * WAITING_MAX packets wait per neighbor, of which the oldest go first: room for the first SYNs of many connections at once.
+ * WAITING_MAX packets wait per neighbor, and so many in all as its maker says, of which the oldest go first: room for the first SYNs of many connections at once.
  *
  * Units: microseconds of the runtime's clock. No timer of its own: `advance` does what is due.
  */

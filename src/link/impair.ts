@@ -67,7 +67,8 @@ class ImpairLink extends LinkWrapper {
 	}
 
 	override look(): number {
-		return super.look() + (this.#out?.frames ?? 0) + (this.#leaving?.count ?? 0);
+		const inner = super.look();
+		return inner < 0 ? inner : inner + (this.#out?.frames ?? 0) + (this.#leaving?.count ?? 0);
 	}
 
 	override transmit(batch: Batch): number {

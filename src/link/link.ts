@@ -80,7 +80,8 @@ export interface Link {
 	receive(batch: Batch): number;
 	/**
 	 * Has the next `receive` find what has arrived, although no event loop turns that would say so: for the end of a process. Links whose
-	 * `receive` finds it anyway have none. Returns how much the link has taken and must still give on, in frames or bytes; most keep nothing.
+	 * `receive` finds it anyway have none. Returns how much the link has taken and must
+	 * still give on, in frames or bytes; most keep nothing. Below 0: without the event loop nothing can be received.
 	 */
 	look?(): number;
 	/**

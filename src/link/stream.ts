@@ -132,6 +132,10 @@ class StreamLink implements Link {
 		return this.#queue.moveTo(batch);
 	}
 
+	look(): number {
+		return -1;
+	}
+
 	transmit(batch: Batch): number {
 		const count = batch.count;
 		const room = this.#context === null ? 0 : this.#backlog - this.#pipe.pending;

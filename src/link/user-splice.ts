@@ -133,13 +133,17 @@ export class Splice implements SocketEvents {
 		else this.#outer.resetAndDestroy();
 	}
 
-	/** Goes on where the kernel has taken all that it was given, without waiting to be told so. Returns the bytes that it has not taken. */
+	/**
+	 * Goes on where the kernel has taken all that it was given, without waiting to be told so. Returns the bytes that it can still be given; what
+	 * it did not take at once is Node's, which gives it only while the event loop turns.
+	 */
 	push(): number {
-		if (this.#blocked && this.#outer.writableLength === 0) {
+		if (this.#outer.writableLength > 0) return 0;
+		if (this.#blocked) {
 			this.#blocked = false;
 			this.#pump();
 		}
-		return (this.#inner?.available ?? 0) + this.#outer.writableLength;
+		return this.#outer.writableLength > 0 ? 0 : (this.#inner?.available ?? 0);
 	}
 
 	/** Hands a chunk to the stack; what it does not take waits, and the kernel's side with it. */

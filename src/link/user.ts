@@ -309,19 +309,14 @@ export class Gateway implements SpliceOwner {
 	}
 
 	/**
-	 * @internal A turn for a process whose event loop turns no more, as `Shard.turn`. Returns the bytes of the guest that the kernel has not
-	 * taken yet.
+	 * @internal A turn for a process whose event loop turns no more, as `Shard.turn`. Returns the bytes of the guest that the kernel can
+	 * still be given.
 	 */
 	turn(): number {
 		this.host.shard.turn();
 		let bytes = 0;
 		for (const splice of this.#splices) bytes += splice.push();
 		return bytes;
-	}
-
-	/** @internal Before the process is gone: connections of which the kernel has not all are reset, the others are ended by the kernel. */
-	leave(): void {
-		for (const splice of [...this.#splices]) if (splice.push() > 0) splice.abort();
 	}
 
 	#connect(request: TcpRequest, target: Endpoint): void {

@@ -175,7 +175,15 @@ class DialHandle extends StackHandle {
 	}
 
 	override close(callback?: () => void): void {
-		super.close(callback === undefined ? undefined : () => this.#scope.runInAsyncScope(callback, this));
+		super.close(this.#scoped(callback));
+	}
+
+	override reset(callback?: () => void): number {
+		return super.reset(this.#scoped(callback));
+	}
+
+	#scoped(callback: (() => void) | undefined): (() => void) | undefined {
+		return callback === undefined ? undefined : () => this.#scope.runInAsyncScope(callback, this);
 	}
 
 	/** Which addresses are ours is known when the destination is: what went wrong is `bind` all the same. */

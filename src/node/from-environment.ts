@@ -110,10 +110,13 @@ function start(options: RunOptions): RunningStack {
 	atEnd({
 		close: () => {
 			figures?.stop();
-			host.leave(wait);
+			try {
+				host.leave(wait);
+			} catch {
+				// Whatever it was, the rest has to be done, and the process to end.
+			}
 			// The far ends of the user link are kernel sockets: the kernel closes those as it does for every process.
 			if (gateway === null) void host.close();
-			else gateway.leave();
 			flushCapture();
 		},
 		unsent: () => unsentBytes(host),

@@ -18,7 +18,7 @@ const SIGNALS = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /** What a run has to do at its end. */
 export interface Ending {
-	/** What must be done in any case: connections closed, files written. Called once; nothing of the program runs after it, so no event loop either. */
+	/** What must be done in any case: connections closed, files written. Called once; no event loop turns after it. */
 	close(): void;
 	/** Bytes that peers have not acknowledged; 0 when nobody waits for anything. */
 	unsent(): number;
@@ -26,7 +26,11 @@ export interface Ending {
 
 /** Arranges for the end of the process. */
 export function atEnd({ close, unsent }: Ending): void {
-	const closeOnExit = (): void => close();
+	const closeOnExit = (): void => {
+		// It may take seconds: a signal that comes meanwhile ends the process, which would not hear of it.
+		for (const signal of SIGNALS) process.off(signal, listener);
+		close();
+	};
 	process.once("exit", closeOnExit);
 
 	const listener = (signal: NodeJS.Signals): void => {

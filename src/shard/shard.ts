@@ -316,11 +316,11 @@ export class Shard implements Outbox {
 		const { between } = tcp;
 		tcp.between = null;
 		try {
-			const kept = this.link.look?.() ?? 0;
+			this.link.look?.();
 			this.#in();
 			this.#outsQueued++;
 			this.#out();
-			return kept;
+			return this.link.look?.() ?? 0;
 		} finally {
 			tcp.between = between;
 		}

@@ -2,7 +2,7 @@
  * Challenge ACKs: how many may leave (RFC 5961 7).
  *
  * One limit for all connections of an engine, and for every ACK that a segment without content can draw from us out of order, so that
- * no two stacks answer each other for ever.
+ * no two stacks answer each other for ever; but for the first answer in a while to who probes a connection (input.ts, `ackOutside`).
  */
 import type { Random } from "../time/clock.ts";
 import type { TcpCounters } from "./counters.ts";

@@ -3,7 +3,7 @@
  *
  * Hides the RFC's cases behind one function per step. The segment's fields are locals and the engine's scratch objects;
  * nothing is allocated. A segment that is not acceptable changes nothing but counters and, where the RFC says so, sends an
- * ACK or a RST.
+ * ACK or a RST; that of a probe, which ends where the window begins, is heard as an ACK (`outside`).
  *
  * Read first: RFC 9293 3.10.7.1 to 3.10.7.4, RFC 5961 3 to 5, RFC 7323 4.3 and 5, RFC 6191.
  */
@@ -215,7 +215,7 @@ function synchronizedArrives(
 	if (stamped) {
 		// RFC 7323 5.5: after so long a silence the timestamp noted last says nothing any more.
 		if ((tick - c.lastHeard) >>> 0 > PAWS_IDLE) {
-			// Only what is acceptable ends the silence: else anybody could send one segment that makes all others look old.
+			// Only what is acceptable, or a probe, ends the silence: else anybody could send one segment that makes all others look old.
 			if (!acceptable(c, seq, span)) return outside(t, c, packet, seq, ack, bits, length, span);
 			c.tsRecent = tsVal;
 		}

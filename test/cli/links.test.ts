@@ -99,7 +99,7 @@ describe("--link stream", { timeout: 60_000 }, () => {
 		writeFileSync(
 			waiting,
 			`import net from "node:net";
-			net.createServer((socket) => socket.on("error", () => {}).on("close", () => console.log("gone")).write("hello")).listen(80, () => console.log("listening"));`,
+			net.createServer((socket) => socket.on("error", () => {}).on("close", () => console.log("gone")).resume().write("hello")).listen(80, () => console.log("listening"));`,
 		);
 		const leaving = join(dir, "leaving.mjs");
 		writeFileSync(leaving, `import net from "node:net"; net.connect(80, "${SERVER}").on("data", () => process.exit(7));`);

@@ -1,13 +1,14 @@
 /** Two hosts on one wire in virtual time, for tests of the application's faces. */
 import assert from "node:assert/strict";
 import type { Host, SocketEvents, TcpSocket } from "../../src/host/host.ts";
-import { type SegmentOptions, type SimulatedHostOptions, type Simulation, simulate } from "../../src/sim/index.ts";
+import { type Segment, type SegmentOptions, type SimulatedHostOptions, type Simulation, simulate } from "../../src/sim/index.ts";
 
 export const SERVER = "10.0.0.1";
 export const CLIENT = "10.0.0.2";
 
 export interface World {
 	sim: Simulation;
+	wire: Segment;
 	server: Host;
 	client: Host;
 	/** Cuts the wire. */
@@ -28,7 +29,7 @@ export async function world(scenario: (world: World) => Promise<void> | void, op
 		const wire = sim.segment({ medium: "ip", delay: 1000, ...options.segment });
 		const server = sim.host("server", { addresses: [`${SERVER}/24`], ...options.server, on: wire });
 		const client = sim.host("client", { addresses: [`${CLIENT}/24`], ...options.client, on: wire });
-		await scenario({ sim, server, client, cut: () => wire.partition(["server"], ["client"]) });
+		await scenario({ sim, wire, server, client, cut: () => wire.partition(["server"], ["client"]) });
 		if (options.keep) return;
 		await sim.sleep(600);
 		for (const host of [server, client]) {

@@ -13,7 +13,8 @@ function leave({ sim, client }: World): number {
 	sim.hold("client", 3600);
 	const time = client.shard.clock as VirtualTime;
 	client.leave((milliseconds) => time.advance(time.now() + milliseconds * 1000, 1_000_000));
-	assert.deepEqual([client.connections(), client.shard.pool.inUse], [[], 0], "nothing is left");
+	assert.deepEqual(client.connections(), [], "nothing is left");
+	assert.ok(client.shard.pool.inUse <= 1, "but what may be on its way: an answer to an answer");
 	return sim.now - before;
 }
 
@@ -106,7 +107,7 @@ describe("a host that leaves", () => {
 			here.socket.write(new Uint8Array(1000));
 			it.cut();
 			const took = leave(it);
-			assert.ok(took >= 1 && took < 1.1, `${took} s`);
+			assert.ok(took >= 1 && took < 1.3, `${took} s`);
 		}));
 
 	test("a peer that takes a little again and again is waited for five seconds", () =>
@@ -144,6 +145,38 @@ describe("a host that leaves", () => {
 			assert.equal(orphan.there.bytes, written);
 			assert.deepEqual(orphan.there.heard, ["ended"]);
 			assert.deepEqual(ear.heard, []);
+		}));
+
+	test("a peer that ends as well is answered, and one that misses the last of it is reset exactly", () =>
+		run(async (it) => {
+			const both = await read(it, 81);
+			both.there.ended = () => both.there.socket.finish();
+			const { here, there } = await read(it, 82);
+			here.socket.write(new Uint8Array(5000));
+			// What leaves from now on is lost, but for segments without content.
+			const { wire } = it;
+			wire.filter = (frame, from) => from !== "client" || frame.length < 100;
+			const took = leave(it);
+			assert.ok(took >= 1 && took < 1.4, `${took} s`);
+			wire.filter = undefined;
+			await it.sim.sleep(1);
+			assert.equal(there.heard.at(-1), "closed ECONNRESET");
+			assert.equal(both.there.heard.at(-1), "closed null");
+		}));
+
+	test("nobody listens again for one whose port is given free", () =>
+		run(async (it) => {
+			const listener = it.client.tcpListen({ port: 90 });
+			let refused = "";
+			listener.onclose = () => {
+				try {
+					it.client.tcpListen({ port: 91 });
+				} catch (error) {
+					refused = (error as { code: string }).code;
+				}
+			};
+			leave(it);
+			assert.equal(refused, "MILLRACE_CLOSED");
 		}));
 
 	test("no tick or promise of the program runs meanwhile", () =>

@@ -830,12 +830,16 @@ export const unusual: Record<string, Scenario> = {
 		const storage = new AsyncLocalStorage<string>();
 		const server = net.createServer((peer) => peer.on("error", () => {}).once("data", () => peer.resetAndDestroy()));
 		const port = await listen(server);
-		for (const end of ["a reset", "destroy"]) {
+		for (const end of ["a reset", "destroy", "its own reset"]) {
 			const client = storage.run("maker", () => net.connect(port, "127.0.0.1"));
 			client.on("error", ({ message }) => w.note("client", `${message} ${storage.getStore()}`));
 			client.on("close", () => w.note("client", `close ${storage.getStore()}`));
 			await promised(client, "connect");
-			storage.run("user", () => (end === "destroy" ? client.destroy() : client.write("x")));
+			storage.run("user", () => {
+				if (end === "destroy") client.destroy();
+				else if (end === "its own reset") client.resetAndDestroy();
+				else client.write("x");
+			});
 			await closed(client);
 		}
 		server.close();
