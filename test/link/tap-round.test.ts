@@ -146,7 +146,7 @@ describe("several queues as one", { skip: lack }, () => {
 		const { queue, round, next } = make([300, 200, 70]);
 		queue.overhang = true;
 		const got = [0, 0, 0];
-		for (let i = 0; i < 20; i++) next().forEach((frames, at) => (got[at]! += frames));
+		for (let i = 0; i < 20; i++) for (const [at, frames] of next().entries()) got[at]! += frames;
 		assert.deepEqual(got, [300, 200, 70]);
 		assert.deepEqual(
 			round.figures().map(({ rxFrames }) => rxFrames),
