@@ -25,6 +25,8 @@ import { upgradeForTls } from "./tls-upgrade.ts";
 
 /** Where Node tells who listens of each socket that `connect` makes. */
 const clientSockets = channel("net.client.socket");
+/** It is Node's `net.connect` that tells; later ones do it in a socket's `connect`, which is called here, too. */
+const connectTells = /ClientSocketChannel/.test(String(net.connect));
 
 /** `node:net`, on a host of the stack. */
 export type StackNet = typeof net & {
@@ -82,7 +84,7 @@ export function createNet(host: StackHost, options: HandleOptions = {}): StackNe
 		let options: unknown = args[0];
 		if (typeof options !== "object") options = undefined;
 		const socket = Reflect.construct(Socket, [options]) as net.Socket;
-		if (clientSockets.hasSubscribers) clientSockets.publish({ socket });
+		if (connectTells && clientSockets.hasSubscribers) clientSockets.publish({ socket });
 		const timeout = (options as { timeout?: number } | undefined)?.timeout;
 		if (timeout) socket.setTimeout(timeout);
 		return Reflect.apply(socket.connect, socket, args);
