@@ -39,7 +39,7 @@ describe("the end of a run", () => {
 		assert.deepEqual(await run(program), { end: 0, said: ["left 2", "left 1", "left 0", "close"] });
 	});
 
-	test("process.exit does what can be done at once", async () => {
+	test("process.exit closes before the process ends", async () => {
 		assert.deepEqual(await run("process.exit(3)"), { end: 3, said: ["close"] });
 	});
 
