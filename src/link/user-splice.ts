@@ -18,6 +18,8 @@ const CHUNK = 65536;
 const KEEP_ALIVE = 60_000;
 /** Milliseconds between looks whether the stack's peer has all that came before a reset: nothing tells when a send queue is empty. */
 const DRAINED_LOOK = 20;
+/** Looks for which a reset waits for a program that does not read, a second: to the kernel's own readers it comes at once, and fails what they write. */
+const SHUT_LOOKS = 50;
 
 /** What a splice tells its owner. */
 export interface SpliceOwner {
@@ -42,6 +44,8 @@ export class Splice implements SocketEvents {
 	#closed = false;
 	/** The kernel's side was reset; the stack's will be when its peer has what came before. */
 	#cut = false;
+	/** Looks in a row that found the stack's peer taking nothing. */
+	#shut = 0;
 
 	/** @param outer The kernel's socket, with `allowHalfOpen`; it is left paused until the stack's side stands. */
 	constructor(owner: SpliceOwner, outer: KernelSocket) {
@@ -169,11 +173,13 @@ export class Splice implements SocketEvents {
 		}
 	}
 
-	/** Resets the stack's side behind what waits for its peer. */
+	/** Resets the stack's side behind what waits for its peer, but not for ever behind a window that its program leaves shut. */
 	#cutOff(): void {
 		const inner = this.#inner;
 		if (inner === null) return;
-		this.#cut = this.#rest !== null || (inner.info()?.sendQueue ?? 0) > 0;
+		const info = inner.info();
+		this.#shut = info !== null && info.sendWindow < info.mss ? this.#shut + 1 : 0;
+		this.#cut = this.#shut < SHUT_LOOKS && (this.#rest !== null || (info?.sendQueue ?? 0) > 0);
 		if (this.#cut) {
 			setTimeout(() => this.#cutOff(), DRAINED_LOOK).unref();
 			return;

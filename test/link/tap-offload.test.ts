@@ -192,9 +192,12 @@ describe("TAP link with offload", { skip: lack, concurrency: false }, () => {
 		const s = station({ offload: true });
 		const c = await established(t, s);
 		for (let round = 1; round <= 2; round++) {
+			const { rxLongOff } = s.link.counters();
 			await bulk(s, c, BULK);
-			assert.equal(s.link.counters().rxLongOn, round);
-			for (let i = 0; s.link.counters().rxLongOff !== round; i++) {
+			// Where this machine is slow the kernel sends some of it in short frames, and they are turned off and on within it.
+			const { rxLongOn } = s.link.counters();
+			assert.ok(rxLongOn! > rxLongOff!);
+			for (let i = 0; s.link.counters().rxLongOff !== rxLongOn; i++) {
 				s.send(ping(c.kernel, i & 255, 8));
 				await s.frame(isEcho(i & 255));
 				assert.ok(i < 2000);

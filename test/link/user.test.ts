@@ -378,6 +378,22 @@ describe("a connection of the program by the user link", () => {
 			(link) => impairLink(link, { delay: 10_000 }),
 		));
 
+	test("hears the other side's reset also when it does not read", () =>
+		withGuest({}, async (host, link) => {
+			const { port, server } = await kernelServer((socket) => {
+				socket.on("error", () => {}).write(BULK);
+				setTimeout(() => socket.resetAndDestroy(), 200);
+			});
+			const peer = Peer.connect(host, port);
+			peer.reading = false;
+			await peer.opened;
+			// The kernel's socket does not read either, for what it has read waits: it hears of the reset by what it writes, more than all buffers hold.
+			peer.write(new Uint8Array(64 << 20));
+			assert.equal(await peer.over, "ECONNRESET");
+			await until(() => link.gateway.host.stats().connections.total === 0);
+			server.close();
+		}));
+
 	test("gets what waits for it whole, while others get theirs", () =>
 		withGuest({}, async (host) => {
 			const patterns = [BULK, Uint8Array.from(BULK, (byte) => byte ^ 255)];
