@@ -34,6 +34,8 @@ import type { StackEvents, StackHost, StackSocket } from "./stack.ts";
 
 /** A kind of handle, as its conduit sees it. */
 export interface Sink {
+	/** Whether what it is told goes to a stream in C++, which runs ticks between its callbacks only if it is told from outside of Node's callback scope. */
+	readonly parsesInC: boolean;
 	/** Takes some of the bytes that `socket` has (at least one are there) and hands them to Node. */
 	deliver(socket: StackSocket): void;
 	/** Tells Node that the peer has ended its side. */
@@ -94,6 +96,8 @@ export class Conduit implements StackEvents {
 	#finisher: Sink | null = null;
 	/** The FIN waits for the write in flight. */
 	#finishWaits = false;
+	/** A FIN was asked for: streams in C++ write behind it all the same, and would wait for ever. */
+	#finishing = false;
 	#settleQueued = false;
 
 	#connect: Request | null = null;
@@ -188,6 +192,7 @@ export class Conduit implements StackEvents {
 	write(request: Request, chunks: readonly Uint8Array[]): number {
 		const socket = this.#socket;
 		if (socket === null) return EBADF;
+		if (this.#finishing) return EPIPE;
 		if (this.#dead) return this.#writeError();
 		this.#write = request;
 		this.#writer = this.sink;
@@ -202,6 +207,7 @@ export class Conduit implements StackEvents {
 	offer(chunk: Uint8Array): number {
 		const socket = this.#socket;
 		if (socket === null) return EBADF;
+		if (this.#finishing) return EPIPE;
 		if (this.#dead) return this.#writeError();
 		const taken = socket.write(chunk, 0);
 		return taken === chunk.length ? WRITTEN : taken;
@@ -230,6 +236,7 @@ export class Conduit implements StackEvents {
 		if (socket === null || this.#dead) return ENOTCONN;
 		this.#shutdown = request;
 		this.#finisher = this.sink;
+		this.#finishing = true;
 		// Behind a FIN the rest of a write would find no way: that of TLS's last record, for which there was no room.
 		if (this.#write !== null && !this.#writeOver) {
 			this.#finishWaits = true;
@@ -305,6 +312,7 @@ export class Conduit implements StackEvents {
 	readable(): void {
 		// What waits already is told from the event loop, and this with it: a connection's first bytes not before its server's promises.
 		if (!this.#reading || this.#pumpQueued) return;
+		if (this.sink.parsesInC) return this.#queuePump();
 		try {
 			this.#pump();
 		} catch (error) {
@@ -373,6 +381,10 @@ export class Conduit implements StackEvents {
 		if (this.#pumpQueued) return;
 		this.#pumpQueued = true;
 		pumpLater(this);
+	}
+
+	get outside(): boolean {
+		return this.sink.parsesInC;
 	}
 
 	/** From the event loop, some time after `readStart` or `shutdown`. */

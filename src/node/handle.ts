@@ -19,6 +19,7 @@
 import { type AddressOut, Conduit, type Sink, WRITTEN } from "./conduit.ts";
 import { systemError } from "./errno.ts";
 import { JSStream, type Request, type SocketInternals, type StreamBase, userBufferOf } from "./internals.ts";
+import { throwLater } from "./later.ts";
 import { ownable } from "./ownership.ts";
 import type { StackHost, StackSocket } from "./stack.ts";
 import { LATIN1_MOST, UCS2_MOST, UTF8_MOST, uncounted } from "./uncounted.ts";
@@ -45,6 +46,11 @@ export function buffersOf(chunks: unknown[], allBuffers: boolean): Uint8Array[] 
 	return buffers;
 }
 
+/** What a `TLSSocket` has beyond a socket: null until it is agreed, false if nothing was. */
+interface Secured {
+	alpnProtocol: string | false | null;
+}
+
 let scratch: Buffer | null = null;
 let scratchBusy = false;
 
@@ -57,7 +63,9 @@ export class StackHandle extends JSStream implements Sink {
 	/** The socket; for TLS clients the `TLSSocket`. */
 	owner: SocketInternals | null = null;
 	/** The `TLSSocket` that was put around the owner: what goes wrong is for it to tell, as with a kernel socket. */
-	wrapper: { destroy(error: Error): unknown } | null = null;
+	wrapper: (Partial<Secured> & { destroy(error: Error): unknown }) | null = null;
+	/** Something in C++ reads from here, or is about to: an HTTP/2 session, http's parser. */
+	#consumed = false;
 	#userBuffer = false;
 	/** Bytes of writes that failed at once and are not counted. */
 	#refused = 0;
@@ -76,25 +84,47 @@ export class StackHandle extends JSStream implements Sink {
 	// --- for C++
 
 	isClosing(): boolean {
+		this.#takePending();
 		return this.conduit.isClosed;
 	}
 	onreadstart(): number {
+		this.#takePending();
 		return this.conduit.readStart();
 	}
 	onreadstop(): number {
+		this.#takePending();
 		return this.conduit.readStop();
 	}
 	onwrite(request: Request, chunks: Uint8Array[]): number {
+		this.#takePending();
 		const error = this.conduit.write(request, chunks);
 		if (error !== 0 && this.#uncounted) for (const chunk of chunks) this.#refused += chunk.length;
 		return error;
 	}
 	onshutdown(request: Request): number {
+		this.#takePending();
 		return this.conduit.shutdown(request);
+	}
+
+	/**
+	 * What the program threw in a callback of C++'s does not stop that: it goes on, calls here, and V8 throws it again at the next call of C++, in
+	 * the middle of the stack. So it is let out here.
+	 */
+	#takePending(): void {
+		try {
+			this.getAsyncId();
+		} catch (error) {
+			throwLater(error);
+		}
 	}
 
 	// --- for net.js
 
+	/** Asked for by who is about to read from here in C++. */
+	get isStreamBase(): boolean {
+		this.#consumed = true;
+		return true;
+	}
 	override writeBuffer(request: Request | null, chunk: Uint8Array): unknown {
 		return base === null ? super.writeBuffer(request, chunk) : this.#write(base, request, chunk, false);
 	}
@@ -207,6 +237,12 @@ export class StackHandle extends JSStream implements Sink {
 	}
 
 	// --- for the conduit
+
+	/** Of TLS only where it carries HTTP/2, or may yet: the way around costs a turn of the event loop. */
+	get parsesInC(): boolean {
+		const protocol = ((this.wrapper ?? this.owner) as Partial<Secured> | null)?.alpnProtocol;
+		return protocol === undefined ? this.#consumed : protocol === null || protocol === "h2";
+	}
 
 	deliver(socket: StackSocket): void {
 		let length = Math.min(socket.available, READ_SIZE);

@@ -33,6 +33,7 @@ export interface JSStream {
 	finishWrite(request: Request, status: number): void;
 	finishShutdown(request: Request, status: number): void;
 	useUserBuffer(buffer: Uint8Array): void;
+	getAsyncId(): number;
 }
 
 /** The array by which handles and net.js tell each other how a read or write went, and what is where in it. */

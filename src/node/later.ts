@@ -7,26 +7,56 @@
  * neither costs a closure or an object per call.
  */
 
+import { outside } from "./outside.ts";
 import { laterInRoot, runTicks } from "./runtime.ts";
 
 export interface Settles {
 	settle(): void;
 }
 export interface Pumps {
+	/** Whether it is to be called from outside of Node's callback scope. */
+	readonly outside: boolean;
 	pumpNow(): void;
 }
 
 let settling: Settles[] = [];
 let pumping: Pumps[] = [];
+let pumpingOutside: Pumps[] = [];
+/** C++ is at work outside, and runs ticks before it is through. */
+let underWay = false;
 
-/** Calls `target.settle()` on the next tick. Call it once until then. */
+/** Calls `target.settle()` on the next tick, and not while C++ is in the middle of what it was given. Call it once until then. */
 export function settleSoon(target: Settles): void {
-	if (settling.push(target) === 1) process.nextTick(settleAll);
+	if (settling.push(target) === 1 && !underWay) process.nextTick(settleAll);
 }
 
 /** Calls `target.pumpNow()` from the event loop. Call it once until then. */
 export function pumpLater(target: Pumps): void {
-	if (pumping.push(target) === 1) laterInRoot(pumpAll);
+	if (target.outside) pumpOutside(target);
+	else if (pumping.push(target) === 1) laterInRoot(pumpAll);
+}
+
+function pumpOutside(target: Pumps): void {
+	if (pumpingOutside.push(target) === 1) outside(pumpAllOutside);
+}
+
+function pumpAllOutside(): void {
+	const now = pumpingOutside;
+	pumpingOutside = [];
+	let i = 0;
+	try {
+		while (i < now.length) {
+			underWay = true;
+			now[i++]!.pumpNow();
+			underWay = false;
+			if (settling.length > 0) settleAll();
+			runTicks();
+		}
+	} finally {
+		if (underWay && settling.length > 0) process.nextTick(settleAll);
+		underWay = false;
+		while (i < now.length) pumpLater(now[i++]!);
+	}
 }
 
 function settleAll(): void {
@@ -48,7 +78,10 @@ function pumpAll(): void {
 	try {
 		while (i < now.length) {
 			if (i > 0) runTicks();
-			now[i++]!.pumpNow();
+			const target = now[i++]!;
+			// Who was a socket when its bytes came may be an HTTP/2 session by now.
+			if (target.outside) pumpOutside(target);
+			else target.pumpNow();
 		}
 	} finally {
 		while (i < now.length) pumpLater(now[i++]!);

@@ -29,6 +29,8 @@ export interface Libc {
 	close(fd: number): number;
 	/** A descriptor that neither `open` nor `socket` made, as the one that is closed with this thread, if not before. */
 	keep(fd: number): number;
+	/** A descriptor that can be read while its count is not 0. */
+	eventfd(count: number, flags: number): number;
 	dup3(from: number, to: number, flags: number): number;
 	/** poll(2), which does not wait where the time to do so is 0. */
 	pollNow(descriptors: Memory, count: number, milliseconds: number): number;
@@ -130,6 +132,7 @@ function load(): Libc {
 		open: library.func("open", "int", ["const char *", "int"]),
 		close: library.func("close", "int", ["int"]),
 		keep: (fd) => fd,
+		eventfd: library.func("eventfd", "int", ["uint", "int"]),
 		dup3: library.func("dup3", "int", ["int", "int", "int"]),
 		pollNow: library.func("poll", "int", ["void *", "ulong", "int"]),
 		read: library.func("read", "int", ["int", "void *", "int"]),

@@ -1,8 +1,9 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
 import net, { type AddressInfo } from "node:net";
-import { describe, it, type TestContext } from "node:test";
+import { describe, it, type TestContext, test } from "node:test";
 import { Conduit, type Sink } from "../../src/node/conduit.ts";
+import { EPIPE } from "../../src/node/errno.ts";
 import { NOWHERE, Probe } from "../../src/node/handle-trial.ts";
 import type { Request } from "../../src/node/internals.ts";
 import { createNet } from "../../src/node/net.ts";
@@ -13,6 +14,7 @@ import { loopbackHost } from "./loopback-host.ts";
 function made(t: TestContext) {
 	const told: string[] = [];
 	const sink: Sink = {
+		parsesInC: false,
 		deliver() {},
 		endOfFile: () => void told.push("end of file"),
 		readFailed: () => void told.push("read failed"),
@@ -61,6 +63,14 @@ describe("a shutdown while a write waits for room, as TLS asks for with its last
 			assert.deepEqual(told, ["write failed", "shutdown done", ...(end === "closed" ? ["closed"] : [])]);
 		}
 	});
+});
+
+test("a write behind a FIN fails as over libuv's streams, which streams in C++ rely on", (t) => {
+	const { conduit, probe } = made(t);
+	probe.room = 100;
+	assert.equal(conduit.shutdown(request), 0);
+	assert.deepEqual([conduit.write(request, [Buffer.from("late")]), conduit.offer(Buffer.from("late"))], [EPIPE, EPIPE]);
+	assert.deepEqual([probe.written, probe.finished, conduit.waiting], ["", true, 0]);
 });
 
 describe("keep-alive", () => {

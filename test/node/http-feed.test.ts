@@ -4,6 +4,7 @@ import { AsyncLocalStorage } from "node:async_hooks";
 import { once } from "node:events";
 import http from "node:http";
 import net from "node:net";
+import { type PerformanceEntry, PerformanceObserver } from "node:perf_hooks";
 import { after, before, describe, it } from "node:test";
 import { setImmediate as turn } from "node:timers/promises";
 import type { Feeder } from "../../src/node/http-feed.ts";
@@ -240,6 +241,31 @@ async function throwing(): Promise<{ errors: string[]; log: string[]; answer: st
 		for (const listener of listeners) process.on("uncaughtException", listener);
 	}
 }
+
+// The first here: it is tried once.
+it("feeding http's parser is tried without anybody hearing of it who watches requests", async () => {
+	const host = loopbackHost();
+	const heard: string[] = [];
+	const observer = new PerformanceObserver((list) => {
+		for (const entry of list.getEntries() as (PerformanceEntry & { detail: { req: { url: string } } })[])
+			heard.push(`${entry.name} ${entry.detail.req.url}`);
+	});
+	observer.observe({ type: "http" });
+	const restore = installPatch(() => host, new Shared(() => host, { loopback: true }), {});
+	try {
+		const server = http.createServer((_request, response) => response.end()).listen(0, "127.0.0.1");
+		await once(server, "listening");
+		const { port } = server.address() as net.AddressInfo;
+		const [response] = (await once(http.get({ port, host: "127.0.0.1", path: "/of-the-program" }), "response")) as [http.IncomingMessage];
+		await once(response.resume(), "end");
+		server.close();
+		while (heard.length < 2) await turn();
+	} finally {
+		observer.disconnect();
+		restore();
+	}
+	assert.equal(heard.filter((entry) => entry.startsWith("HttpRequest")).join(), "HttpRequest /of-the-program");
+});
 
 describe("http's parser is fed as on the kernel's sockets", { timeout: 60_000 }, () => {
 	const host = loopbackHost();
