@@ -34,10 +34,15 @@ import type { StackEvents, StackHost, StackSocket } from "./stack.ts";
 
 /** A kind of handle, as its conduit sees it. */
 export interface Sink {
-	/** Whether what it is told goes to a stream in C++, which runs ticks between its callbacks only if it is told from outside of Node's callback scope. */
-	readonly parsesInC: boolean;
-	/** Takes some of the bytes that `socket` has (at least one are there) and hands them to Node. */
-	deliver(socket: StackSocket): void;
+	/** Whether the next bytes are to be told from outside of Node's callback scope only, for several things that the program hears of may be in them. */
+	readonly onlyOutside: boolean;
+	/** Whether what is not told as it comes is. */
+	readonly outside: boolean;
+	/**
+	 * Takes some of the bytes that `socket` has (at least one are there) and hands them to Node: `atOnce`, from within a turn of the stack, not more
+	 * than the program hears of as one.
+	 */
+	deliver(socket: StackSocket, atOnce: boolean): void;
 	/** Tells Node that the peer has ended its side. */
 	endOfFile(): void;
 	/** Tells Node that reading failed. */
@@ -312,9 +317,9 @@ export class Conduit implements StackEvents {
 	readable(): void {
 		// What waits already is told from the event loop, and this with it: a connection's first bytes not before its server's promises.
 		if (!this.#reading || this.#pumpQueued) return;
-		if (this.sink.parsesInC) return this.#queuePump();
+		if (this.sink.onlyOutside) return this.#queuePump();
 		try {
-			this.#pump();
+			this.#pump(true);
 		} catch (error) {
 			throwLater(error);
 		}
@@ -384,7 +389,7 @@ export class Conduit implements StackEvents {
 	}
 
 	get outside(): boolean {
-		return this.sink.parsesInC;
+		return this.sink.outside;
 	}
 
 	/** From the event loop, some time after `readStart` or `shutdown`. */
@@ -395,20 +400,20 @@ export class Conduit implements StackEvents {
 			this.#shutdown = null;
 			this.#finisher!.shutdownDone(shutdown, 0);
 		}
-		if (this.#reading) this.#pump();
+		if (this.#reading) this.#pump(false);
 	}
 
 	/**
 	 * Hands on one thing, in the order bytes, error or end of file. What is left comes from the event loop, also when the program threw: as
 	 * with the kernel, promises and ticks run between two chunks, or `await once(socket, "data")` would miss the second.
 	 */
-	#pump(): void {
+	#pump(atOnce: boolean): void {
 		const socket = this.#socket;
 		if (socket === null) return;
 		const before = socket.available;
 		if (before > 0) {
 			try {
-				this.sink.deliver(socket);
+				this.sink.deliver(socket, atOnce);
 			} finally {
 				if (this.#reading && this.#socket === socket) {
 					const left = socket.available;

@@ -22,6 +22,7 @@ import { JSStream, type Request, type SocketInternals, type StreamBase, userBuff
 import { throwLater } from "./later.ts";
 import { ownable } from "./ownership.ts";
 import type { StackHost, StackSocket } from "./stack.ts";
+import { TlsRecords } from "./tls-records.ts";
 import { LATIN1_MOST, UCS2_MOST, UTF8_MOST, uncounted } from "./uncounted.ts";
 
 /** Bytes given to Node at a time: what libuv offers a read. */
@@ -66,6 +67,8 @@ export class StackHandle extends JSStream implements Sink {
 	wrapper: (Partial<Secured> & { destroy(error: Error): unknown }) | null = null;
 	/** Something in C++ reads from here, or is about to: an HTTP/2 session, http's parser. */
 	#consumed = false;
+	/** Of TLS, a record is what the program hears of as one. */
+	#records: TlsRecords | null = null;
 	#userBuffer = false;
 	/** Bytes of writes that failed at once and are not counted. */
 	#refused = 0;
@@ -238,23 +241,39 @@ export class StackHandle extends JSStream implements Sink {
 
 	// --- for the conduit
 
-	/** Of TLS only where it carries HTTP/2, or may yet: the way around costs a turn of the event loop. */
-	get parsesInC(): boolean {
-		const protocol = ((this.wrapper ?? this.owner) as Partial<Secured> | null)?.alpnProtocol;
-		return protocol === undefined ? this.#consumed : protocol === null || protocol === "h2";
+	/** What TLS over this handle has agreed on (see `Secured`); undefined where there is none. */
+	get #protocol(): string | false | null | undefined {
+		return ((this.wrapper ?? this.owner) as Partial<Secured> | null)?.alpnProtocol;
 	}
 
-	deliver(socket: StackSocket): void {
+	/** Of TLS only where it carries HTTP/2, or may yet: the way around costs a turn of the event loop. */
+	get onlyOutside(): boolean {
+		const protocol = this.#protocol;
+		return protocol === undefined ? this.#consumed : protocol === null || protocol === "h2";
+	}
+	get outside(): boolean {
+		return this.#consumed || this.#protocol !== undefined;
+	}
+
+	deliver(socket: StackSocket, atOnce: boolean): void {
 		let length = Math.min(socket.available, READ_SIZE);
 		if (this.#userBuffer && this.owner !== null) length = Math.min(length, userBufferOf(this.owner)?.length || length);
+		const protocol = this.#protocol;
+		if (protocol !== undefined) this.#records ??= new TlsRecords();
+		const records = this.#records;
 		if (scratchBusy) {
 			// TLS may call the program before it has taken all of the buffer, and the program may read elsewhere.
 			const bytes = socket.read(length);
-			if (bytes !== null) this.readBuffer(bytes);
-			return;
+			if (bytes === null) return;
+			records?.came(bytes, bytes.length);
+			return this.readBuffer(bytes);
 		}
 		scratch ??= Buffer.allocUnsafeSlow(READ_SIZE);
-		length = socket.readInto(scratch, 0, length);
+		if (records !== null && atOnce) length = takeRecord(socket, records, scratch);
+		else {
+			length = socket.readInto(scratch, 0, length);
+			records?.came(scratch, length);
+		}
 		scratchBusy = true;
 		try {
 			this.readBuffer(length === READ_SIZE ? scratch : scratch.subarray(0, length));
@@ -278,6 +297,18 @@ export class StackHandle extends JSStream implements Sink {
 	shutdownDone(request: Request, status: number): void {
 		this.finishShutdown(request, status);
 	}
+}
+
+/** Takes what there is of the record under way, and not more. Returns the bytes that were taken. */
+function takeRecord(socket: StackSocket, records: TlsRecords, target: Uint8Array): number {
+	const wasInside = records.inside;
+	const length = socket.readInto(target, 0, Math.min(records.next, READ_SIZE));
+	records.came(target, length);
+	if (wasInside || !records.inside) return length;
+	const rest = target.subarray(length);
+	const more = socket.readInto(target, length, Math.min(records.next, rest.length));
+	records.came(rest, more);
+	return length + more;
 }
 
 ownable(StackHandle.prototype);

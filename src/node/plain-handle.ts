@@ -66,7 +66,8 @@ class WriteRequest {
 
 export class PlainHandle implements Sink, ExpressHandle, Feeder {
 	readonly conduit: Conduit;
-	declare readonly parsesInC: false;
+	declare readonly onlyOutside: false;
+	declare readonly outside: false;
 	declare readonly onStack: true;
 	declare readonly equip: (socket: SocketInternals) => void;
 	declare readonly express: true;
@@ -267,7 +268,8 @@ ownable(PlainHandle.prototype, (socket) => {
 	if (onStreamRead !== null) express(socket as ExpressSocket);
 });
 Object.defineProperty(PlainHandle.prototype, "express", { value: true });
-Object.defineProperty(PlainHandle.prototype, "parsesInC", { value: false });
+Object.defineProperty(PlainHandle.prototype, "onlyOutside", { value: false });
+Object.defineProperty(PlainHandle.prototype, "outside", { value: false });
 
 /**
  * What came first, if the link has read it to a buffer of its own. Its ArrayBuffer begins with it and has nothing else in it, as that of a

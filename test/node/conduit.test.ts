@@ -14,7 +14,8 @@ import { loopbackHost } from "./loopback-host.ts";
 function made(t: TestContext) {
 	const told: string[] = [];
 	const sink: Sink = {
-		parsesInC: false,
+		onlyOutside: false,
+		outside: false,
 		deliver() {},
 		endOfFile: () => void told.push("end of file"),
 		readFailed: () => void told.push("read failed"),

@@ -81,6 +81,21 @@ for (const plainHandles of [true, false])
 			assert.equal(host.stats().connections.total, 0, "no connection is left");
 		});
 
+		it("tls: who reads once per 'readable' gets all records, also of one segment", async () => {
+			const server = tls.createServer(certificate, (socket) => {
+				for (const word of ["one ", "two ", "three"]) socket.write(word);
+				socket.resume();
+			});
+			const socket = tls.connect({ port: await listen(server), host: "127.0.0.1", rejectUnauthorized: false });
+			let heard = "";
+			while (heard !== "one two three") {
+				await once(socket, "readable");
+				heard += String(socket.read() ?? "");
+			}
+			socket.end();
+			await close(server);
+		});
+
 		it("http: get and post, keep-alive and not", async () => {
 			const server = http.createServer(answer);
 			const port = await listen(server);
