@@ -338,6 +338,11 @@ export class TcpServer implements AsyncIterable<TcpStream> {
 	}
 }
 
+/** Who gives a listener, as to `net`, would wait for it in vain. @throws {MillraceError} MILLRACE_BAD_OPTION */
+function refuseMore(more: readonly unknown[], instead: string): void {
+	if (more.length > 0) throw new MillraceError("MILLRACE_BAD_OPTION", `host.tcp takes options and nothing else; ${instead}`);
+}
+
 /** `host.tcp`. */
 export class TcpFace {
 	readonly #host: Host;
@@ -352,8 +357,9 @@ export class TcpFace {
 	 *
 	 * @throws {MillraceError} ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EADDRNOTAVAIL ... (as a rejection)
 	 */
-	connect(options: ConnectOptions): Promise<TcpStream> {
+	connect(options: ConnectOptions, ...more: never[]): Promise<TcpStream> {
 		return new Promise((resolve, reject) => {
+			refuseMore(more, "connect gives a promise of the stream: await host.tcp.connect(options)");
 			const stream = new TcpStream(this.#host, { resolve, reject });
 			try {
 				stream.socket = this.#host.tcpConnect(options, new TcpStream.Events(stream));
@@ -372,7 +378,8 @@ export class TcpFace {
 	 * for await (const stream of host.tcp.listen({ port: 7 })) stream.readable.pipeTo(stream.writable).catch(() => {});
 	 * @throws {MillraceError} EADDRINUSE, EADDRNOTAVAIL
 	 */
-	listen(options: ListenOptions): TcpServer {
+	listen(options: ListenOptions, ...more: never[]): TcpServer {
+		refuseMore(more, "listen gives an iterable of streams: for await (const stream of host.tcp.listen(options))");
 		return new TcpServer(this.#host, options);
 	}
 }

@@ -34,6 +34,15 @@ test("connect rejects with the code of what went wrong", () =>
 		{ client: { tcp: { synRetries: 2 } } },
 	));
 
+test("a listener given as to net's functions is refused, with what to do instead", () =>
+	world(async ({ server, client }) => {
+		const bad = coded("MILLRACE_BAD_OPTION");
+		const listener = () => {};
+		assert.throws(() => server.tcp.listen({ port: 80 }, listener as never), bad);
+		await assert.rejects(client.tcp.connect({ address: SERVER, port: 80 }, listener as never), bad);
+		assert.equal(server.hasListener(80), false);
+	}));
+
 test("for await takes connections in order, and the bytes of each until its end; leaving the loop closes", () =>
 	world(async ({ server, client }) => {
 		const served: string[] = [];
