@@ -44,8 +44,9 @@ export class Splice implements SocketEvents {
 	#closed = false;
 	/** The kernel's side was reset; the stack's will be when its peer has what came before. */
 	#cut = false;
-	/** Looks in a row that found the stack's peer taking nothing. */
+	/** Looks in a row that found the stack's peer taking nothing, and the bytes that waited at the first. */
 	#shut = 0;
+	#shutAt = 0;
 
 	/** @param outer The kernel's socket, with `allowHalfOpen`; it is left paused until the stack's side stands. */
 	constructor(owner: SpliceOwner, outer: KernelSocket) {
@@ -177,9 +178,13 @@ export class Splice implements SocketEvents {
 	#cutOff(): void {
 		const inner = this.#inner;
 		if (inner === null) return;
-		const info = inner.info();
-		this.#shut = info !== null && info.sendWindow < info.mss ? this.#shut + 1 : 0;
-		this.#cut = this.#shut < SHUT_LOOKS && (this.#rest !== null || (info?.sendQueue ?? 0) > 0);
+		const { sendQueue, sendWindow, mss } = inner.info() ?? { sendQueue: 0, sendWindow: 0, mss: 0 };
+		const waiting = sendQueue + (this.#rest === null ? 0 : this.#rest.length - this.#taken);
+		// Probes of the window carry a byte each.
+		const open = sendWindow >= mss || waiting <= this.#shutAt - mss;
+		if (this.#shut === 0 || open) this.#shutAt = waiting;
+		this.#shut = open ? 0 : this.#shut + 1;
+		this.#cut = this.#shut < SHUT_LOOKS && waiting > 0;
 		if (this.#cut) {
 			setTimeout(() => this.#cutOff(), DRAINED_LOOK).unref();
 			return;

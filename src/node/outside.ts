@@ -7,13 +7,18 @@
  * one go when it is over, and a `respond` that cannot fail with kernel sockets throws. All of Node's own callbacks are inside of a scope; those
  * of a descriptor on the event loop by sys/poll.ts are not. So there is one that can always be read, looked at while somebody waits.
  *
- * In a worker thread, and where there are no system calls to be had, nothing is outside: the call comes from an immediate then.
+ * In a worker thread, and where there are no system calls to be had, nothing is outside: the call comes from an immediate then. So it does where
+ * the program's user says so.
  */
 import { isMainThread } from "node:worker_threads";
 import { libc } from "../sys/libc.ts";
 import { Poll } from "../sys/poll.ts";
 import { laterInRoot } from "./runtime.ts";
 
+type Tick = (...args: unknown[]) => void;
+
+/** Set to "0": nothing is called from outside. */
+const VARIABLE = "MILLRACE_OUTSIDE";
 const EFD_NONBLOCK = 0o4000;
 const EFD_CLOEXEC = 0o2000000;
 
@@ -21,7 +26,10 @@ let waiting: (() => void) | null = null;
 let poll: Poll | null | undefined;
 let armed = false;
 let inside = false;
-let nodeTick = process.nextTick;
+
+const nodeTick = process.nextTick;
+const nodeMicrotask = queueMicrotask;
+let guarding = false;
 
 /** Calls `task` from the event loop, outside of Node's callback scope where that can be had. One task at a time: call it once until then. */
 export function outside(task: () => void): void {
@@ -34,10 +42,15 @@ export function outside(task: () => void): void {
 	poll.resume();
 }
 
+function wanted(): boolean {
+	return isMainThread && process.env[VARIABLE] !== "0";
+}
+
 /** A descriptor that can always be read, looked at from now on; null where there are none. */
 function watch(): Poll | null {
-	if (!isMainThread) return null;
+	if (!wanted()) return null;
 	try {
+		guardTicks();
 		const fd = libc().eventfd(1, EFD_NONBLOCK | EFD_CLOEXEC);
 		if (fd < 0) return null;
 		const made = new Poll(fd, run, () => {});
@@ -58,34 +71,50 @@ function run(): void {
 		return;
 	}
 	poll!.unref();
-	const { nextTick } = process;
-	nodeTick = nextTick;
 	inside = true;
-	process.nextTick = guardedTick;
 	try {
 		task();
 	} finally {
 		inside = false;
-		// Somebody who put something around it meanwhile keeps that: it passes everything on from now on.
-		if (process.nextTick === guardedTick) process.nextTick = nextTick;
 	}
 }
 
 /**
- * `process.nextTick` meanwhile. What a tick throws comes out in the middle of C++ that is not through with its chunk, with a JavaScript caller below, for
- * which V8 keeps it: it would come up in the next call of C++ that somebody makes, and Node, which was told of no uncaught exception, would miss the end of that tick.
- * A microtask's exception is uncaught at once, wherever it runs.
+ * Puts a guard around `process.nextTick`, for good: programs keep it, and put something of their own around it. What a tick throws while C++ is not through with its
+ * chunk comes out in the middle of that, with a JavaScript caller below, for which V8 keeps it: it would come up in the next call of C++ that somebody makes, and
+ * Node, which was told of no uncaught exception, would miss the end of that tick. A microtask's exception is uncaught at once, wherever it runs.
+ * The preload calls this before the program is loaded.
  */
-function guardedTick(callback: (...args: unknown[]) => void, ...args: unknown[]): void {
-	if (inside && typeof callback === "function") nodeTick(guarded, callback, args);
-	else nodeTick(callback, ...args);
+export function guardTicks(): void {
+	if (guarding || !wanted()) return;
+	guarding = true;
+	for (const name of ["name", "length"]) Object.defineProperty(guardedTick, name, Object.getOwnPropertyDescriptor(nodeTick, name)!);
+	// Where `process` is frozen it stays as it is, and an exception of a tick is what nobody is safe from.
+	Reflect.set(process, "nextTick", guardedTick);
 }
 
-function guarded(callback: (...args: unknown[]) => void, args: unknown[]): void {
+function guardedTick(callback: Tick, ...args: unknown[]): void {
+	if (inside && typeof callback === "function") return nodeTick(guarded, callback, args);
+	// Counted out: each tick of the program comes by here.
+	switch (args.length) {
+		case 0:
+			return nodeTick(callback);
+		case 1:
+			return nodeTick(callback, args[0]);
+		case 2:
+			return nodeTick(callback, args[0], args[1]);
+		case 3:
+			return nodeTick(callback, args[0], args[1], args[2]);
+		default:
+			return nodeTick(callback, ...args);
+	}
+}
+
+function guarded(callback: Tick, args: unknown[]): void {
 	try {
 		callback(...args);
 	} catch (error) {
-		queueMicrotask(() => {
+		nodeMicrotask(() => {
 			throw error;
 		});
 	}

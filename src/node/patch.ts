@@ -1,6 +1,6 @@
 /**
  * The preload's patch: `net.Socket.prototype.connect` and `net.Server.prototype._listen2`, and `resetAndDestroy`, which in Node insists on
- * a TCP handle; nothing else.
+ * a TCP handle; nothing else. (The guard around `process.nextTick` is outside.ts's.)
  *
  * http, https, http2, fetch and undici come through the first two, whenever they were imported. All call through, and keep name and
  * arity, so that other wrappers of the same methods find what they expect.
@@ -10,6 +10,7 @@ import { Dialer } from "./dial.ts";
 import type { SocketInternals } from "./internals.ts";
 import { guardIpc } from "./ipc-guard.ts";
 import { type Listen2, prepareServer } from "./listen.ts";
+import { guardTicks } from "./outside.ts";
 import { resetAndDestroy } from "./ownership.ts";
 import { PlainHandle } from "./plain-handle.ts";
 import type { Policy } from "./policy.ts";
@@ -30,6 +31,7 @@ export function installPatch(host: () => StackHost, policy: Policy, options: Han
 	const nodeReset = sockets.resetAndDestroy;
 	const nodeListen = servers._listen2;
 	const dialer = new Dialer(host, policy);
+	guardTicks();
 
 	const connect = function (this: net.Socket, ...args: unknown[]): net.Socket {
 		dialer.prepare(this as SocketInternals, args);
