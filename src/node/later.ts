@@ -3,8 +3,8 @@
  *
  * Hides the queues. `settleSoon` comes after the running JavaScript and before anything else, as the kernel's answer to a write
  * that it took at once; so what follows from it (the next write, a FIN) still leaves in the same turn of the stack.
- * `pumpLater` comes from the event loop, as bytes that the kernel has do. One tick or one immediate serves all handles, so
- * neither costs a closure or an object per call.
+ * `pumpLater` comes from the event loop, as bytes that the kernel has do, and where C++ parses them from outside of Node's callback scope
+ * (outside.ts). One tick or one immediate serves all handles, so neither costs a closure or an object per call.
  */
 
 import { outside } from "./outside.ts";

@@ -89,7 +89,7 @@ export function guardTicks(): void {
 	if (guarding || !wanted()) return;
 	guarding = true;
 	for (const name of ["name", "length"]) Object.defineProperty(guardedTick, name, Object.getOwnPropertyDescriptor(nodeTick, name)!);
-	// Where `process` is frozen it stays as it is, and an exception of a tick is what nobody is safe from.
+	// Where `process` is frozen it stays as it is.
 	Reflect.set(process, "nextTick", guardedTick);
 }
 
