@@ -4,7 +4,7 @@
  * Hides the differences between the two faces. Bytes pass in both directions with back pressure: neither side is read while
  * the other cannot take more, so what waits here is at most one chunk of the kernel's (64 KiB) and one read of the stack's.
  * An end of stream passes as an end of stream (the other direction goes on), a reset as a reset, behind what came from the kernel
- * before it: on a network it would have come in that order.
+ * before it: on a network it would have come in that order. It does not wait for ever behind a window that stays shut, where a network loses what is left.
  *
  * The kernel's socket is unreferenced: the program's own sockets decide how long the process lives, and writes that are under
  * way keep the event loop alive by themselves.
