@@ -90,6 +90,8 @@ export class Neighbors {
 	readonly #known = new Map<number, Neighbor>();
 	/** Oldest question first. */
 	readonly #asked = new Map<number, Neighbor>();
+	/** Packets that wait for any. */
+	#waiting = 0;
 
 	/**
 	 * @param request Asks for an address, of one station or of all.
@@ -135,23 +137,25 @@ export class Neighbors {
 			return;
 		}
 		this.#counters.waited++;
-		const full = asked.waiting.length === WAITING_MAX ? asked : this.#fullest();
-		if (full !== null) {
-			this.#counters.waitOverflow++;
-			this.#actions.discard(full.waiting.shift()!.page);
-		}
+		// Where too many wait in all, whoever has us wait for many stations must not have all pages.
+		if (asked.waiting.length === WAITING_MAX) this.#discardOldest(asked);
+		else if (this.#waiting >= this.#waitingMax) this.#discardOldest(this.#fullest());
 		asked.waiting.push({ page, start, length, flags });
+		this.#waiting++;
 	}
 
-	/** Where too many packets wait in all, the neighbor that most of them wait for: whoever has us wait for many stations must not have all pages. */
-	#fullest(): Neighbor | null {
-		let all = 0;
+	#discardOldest(neighbor: Neighbor): void {
+		this.#waiting--;
+		this.#counters.waitOverflow++;
+		this.#actions.discard(neighbor.waiting.shift()!.page);
+	}
+
+	/** The neighbor that most packets wait for; some do. */
+	#fullest(): Neighbor {
 		let fullest: Neighbor | null = null;
-		for (const neighbor of this.#asked.values()) {
-			all += neighbor.waiting.length;
+		for (const neighbor of this.#asked.values())
 			if (fullest === null || neighbor.waiting.length > fullest.waiting.length) fullest = neighbor;
-		}
-		return all >= this.#waitingMax ? fullest : null;
+		return fullest!;
 	}
 
 	/**
@@ -177,6 +181,7 @@ export class Neighbors {
 		this.changes++;
 		if (asked === undefined) return;
 		this.#asked.delete(address);
+		this.#waiting -= asked.waiting.length;
 		for (const packet of asked.waiting) this.#actions.transmit(packet.page, packet.start, packet.length, packet.flags, high, low);
 	}
 
@@ -195,6 +200,7 @@ export class Neighbors {
 	clear(): void {
 		for (const neighbor of this.#asked.values()) for (const packet of neighbor.waiting) this.#actions.discard(packet.page);
 		this.#asked.clear();
+		this.#waiting = 0;
 		this.#known.clear();
 		this.deadline = Infinity;
 		this.changes++;
@@ -250,6 +256,7 @@ export class Neighbors {
 			this.#counters.neighborsFailed++;
 			const { waiting } = neighbor;
 			neighbor.waiting = [];
+			this.#waiting -= waiting.length;
 			for (const packet of waiting) this.#actions.failed(packet.page, packet.start, packet.length);
 		}
 	}
@@ -260,6 +267,7 @@ export class Neighbors {
 			neighbors.delete(neighbor.address);
 			this.#counters.neighborsEvicted++;
 			this.#counters.waitOverflow += neighbor.waiting.length;
+			this.#waiting -= neighbor.waiting.length;
 			for (const packet of neighbor.waiting) this.#actions.discard(packet.page);
 			this.changes++;
 			return;

@@ -78,7 +78,8 @@ function start(options: RunOptions): RunningStack {
 	if (process.env[YOUNG_VARIABLE] !== "0") letSocketsDieYoung();
 
 	const opened = (port: number, at: string): void => {
-		say(`port ${port} of the program is open at ${at} (http://${at}/ if it is a web server)`);
+		const how = kind === "loopback" ? "for this process alone" : `(http://${at}/ if it is a web server)`;
+		say(`port ${port} of the program is open at ${at} ${how}`);
 	};
 	let ready = reached === undefined ? Promise.resolve() : orEnd(reached.then(() => say(description)));
 	if (gateway === null)

@@ -201,6 +201,7 @@ export function tapQueuesAvailable(): { ok: boolean; reason: string } {
 	if (!permitted.ok) return permitted;
 	const c = libc();
 	const fd = c.open(DEVICE, O_RDWR | O_CLOEXEC);
+	if (fd < 0) return { ok: false, reason: `${DEVICE}: ${c.strerror(c.errno()).toLowerCase()}` };
 	const features = new Uint8Array(4);
 	const known = c.ioctl(fd, TUNGETFEATURES, features) === 0;
 	c.close(fd);

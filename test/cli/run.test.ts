@@ -83,8 +83,9 @@ describe("millrace run, the program", () => {
 				console.log(text.length);
 				server.close();
 			});`;
-		const { code, stdout } = await millrace(["run", "--link=loopback", "--loss=1%", "--duplicate", "--seed=7", script(source)]);
+		const { code, stdout, stderr } = await millrace(["run", "--link=loopback", "--loss=1%", "--duplicate", "--seed=7", script(source)]);
 		assert.deepEqual([code, stdout], [0, "100000\n"]);
+		assert.match(stderr, /^millrace: port 8080 of the program is open at 127\.0\.0\.1:8080 for this process alone$/m);
 	});
 
 	test("leaves a capture that ends with its last frame", async () => {

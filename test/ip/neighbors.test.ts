@@ -210,6 +210,33 @@ test("packets that wait for many who do not answer leave half of the pages", () 
 	assert.ok(left.length >= host.pool.capacity / 16, `${left.length}`);
 });
 
+test("room for packets that wait comes back when they are sent, given up or pushed out", () => {
+	const host = alone({ addresses: ["10.77.0.2/16"], neighborsMax: 8 });
+	const half = host.pool.capacity / 2;
+	const fill = (network: number): void => {
+		const before = host.ip.counters.waitOverflow;
+		for (let i = 0; i < half; i++) host.send(`10.77.${network}.${i % 4}`);
+		assert.deepEqual([host.pool.inUse, host.ip.counters.waitOverflow - before], [half, 0]);
+	};
+	fill(1);
+	// The oldest go for newer ones; answered.
+	for (let i = 0; i < 4; i++) host.send(`10.77.1.${i}`);
+	for (let i = 0; i < 4; i++) host.receive(reply({ sender: `10.77.1.${i}` }));
+	assert.equal(host.sent().length, half + 4);
+	fill(2);
+	// Never answered.
+	for (const second of [1, 2, 3]) host.at(second);
+	host.sent();
+	for (const second of [6, 7]) host.at(second);
+	fill(3);
+	// Pushed out by others, one packet each.
+	for (let i = 0; i < 4; i++) host.send(`10.77.4.${i}`);
+	assert.equal(host.pool.inUse, 4);
+	for (const second of [8, 9, 10, 13, 14]) host.at(second);
+	host.sent();
+	fill(5);
+});
+
 test("RFC 5227 2.1.1: a probe for our address is answered and teaches nothing", () => {
 	const host = alone();
 	host.receive(arpFrame({ operation: ARP_REQUEST, sender: "0.0.0.0", target: OWN }));
