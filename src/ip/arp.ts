@@ -110,16 +110,18 @@ export class Arp {
 
 	/** When `advance` has something to do. */
 	get deadline(): number {
-		return Math.min(this.#announceAt, this.neighbors.deadline);
+		const { deadline } = this.neighbors;
+		if (this.#announceAt < deadline) return this.#announceAt;
+		return deadline;
 	}
 
-	/** Does what is due; the first call announces our addresses. Returns when to come again. */
-	advance(now: number): number {
+	/** Does what is due; the first call announces our addresses. */
+	advance(now: number): void {
 		if (now >= this.#announceAt) {
 			for (const address of this.#routes.addresses) if (!isLoopback(address)) this.#announce(address);
 			this.#announceAt = --this.#announcements > 0 ? now + ANNOUNCE_US : Infinity;
 		}
-		return Math.min(this.#announceAt, this.neighbors.advance(now));
+		this.neighbors.advance(now);
 	}
 
 	/** Says and asks nothing more, and gives back the packets that wait. */

@@ -330,9 +330,9 @@ export class IpLayer {
 		return this.#arp.deadline;
 	}
 
-	/** Does what is due at `now`; the first call announces our addresses. Returns when to come again, or Infinity. */
-	advance(now: number): number {
-		return this.#arp.advance(now);
+	/** Does what is due at `now`; the first call announces our addresses. */
+	advance(now: number): void {
+		this.#arp.advance(now);
 	}
 
 	/** Gives back every page that is held. */

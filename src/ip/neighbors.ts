@@ -185,15 +185,14 @@ export class Neighbors {
 		for (const packet of asked.waiting) this.#actions.transmit(packet.page, packet.start, packet.length, packet.flags, high, low);
 	}
 
-	/** Does what is due; returns when to come again. */
-	advance(now: number): number {
-		if (now < this.deadline) return this.deadline;
+	/** Does what is due. */
+	advance(now: number): void {
+		if (now < this.deadline) return;
 		this.deadline = Infinity;
 		for (const neighbor of this.#known.values()) if (neighbor.deadline <= now) this.#expireKnown(neighbor, now);
 		for (const neighbor of this.#asked.values()) if (neighbor.deadline <= now) this.#expireAsked(neighbor, now);
 		for (const neighbor of this.#known.values()) this.deadline = Math.min(this.deadline, neighbor.deadline);
 		for (const neighbor of this.#asked.values()) this.deadline = Math.min(this.deadline, neighbor.deadline);
-		return this.deadline;
 	}
 
 	/** Forgets all neighbors and discards what waits for them. */

@@ -10,6 +10,7 @@
  * way keep the event loop alive by themselves.
  */
 import type { SocketEvents, TcpSocket } from "../socket/socket.ts";
+import { setTimeout } from "../sys/timers.ts";
 import type { KernelSocket } from "./user-kernel.ts";
 
 /** Bytes that one read takes from the stack. */

@@ -18,6 +18,7 @@ import { isIP } from "node:net";
 import { MillraceError } from "../errors.ts";
 import { createHost, type Host, type Refusal, type TcpRequest } from "../host/host.ts";
 import type { Batch } from "../memory/batch.ts";
+import { clearInterval, setInterval } from "../sys/timers.ts";
 import type { Runtime } from "../time/clock.ts";
 import { mask4, parseCidr, parseIpv4 } from "../wire/address.ts";
 import { bad, inRange, refuseUnknown, trueOrFalse } from "./known-options.ts";

@@ -4,6 +4,8 @@
  * Hides that a link may have nothing the event loop waits for (a link in memory has no file descriptor). One timer that never rings
  * is referenced while anything holds; toggling it costs less than making it anew. The host is told, too, for its link's sake.
  */
+
+import { setInterval } from "../sys/timers.ts";
 import type { StackHost } from "./stack.ts";
 
 /** The longest that a timer takes, 24.8 days; an interval, so that it does not matter. */

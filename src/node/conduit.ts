@@ -13,6 +13,7 @@
  * - The process is kept alive by a connect, by a write that waits for room, and by reading unless `unref` was called.
  */
 import { AsyncResource } from "node:async_hooks";
+import { setImmediate } from "../sys/timers.ts";
 import { hold, release } from "./alive.ts";
 import {
 	EADDRINUSE,
@@ -29,6 +30,7 @@ import {
 } from "./errno.ts";
 import type { Request } from "./internals.ts";
 import { pumpLater, settleSoon, throwLater } from "./later.ts";
+import { asCallback } from "./outside.ts";
 import { Rest } from "./rest.ts";
 import type { StackEvents, StackHost, StackSocket } from "./stack.ts";
 
@@ -107,6 +109,10 @@ export class Conduit implements StackEvents {
 
 	#connect: Request | null = null;
 	#connectScope: AsyncResource | null = null;
+	/** The peer is this host. */
+	#near = false;
+	/** There is a connection, of which Node is not told yet. */
+	#connected = false;
 	/** What `bind` was given. */
 	#localAddress: string | undefined;
 	#localPort = 0;
@@ -153,6 +159,7 @@ export class Conduit implements StackEvents {
 		if (this.#connect !== null) return EALREADY;
 		if (this.#dialled || this.#socket !== null) return EISCONN;
 		this.#dialled = true;
+		this.#near = this.host.hasAddress(address);
 		const options: { address: string; port: number; localAddress?: string; localPort?: number } = { address, port };
 		if (this.#localAddress !== undefined && this.#localAddress !== "0.0.0.0") options.localAddress = this.#localAddress;
 		if (this.#localPort !== 0) options.localPort = this.#localPort;
@@ -182,7 +189,7 @@ export class Conduit implements StackEvents {
 		this.#reading = true;
 		this.#hold();
 		const socket = this.#socket;
-		if ((socket !== null && socket.available > 0) || this.#ended || this.#error !== 0) this.#queuePump();
+		if ((socket !== null && socket.available > 0) || this.#ended || this.#dead) this.#queuePump();
 		return 0;
 	}
 
@@ -311,7 +318,10 @@ export class Conduit implements StackEvents {
 	// --- what the stack tells
 
 	connected(): void {
-		this.#connectDone(0);
+		// A server in the same process hears of the connection first, as with the kernel. Our ACK is with it in the next turn.
+		if (!this.#near) return this.#connectDone(0);
+		this.#connected = true;
+		setImmediate(setImmediate, () => this.#connectDone(0));
 	}
 
 	readable(): void {
@@ -418,20 +428,21 @@ export class Conduit implements StackEvents {
 				if (this.#reading && this.#socket === socket) {
 					const left = socket.available;
 					// Nothing taken: never come back for it by itself.
-					if ((left > 0 && left < before) || (left === 0 && (this.#ended || this.#error !== 0))) this.#queuePump();
+					if ((left > 0 && left < before) || (left === 0 && (this.#ended || this.#dead))) this.#queuePump();
 				}
 			}
-		} else if (this.#ended) {
+		} else if (this.#ended || (this.#dead && this.#error === 0)) {
+			// An error is told once. If a write had it, reading meets an end, as with the kernel.
 			this.#reading = false;
 			this.#hold();
 			if (this.#dead) this.#failWrite();
 			this.sink.endOfFile();
-		} else if (this.#error !== 0) {
+		} else if (this.#dead) {
 			const errno = this.#error;
 			this.#error = 0;
 			this.#reading = false;
 			this.#hold();
-			this.sink.readFailed(errno);
+			asCallback(() => this.sink.readFailed(errno));
 		}
 	}
 
@@ -491,7 +502,7 @@ export class Conduit implements StackEvents {
 			this.#closed = true;
 			this.#reading = false;
 			if (socket !== null && !this.#dead) {
-				if (reset || this.#connect !== null) socket.abort();
+				if (reset || (this.#connect !== null && !this.#connected)) socket.abort();
 				else socket.close();
 			}
 			this.#socket = null;

@@ -116,20 +116,22 @@ function moveTo(socket: SocketInternals, handle: StackHandle | TCPHandle): void 
 	(wrapper._handle as { _parentWrap?: unknown })._parentWrap = socket;
 }
 
-/** Of a stream's writable side what its `end` sets, and waits with for the connection. */
+/** Of a stream's writable side what its `end` sets, and waits with for the connection; and what is told once, of a socket that was given up while its name was looked up. */
 interface Ending {
 	ended: boolean;
 	ending: boolean;
 	finalCalled: boolean;
 	prefinished: boolean;
+	errorEmitted: boolean;
+	closeEmitted: boolean;
 }
 
 /** Gives a socket that is connecting another handle. Node begins anew with it then; but what the program has asked for since `connect` stands. */
 function renew(socket: SocketInternals, handle: StackHandle | TCPHandle): void {
 	const state = (socket as unknown as { _writableState: Ending })._writableState;
-	const { ended, ending, finalCalled, prefinished } = state;
+	const { ended, ending, finalCalled, prefinished, errorEmitted, closeEmitted } = state;
 	reinitialize(socket, handle);
-	Object.assign(state, { ended, ending, finalCalled, prefinished });
+	Object.assign(state, { ended, ending, finalCalled, prefinished, errorEmitted, closeEmitted });
 	if (!(socket instanceof tls.TLSSocket)) return;
 	// TLS in C++ was told of these listeners when they came, and is another one now.
 	const ssl = socket._handle as { enableSessionCallbacks?(): void; enableKeylogCallback?(): void };

@@ -11,6 +11,7 @@ import type { MillraceError } from "../errors.ts";
 import type { Host } from "../host/host.ts";
 import type { Gateway } from "../link/user.ts";
 import { keepFreedMemory } from "../sys/malloc.ts";
+import { clearInterval, setInterval } from "../sys/timers.ts";
 import { makeGcRoom } from "./gc-room.ts";
 import { letSocketsDieYoung } from "./gc-young.ts";
 import { inlineDeeper } from "./inlining.ts";

@@ -99,6 +99,21 @@ function throughConnect(): object {
 	return handle;
 }
 
+/** The class of TCP handles, and something that a socket owns as it owns a handle. */
+function theTCP(): { TCP: new (type: number) => TCPHandle; owned: object } {
+	try {
+		// Without a handle of the event loop's, which a program that looks for such things at its start would see close.
+		const { TCP } = internalBinding<{ TCP?: new (type: number) => TCPHandle }>("tcp_wrap");
+		const owned = {};
+		new net.Socket({ handle: owned, manualStart: true } as net.SocketConstructorOpts);
+		if (typeof TCP === "function" && Object.getOwnPropertySymbols(owned).length > 0) return { TCP, owned };
+	} catch {
+		// As above.
+	}
+	const handle = throughConnect();
+	return { TCP: handle.constructor as new (type: number) => TCPHandle, owned: handle };
+}
+
 function symbolOf(object: object, description: string): symbol {
 	const found = Object.getOwnPropertySymbols(object).find((symbol) => symbol.description === description);
 	if (found === undefined) {
@@ -107,16 +122,15 @@ function symbolOf(object: object, description: string): symbol {
 	return found;
 }
 
-const handle = throughConnect();
-
 export const JSStream = theJSStream();
-export const TCP = handle.constructor as new (type: number) => TCPHandle;
+const { TCP: TCPClass, owned } = theTCP();
+export const TCP = TCPClass;
 /** Types of a TCP handle, as `TCP` takes them. */
 export const TCP_SOCKET = 0;
 export const TCP_SERVER = 1;
 
 /** Under which a handle knows its socket or server. */
-export const ownerSymbol = symbolOf(handle, "owner_symbol");
+export const ownerSymbol = symbolOf(owned, "owner_symbol");
 /** Name of the method that gives a socket another handle; `tls.TLSSocket` has one of its own. */
 export const reinitializeSymbol = symbolOf(net.Socket.prototype, "kReinitializeHandle");
 

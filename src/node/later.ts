@@ -7,7 +7,7 @@
  * (outside.ts). One tick or one immediate serves all handles, so neither costs a closure or an object per call.
  */
 
-import { outside } from "./outside.ts";
+import { asCallback, outside } from "./outside.ts";
 import { laterInRoot, runTicks } from "./runtime.ts";
 
 export interface Settles {
@@ -49,8 +49,7 @@ function pumpAllOutside(): void {
 			underWay = true;
 			now[i++]!.pumpNow();
 			underWay = false;
-			if (settling.length > 0) settleAll();
-			runTicks();
+			if (!asCallback(settleAll)) runTicks();
 		}
 	} finally {
 		if (underWay && settling.length > 0) process.nextTick(settleAll);

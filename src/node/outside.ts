@@ -13,7 +13,8 @@
 import { isMainThread } from "node:worker_threads";
 import { libc } from "../sys/libc.ts";
 import { Poll } from "../sys/poll.ts";
-import { laterInRoot } from "./runtime.ts";
+import { JSStream } from "./internals.ts";
+import { inRoot, laterInRoot } from "./runtime.ts";
 
 type Tick = (...args: unknown[]) => void;
 
@@ -26,6 +27,7 @@ let waiting: (() => void) | null = null;
 let poll: Poll | null | undefined;
 let armed = false;
 let inside = false;
+let stage: (JSStream & { onread: () => void }) | null = null;
 
 const nodeTick = process.nextTick;
 const nodeMicrotask = queueMicrotask;
@@ -40,6 +42,25 @@ export function outside(task: () => void): void {
 	if (armed) return;
 	armed = true;
 	poll.resume();
+}
+
+/**
+ * Calls `task` as C++ calls back, if this is outside: for what is done there in JavaScript. Whatever is called outside under an asynchronous id of its own, a tick
+ * first of all, must not come to a callback of C++: that would be the outermost one, and Node ends the process where such a one is
+ * over and an id is left (with async hooks on, which AsyncLocalStorage is on Node 20).
+ *
+ * @returns Whether ticks and promises have run behind it.
+ */
+export function asCallback(task: () => void): boolean {
+	if (!inside) {
+		task();
+		return false;
+	}
+	// To tell its reader is all that a stream without a transport does by itself.
+	stage ??= inRoot(() => new JSStream() as JSStream & { onread: () => void });
+	stage.onread = task;
+	stage.emitEOF();
+	return true;
 }
 
 function wanted(): boolean {

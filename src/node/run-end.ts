@@ -11,6 +11,7 @@
  * back afterwards.
  */
 import { constants } from "node:os";
+import { setImmediate } from "../sys/timers.ts";
 import { stayUntilSent } from "./until-sent.ts";
 
 /** Signals whose default is to end the process, and which people and supervisors send. */
@@ -47,8 +48,9 @@ export function atEnd({ close, unsent }: Ending): void {
 		// The first process of a container has no default: it is not ended by a signal that nobody handles, and it has no sockets any more.
 		if (process.pid === 1) process.exit(128 + constants.signals[signal]);
 	};
-	for (const signal of SIGNALS) process.on(signal, listener);
-	// One that is put before ours, and only for once, would be gone when we count. A signal is not delivered before the tick.
+	// First of all: a stack is made when it is needed, and a listener of the program's that is there only for once would be gone when we count.
+	for (const signal of SIGNALS) process.prependListener(signal, listener);
+	// So would one that is put before ours later. A signal is not delivered before the tick.
 	process.on("newListener", (event, added) => {
 		const signal = SIGNALS.find((name) => name === event);
 		if (signal !== undefined && added !== listener) process.nextTick(goFirst, signal, listener);

@@ -5,6 +5,7 @@
  * really passed, so that a program that blocked its event loop for three seconds does not seem three times as fast; connections
  * are those of the moment. The timer does not keep the process alive.
  */
+import { clearInterval, milliseconds, setInterval } from "../sys/timers.ts";
 
 /** Totals since the start; `connections` is of the moment. */
 export interface Figures {
@@ -55,10 +56,10 @@ export function figuresLine(before: Figures, now: Figures, seconds: number): str
 /** Writes a line every second until stopped. */
 export function showFigures(read: () => Figures, write: (line: string) => void): { stop: () => void } {
 	let before = read();
-	let then = performance.now();
+	let then = milliseconds();
 	const timer = setInterval(() => {
 		const now = read();
-		const time = performance.now();
+		const time = milliseconds();
 		write(figuresLine(before, now, (time - then) / 1000));
 		before = now;
 		then = time;

@@ -15,14 +15,20 @@
 import { AsyncResource } from "node:async_hooks";
 import { getRandomValues } from "node:crypto";
 import { adviseLargePages } from "../sys/large-pages.ts";
+import { clearTimeout, milliseconds, setImmediate, setTimeout } from "../sys/timers.ts";
 import type { Alarm, Clock, Random, Runtime } from "../time/clock.ts";
 import { tickCallback } from "./undeprecated.ts";
 
 const clock: Clock = {
-	now: () => Math.floor(performance.now() * 1000),
+	now: () => Math.floor(milliseconds() * 1000),
 };
 
 const root = new AsyncResource("MILLRACE");
+
+/** Calls `task` in nobody's context. */
+export function inRoot<R>(task: () => R): R {
+	return root.runInAsyncScope(task);
+}
 
 /** `setImmediate`, in nobody's context. */
 export function laterInRoot<A extends unknown[]>(task: (...args: A) => void, ...args: A): void {

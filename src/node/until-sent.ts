@@ -5,6 +5,7 @@
  * in the process sends only while it lives, and none of its timers keeps it alive, for idle connections must not. So when the event loop
  * is empty, one that does is set while anything is on its way, unless those who are to get it stop taking it.
  */
+import { clearInterval, milliseconds, setInterval } from "../sys/timers.ts";
 
 /** How long peers may take nothing before the process no longer waits for them, in ms, and how often that is looked at. */
 const STANDSTILL = 5000;
@@ -32,9 +33,9 @@ export function stayUntilSent(unsent: () => number): void {
 	process.on("beforeExit", () => {
 		let left = unsent();
 		if (left === 0 || !patient) return;
-		let since = performance.now();
+		let since = milliseconds();
 		const timer = setInterval(() => {
-			const now = performance.now();
+			const now = milliseconds();
 			const before = left;
 			left = unsent();
 			if (left !== before) since = now;

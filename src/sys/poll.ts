@@ -17,6 +17,7 @@
  * for a while.
  */
 import { libc, type PollHandle } from "./libc.ts";
+import { setImmediate } from "./timers.ts";
 
 const SOL_SOCKET = 1;
 const SO_ERROR = 4;

@@ -15,6 +15,7 @@ import { closeSync, openSync } from "node:fs";
 import { Socket } from "node:net";
 import { systemError } from "./errno.ts";
 import type { Libc, PollHandle } from "./libc.ts";
+import { clearInterval, setInterval } from "./timers.ts";
 
 const AF_UNIX = 1;
 const SOCK_STREAM_NONBLOCK = 1 | 0o4000;

@@ -172,7 +172,8 @@ function finishSending(t: Tcp, c: Connection): void {
 	enqueueFin(t, c);
 	if (c.state === ESTABLISHED) c.state = FIN_WAIT_1;
 	else if (c.state === CLOSE_WAIT) c.state = LAST_ACK;
-	t.queueOutput(c, 0);
+	// In the order in which the application asked: a FIN does not overtake what was written before on another connection.
+	t.queueOutput(c, 2);
 }
 
 /**

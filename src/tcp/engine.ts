@@ -335,10 +335,10 @@ export class Tcp implements Transport {
 
 	// ---- Timers -------------------------------------------------------------------------------------------------------------
 
-	/** Fires what is due; returns microseconds (absolute) of the next deadline, or Infinity. */
-	advance(): number {
+	/** Fires what is due. */
+	advance(): void {
 		this.wheel.advance(this.tick, this.#due);
-		return this.nextDeadline();
+		this.table.expireTimeWait(this.tick);
 	}
 
 	/** Absolute microseconds of the next deadline, or Infinity. */

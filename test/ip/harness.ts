@@ -97,7 +97,8 @@ export function station(options: Partial<IpOptions> = {}, pages = 256): Station 
 		tcp: tcpProbe,
 		at(seconds) {
 			now = origin + seconds * 1e6;
-			return (ip.advance(now) - origin) / 1e6;
+			ip.advance(now);
+			return (ip.deadline - origin) / 1e6;
 		},
 		receive(bytes, flags = 0) {
 			batch.add(bytes, now);

@@ -3,7 +3,7 @@ import { once } from "node:events";
 import net, { type AddressInfo } from "node:net";
 import { describe, it, type TestContext, test } from "node:test";
 import { Conduit, type Sink } from "../../src/node/conduit.ts";
-import { EPIPE } from "../../src/node/errno.ts";
+import { ECONNRESET, EPIPE } from "../../src/node/errno.ts";
 import { NOWHERE, Probe } from "../../src/node/handle-trial.ts";
 import type { Request } from "../../src/node/internals.ts";
 import { createNet } from "../../src/node/net.ts";
@@ -74,6 +74,15 @@ test("a write behind a FIN fails as over libuv's streams, which streams in C++ r
 	assert.deepEqual([probe.written, probe.finished, conduit.waiting], ["", true, 0]);
 });
 
+test("an error that a write had of a connection leaves an end for who reads then", async (t) => {
+	const { conduit, probe, told } = made(t);
+	probe.events.closed("ECONNRESET");
+	assert.equal(conduit.write(request, [Buffer.from("late")]), ECONNRESET);
+	conduit.readStart();
+	await turns();
+	assert.deepEqual(told, ["end of file"]);
+});
+
 describe("keep-alive", () => {
 	it("is probed as by Node's kernel sockets, or as Node 26 is told to", (t) => {
 		const { conduit, probe } = made(t);
@@ -94,7 +103,7 @@ describe("keep-alive", () => {
 			TcpSocket.prototype.setKeepAlive = (...figures) => void calls.push(figures);
 			try {
 				const { createServer, connect } = createNet(host, { plainHandles });
-				const server = createServer((socket) => socket.resume()).listen(0, "127.0.0.1");
+				const server = createServer((socket) => socket.on("error", () => {}).resume()).listen(0, "127.0.0.1");
 				await once(server, "listening");
 				const client = connect((server.address() as AddressInfo).port, "127.0.0.1");
 				await once(client, "connect");

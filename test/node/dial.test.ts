@@ -186,6 +186,26 @@ test("where no server of the program listens by then, the kernel's is reached, b
 	}
 });
 
+test("of a socket that was given up before its name was looked up nothing is told twice, whosever its server is by then", async () => {
+	const restore = installPatch(() => host, new Shared(() => host));
+	const told: string[] = [];
+	try {
+		const server = net.createServer().listen(0, "127.0.0.1");
+		await once(server, "listening");
+		const { port } = server.address() as net.AddressInfo;
+		const client = net.connect({ port, host: "localhost", signal: AbortSignal.abort() });
+		client.on("error", (error: NodeJS.ErrnoException) => {
+			told.push(String(error.code));
+			server.close();
+		});
+		await new Promise((resolve) => client.once("lookup", resolve));
+		for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setTimeout(resolve, 1));
+	} finally {
+		restore();
+	}
+	assert.deepEqual(told, ["ABORT_ERR"]);
+});
+
 test("a server on 127.0.0.1 that the policy has listen on all addresses is on 127.0.0.1 to the program", async () => {
 	const restore = installPatch(() => host, new Shared(() => host, { exposeLoopback: () => true }));
 	try {

@@ -5,8 +5,12 @@ import { describe, test } from "node:test";
 
 const MODULE = new URL("../../src/node/run-end.js", import.meta.url).href;
 
-/** Runs a program that calls `atEnd`; gives it `signals` one after the other, each when it has said "ready". */
-async function run(program: string, signals: NodeJS.Signals[] = []): Promise<{ end: number | NodeJS.Signals; said: string[] }> {
+/** Runs a program that calls `atEnd`, after what it does `before`; gives it `signals` one after the other, each when it has said "ready". */
+async function run(
+	program: string,
+	signals: NodeJS.Signals[] = [],
+	before = "",
+): Promise<{ end: number | NodeJS.Signals; said: string[] }> {
 	const source = `
 		import { writeSync } from "node:fs";
 		import { atEnd } from ${JSON.stringify(MODULE)};
@@ -14,6 +18,7 @@ async function run(program: string, signals: NodeJS.Signals[] = []): Promise<{ e
 		const stay = () => { setInterval(() => {}, 1000); say("ready"); };
 		let left = 0;
 		let late = false;
+		${before}
 		atEnd({ close: () => { say("close"); if (late) process.nextTick(say, "too late"); }, unsent: () => left });
 		${program}`;
 	const child = spawn(process.execPath, ["--input-type=module", "-e", source], { stdio: ["ignore", "pipe", "inherit"] });
@@ -74,6 +79,12 @@ describe("the end of a run", () => {
 			});
 			stay();`;
 		assert.deepEqual(await run(program, ["SIGTERM", "SIGTERM"]), { end: "SIGTERM", said: ["once 0", "close"] });
+	});
+
+	test("a program that listened for a signal, once, before its first socket has handled it, too", async () => {
+		const before =
+			'process.once("SIGTERM", () => { say("once " + process.listenerCount("SIGTERM")); setImmediate(() => setImmediate(() => say("ready"))); });';
+		assert.deepEqual(await run("stay()", ["SIGTERM", "SIGTERM"], before), { end: "SIGTERM", said: ["once 0", "close"] });
 	});
 
 	test("a library that ends the process when it is the only listener, as signal-exit does, may", async () => {

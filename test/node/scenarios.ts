@@ -156,6 +156,46 @@ export const scenarios: Record<string, Scenario> = {
 		client.end(() => w.note("client", "ended"));
 		await closed(client, peer);
 	},
+	"a server hears of a connection before its client does, which may then close the server": async (net, w) => {
+		const server = net.createServer((socket) => {
+			w.note("order", "connection");
+			socket.end("hello");
+		});
+		const port = await listen(server);
+		const client = w.socket("client", net.connect(port, "127.0.0.1"));
+		client.on("connect", () => {
+			w.note("order", "connect");
+			server.getConnections((_error, count) => w.note("order", `${count} connections`));
+			server.close();
+		});
+		await Promise.all([once(server, "close"), closed(client)]);
+	},
+	"a client that is destroyed when its server has heard of it": async (net, w) => {
+		const server = w.server("listener", net.createServer());
+		const port = await listen(server);
+		const accepted = once(server, "connection");
+		const client = w.socket("client", net.connect(port, "127.0.0.1"));
+		const [peer] = (await accepted) as [net.Socket];
+		w.socket("server", peer);
+		client.destroy();
+		await closed(client, peer);
+		await shut(server);
+	},
+	"an end does not overtake what was written before it on another connection": async (net, w) => {
+		const pairs = [await quietPair(net), await quietPair(net)] as const;
+		const ended: Promise<unknown>[] = [];
+		for (const [i, { peer, client }] of pairs.entries()) {
+			peer.on("data", () => w.note("order", `data of ${i}`));
+			peer.on("end", () => w.note("order", `end of ${i}`));
+			client.resume();
+			ended.push(closed(client, peer));
+		}
+		pairs[0].client.write("x");
+		pairs[1].client.end();
+		await once(pairs[1].peer, "end");
+		pairs[0].client.end();
+		await Promise.all(ended);
+	},
 	"the server ends first": async (net, w) => {
 		const { client, peer } = await pair(w, net);
 		peer.end("bye");
