@@ -416,6 +416,8 @@ export class FuzzHost {
 		const span = length + (flags.includes("F") ? 1 : 0);
 		const end = (seq + span) | 0;
 		if (span === 0) {
+			// RFC 9293 3.5.2: a reset without an ACK has its number from the segment that it answers; a good one may have come in the same turn.
+			if (flags === "R") return;
 			// What seems to be beyond it by less than its unit may only be so by rounding (RFC 7323 2.4). The answer to a frame that another one
 			// of its turn has overtaken is from within the window of before.
 			const before = this.#edges.get(`${c.index} ${c.generation}`) ?? edge;
