@@ -5,7 +5,7 @@
  * has it, segments come in by `input` (input.ts), time by `setTime` and `advance` (expiry.ts), calls of the application by calls.ts.
  * Nothing calls the application from there: what it has to know becomes event bits on the record, and the record goes on
  * one ready list; `deliver` takes it off and hands it over. What has to be sent puts the record on one of three lists, in the
- * order control (SYN, FIN, RST) before ACK before data; `flush` sends, once per turn, after the application has run.
+ * order control (SYN) before ACK before data and the FINs behind it; `flush` sends, once per turn, after the application has run.
  *
  * Invariant: a record is on the ready list at most once and on the output lists at most once (bits in `lists`). When it is freed is in
  * closing.ts.
