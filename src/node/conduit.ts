@@ -408,7 +408,7 @@ export class Conduit implements StackEvents {
 		const shutdown = this.#shutdown;
 		if (shutdown !== null && !this.#finishWaits) {
 			this.#shutdown = null;
-			this.#finisher!.shutdownDone(shutdown, 0);
+			asCallback(() => this.#finisher!.shutdownDone(shutdown, 0));
 		}
 		if (this.#reading) this.#pump(false);
 	}
