@@ -117,7 +117,7 @@ function moveTo(socket: SocketInternals, handle: StackHandle | TCPHandle): void 
 }
 
 /** Of a stream's writable side what its `end` sets, and waits with for the connection; and what is told once, of a socket that was given up while its name was looked up. */
-interface Ending {
+interface Kept {
 	ended: boolean;
 	ending: boolean;
 	finalCalled: boolean;
@@ -128,7 +128,7 @@ interface Ending {
 
 /** Gives a socket that is connecting another handle. Node begins anew with it then; but what the program has asked for since `connect` stands. */
 function renew(socket: SocketInternals, handle: StackHandle | TCPHandle): void {
-	const state = (socket as unknown as { _writableState: Ending })._writableState;
+	const state = (socket as unknown as { _writableState: Kept })._writableState;
 	const { ended, ending, finalCalled, prefinished, errorEmitted, closeEmitted } = state;
 	reinitialize(socket, handle);
 	Object.assign(state, { ended, ending, finalCalled, prefinished, errorEmitted, closeEmitted });
