@@ -343,6 +343,8 @@ export class FuzzHost {
 	readonly #highest = new Map<string, number>();
 	/** Where the window of each connection ended when the turn began. */
 	readonly #edges = new Map<string, number>();
+	/** What the frames of this turn acknowledge. */
+	readonly #acks = new Set<number>();
 	readonly #requests: TcpRequest[] = [];
 	#listener: TcpListener | undefined;
 	#any: { close(): void } | undefined;
@@ -417,7 +419,7 @@ export class FuzzHost {
 		const end = (seq + span) | 0;
 		if (span === 0) {
 			// RFC 9293 3.5.2: a reset without an ACK has its number from the segment that it answers; a good one may have come in the same turn.
-			if (flags === "R") return;
+			if (flags === "R" && this.#acks.has(seq | 0)) return;
 			// What seems to be beyond it by less than its unit may only be so by rounding (RFC 7323 2.4). The answer to a frame that another one
 			// of its turn has overtaken is from within the window of before.
 			const before = this.#edges.get(`${c.index} ${c.generation}`) ?? edge;
@@ -446,11 +448,13 @@ export class FuzzHost {
 			if (c.state >= ESTABLISHED) this.#edges.set(`${c.index} ${c.generation}`, (c.sndUna + c.sndWnd) | 0);
 		}
 		this.#time.advance(this.#time.now(), 100_000);
+		this.#acks.clear();
 		this.check();
 	}
 
 	advance(us: number): void {
 		this.#time.advance(this.#time.now() + us, 1_000_000);
+		this.#acks.clear();
 		this.check();
 	}
 
@@ -584,12 +588,12 @@ export class FuzzHost {
 	inject(entries: readonly Entry[], together = false): void {
 		this.frames++;
 		if (together) {
-			this.link.inject(entries);
+			this.#put(entries);
 			return;
 		}
 		this.turn();
 		const before = this.#fates();
-		this.link.inject(entries);
+		this.#put(entries);
 		this.turn();
 		const after = this.#fates();
 		assert.equal(after.ip - before.ip, after.received - before.received, "frames with more or less than one fate at IP");
@@ -601,6 +605,14 @@ export class FuzzHost {
 			if (taken >= 0 && !(taken === 1 || (taken === 0 && fates === 1)))
 				assert.fail(`a segment with ${fates} fates, taken in ${taken} times`);
 		}
+	}
+
+	#put(entries: readonly Entry[]): void {
+		for (const { bytes } of entries) {
+			const at = ((bytes[0] ?? 0) & 15) * 4 + 8;
+			if (bytes.length >= at + 4) this.#acks.add(new DataView(bytes.buffer, bytes.byteOffset).getInt32(at));
+		}
+		this.link.inject(entries);
 	}
 
 	#fates() {
