@@ -37,10 +37,10 @@ export async function run(words: readonly string[]): Promise<void> {
 	const before = { [OPTIONS_VARIABLE]: process.env[OPTIONS_VARIABLE], [OWNER_VARIABLE]: process.env[OWNER_VARIABLE] };
 	process.env[OPTIONS_VARIABLE] = JSON.stringify(options);
 	delete process.env[OWNER_VARIABLE];
-	// In this order: the gateway must have seen `net` as it was before register changes it.
+	// In this order: the gateway must have seen `net` as it was before the preload changes it.
 	const { startFromEnvironment } = await import("../node/from-environment.ts");
 	await startFromEnvironment().ready;
-	await import("../node/register.ts");
+	await import("../node/preload.ts");
 	for (const [name, value] of Object.entries(before)) {
 		if (value === undefined) delete process.env[name];
 		else process.env[name] = value;

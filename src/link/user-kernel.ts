@@ -3,7 +3,7 @@
  *
  * Hides the preload: millrace/register replaces `net.Server.prototype._listen2` and `net.Socket.prototype.connect`, so a
  * gateway that used plain `net` would call itself. These subclasses carry the methods that were there when this module was
- * loaded; whoever patches must therefore import this module first (register does, through from-environment.ts).
+ * loaded; whoever patches must therefore import this module first (preload.ts does, through from-environment.ts).
  */
 import net from "node:net";
 import { getSystemErrorName } from "node:util";

@@ -3,7 +3,7 @@
  * is set by hand for `node --import millrace/register`.
  *
  * Hides everything between the options and a host that is ready for the program's sockets: the link, its announcement, the
- * publishing of ports, the figures, the end. It changes nothing of Node; that is register's part.
+ * publishing of ports, the figures, the end. It changes nothing of Node; that is preload.ts's part.
  *
  * What is said goes to stderr, one line each, beginning with "millrace: ".
  */

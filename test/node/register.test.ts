@@ -1,7 +1,10 @@
 /** The preload as users load it, and where it keeps away. */
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import net from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
 import { describe, it } from "node:test";
 import { fileURLToPath } from "node:url";
 
@@ -80,6 +83,22 @@ describe("millrace/register", { concurrency: 2 }, () => {
 		const child = `console.log(require("node:child_process").execFileSync(process.execPath, ["-e", ${JSON.stringify(kind())}]).toString()); ${kind()}`;
 		const both = await run([], child, { ...loopback, NODE_OPTIONS: `--import=${register.href}` });
 		assert.deepEqual(both.split(/\s+/), ["TCP", "ServerHandle"]);
+	});
+
+	it("worker threads do not load the stack: they begin when the preloads have run", async () => {
+		const folder = mkdtempSync(join(tmpdir(), "millrace-test-"));
+		const file = join(folder, "worker.cjs");
+		writeFileSync(
+			file,
+			`const { Session } = require("node:inspector"), session = new Session(), urls = [];
+			session.connect();
+			session.on("Debugger.scriptParsed", ({ params }) => urls.push(params.url));
+			session.post("Debugger.enable");
+			console.log(urls.filter((url) => url.startsWith(${JSON.stringify(new URL("..", register).href)})).map((url) => url.split("/src/").pop()).join());`,
+		);
+		const source = `const { Worker } = require("node:worker_threads"); new Worker(${JSON.stringify(file)});`;
+		for (const option of ["--import", "--require"]) assert.equal(await run([option, fileURLToPath(register)], source), "node/register.js");
+		rmSync(folder, { recursive: true });
 	});
 
 	it("a cluster deals out kernel connections, and its primary keeps its own on the stack", async () => {
