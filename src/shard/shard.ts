@@ -182,8 +182,14 @@ export class Shard implements Outbox {
 			failed: (error) => options.failed(error),
 		});
 		this.#open = true;
-		// A device that was there before has one of its own.
-		this.ip.setMtu(link.mtu);
+		try {
+			// A device that was there before has one of its own.
+			this.ip.setMtu(link.mtu);
+		} catch (error) {
+			// Nobody has a host yet that could be closed.
+			this.close();
+			throw error;
+		}
 		this.tcp.setMtu(link.mtu);
 		this.tcp.checksumOffload = link.offload?.checksum === true;
 		this.tcp.segmentation = this.tcp.checksumOffload ? Math.min(link.offload?.segmentation ?? 0, SEGMENTATION_MAX) : 0;

@@ -21,31 +21,49 @@ test("a host needs a link, a runtime and an object to find them in", () => {
 	assert.throws(() => createHost(undefined as never), { code: "MILLRACE_BAD_OPTION", message: /createHost needs an object of options/ });
 });
 
-test("a host has the MTU that its link has when it is open", async () => {
-	class Device extends LinkWrapper {
-		#mtu = 1500;
-		override get mtu(): number {
-			return this.#mtu;
-		}
-		override open(context: LinkContext): void {
-			super.open(context);
-			this.#mtu = 1300;
-		}
-		override receive(batch: Batch): number {
-			return this.inner.receive(batch);
-		}
-		override transmit(batch: Batch): number {
-			return this.inner.transmit(batch);
-		}
-		protected override ownCounters(): Record<string, number> {
-			return {};
-		}
+/** A link whose MTU is another one from its opening on. */
+class Device extends LinkWrapper {
+	closed = false;
+	readonly #opened: number;
+	#mtu = 1500;
+	constructor(opened: number) {
+		super("late", memoryLinkPair({ medium: "ip" })[0]);
+		this.#opened = opened;
 	}
-	const here = host({ link: new Device("late", memoryLinkPair({ medium: "ip" })[0]), addresses: ["10.0.0.1/24"] });
+	override get mtu(): number {
+		return this.#mtu;
+	}
+	override open(context: LinkContext): void {
+		super.open(context);
+		this.#mtu = this.#opened;
+	}
+	override receive(batch: Batch): number {
+		return this.inner.receive(batch);
+	}
+	override transmit(batch: Batch): number {
+		return this.inner.transmit(batch);
+	}
+	override close(): void {
+		this.closed = true;
+		super.close();
+	}
+	protected override ownCounters(): Record<string, number> {
+		return {};
+	}
+}
+
+test("a host has the MTU that its link has when it is open", async () => {
+	const here = host({ link: new Device(1300), addresses: ["10.0.0.1/24"] });
 	assert.equal(here.shard.ip.mtuTo(0), 1300);
 	// Less the headers of IP and TCP, and timestamps.
 	assert.equal(here.shard.tcp.ownMss, 1300 - 40 - 12);
 	await here.close();
+});
+
+test("a link that opens with an MTU too small for IP is closed again", () => {
+	const link = new Device(60);
+	assert.throws(() => host({ link }), { code: "MILLRACE_MTU" });
+	assert.ok(link.closed);
 });
 
 test("memory is a whole number of bytes", () => {
