@@ -50,13 +50,21 @@ export function atEnd({ close, unsent }: Ending): void {
 	};
 	// First of all: a stack is made when it is needed, and a listener of the program's that is there only for once would be gone when we count.
 	for (const signal of SIGNALS) process.prependListener(signal, listener);
-	// So would one that is put before ours later. A signal is not delivered before the tick.
+	// So would one that is put before ours later. A signal is not delivered before the tick. And what the program writes at its exit still leaves.
 	process.on("newListener", (event, added) => {
 		const signal = SIGNALS.find((name) => name === event);
 		if (signal !== undefined && added !== listener) process.nextTick(goFirst, signal, listener);
+		if (event === "exit" && added !== closeOnExit) process.nextTick(goLast, closeOnExit);
 	});
 
 	stayUntilSent(unsent);
+}
+
+function goLast(listener: () => void): void {
+	const listeners = process.listeners("exit");
+	if (listeners.at(-1) === listener || !listeners.includes(listener)) return;
+	process.off("exit", listener);
+	process.once("exit", listener);
 }
 
 function goFirst(signal: NodeJS.Signals, listener: NodeJS.SignalsListener): void {

@@ -214,6 +214,21 @@ describe("millrace run --link user", () => {
 		assert.ok(bytes > 10_000, `${bytes} bytes`);
 	});
 
+	test("what a program writes at its exit arrives outside, too", async () => {
+		const port = await freePort();
+		const source = `
+			import net from "node:net";
+			net.createServer((socket) => {
+				process.on("exit", () => socket.write("farewell"));
+				setImmediate(() => process.exit());
+			}).listen(${port});`;
+		const running = start(["run", "--link=user", script(source)]);
+		await running.says(/is open at/);
+		let text = "";
+		for await (const chunk of net.connect(port, "127.0.0.1").setEncoding("utf8")) text += chunk;
+		assert.equal(text, "farewell");
+	});
+
 	test("goes through a network that loses and delays", async () => {
 		const port = await freePort();
 		const running = start(["run", "--link=user", "--loss=2%", "--delay=5ms", "--seed=3", script(HELLO), String(port)]);

@@ -48,6 +48,12 @@ describe("the end of a run", () => {
 		assert.deepEqual(await run("process.exit(3)"), { end: 3, said: ["close"] });
 	});
 
+	test("what the program does at its exit comes before, whenever it asked for that", async () => {
+		const program = 'process.on("exit", () => say("exit")); process.once("exit", () => say("once"));';
+		for (const end of ["", "setImmediate(() => process.exit())"])
+			assert.deepEqual(await run(program + end), { end: 0, said: ["exit", "once", "close"] });
+	});
+
 	for (const signal of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
 		test(`${signal} without a handler of the program closes first, and is then what the process dies of`, async () => {
 			assert.deepEqual(await run("late = true; stay()", [signal]), { end: signal, said: ["close"] });
