@@ -41,8 +41,7 @@ const PAGE_MASK = ONE_RUN - 1;
 /** Puts a page into the early list. Bytes that are there already are cut off; a page that adds nothing, or is one too many, is not kept. */
 export function insert(t: Tcp, c: Connection, page: number, start: number, length: number, seq: number, fin: boolean): boolean {
 	const pool = t.pool;
-	// When pages run short, what is in order comes first: the early list is given up before the stream stops.
-	if (pool.free < t.shortage.reservedPages) {
+	if (!t.shortage.mayKeepEarly(c.oooCount & PAGE_MASK)) {
 		t.counters.noPage++;
 		return false;
 	}

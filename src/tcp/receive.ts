@@ -53,8 +53,8 @@ export function receiveData(t: Tcp, c: Connection, page: number, start: number, 
 	}
 	if (left === 0 && !last) return false;
 	if (at === rcvNxt) {
-		// The very last pages are for frames on their way in: ACKs must be heard for anything to be freed. The sender will repeat this.
-		if (left > 0 && t.pool.free < t.shortage.lastPages) {
+		// The sender will repeat this.
+		if (left > 0 && !t.shortage.mayKeep(c)) {
 			t.counters.noPage++;
 			t.shortage.shut(c);
 			return false;

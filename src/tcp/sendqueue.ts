@@ -92,7 +92,7 @@ export function enqueue(t: Tcp, c: Connection, bytes: Uint8Array, offset: number
 		}
 		if (room <= 0) {
 			// The last pages of the pool are kept for what comes in and for control segments: without them nothing would ever be freed.
-			page = pool.free > t.shortage.writeReserve ? pool.alloc() : 0;
+			page = t.shortage.mayWrite(c, 0) ? pool.alloc() : 0;
 			if (page === 0) {
 				t.counters.noPage++;
 				break;

@@ -1,9 +1,12 @@
 /**
  * Shortage: who goes on when pages run short, and who waits.
  *
- * Hides the order in which connections give way, four steps by the number of free pages (docs/design.md, decision 17): first applications
- * write no more, then no window grows, then early segments are not kept, at last nothing that comes in is, and windows are shut. So there is
- * always a page for the ACKs and resets without which nothing would ever be freed.
+ * Hides the order in which connections give way, by the number of free pages (docs/design.md, decision 17): first applications write no more,
+ * then nothing is kept for connections that hold more than their share of what nobody has read, then no window grows, then early segments are not kept,
+ * at last nothing that comes in is, and windows are shut. So there is always a page for the ACKs and resets without which nothing would ever be freed.
+ *
+ * Whoever has nothing on the way may write a page, and who has nothing to be read may hear one, down to the last pages: a program may read only when it has
+ * written (an echo, a proxy), and if those that hold much could stop those that hold nothing, it would be for ever.
  *
  * A connection that could not write, send its FIN or open its window for want of a page is *starved*: no ACK will come that lets it go
  * on. It waits in one list, and is let go on from here, in a turn's second half.
@@ -12,6 +15,7 @@
  * pages after it was looked at is put back at the end.
  */
 import type { PagePool } from "../memory/pages.ts";
+import * as pages from "../memory/pages.ts";
 import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
 import { IndexQueue } from "./queue.ts";
@@ -20,10 +24,13 @@ import * as state from "./state.ts";
 import { tellWindow, windowUpdateDue } from "./window.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
+const { PAGE_SIZE } = pages;
 const { C_ACK_NOW, C_FIN_PENDING, C_NO_PAGE, C_WANT_ROOM, CLOSED, E_WRITABLE, L_STARVED } = state;
 
 /** Starved connections that are looked at in one turn at most; and how often pages are looked for meanwhile, ms. */
 const FEED_LIMIT = 16;
+/** Bytes of what came in order that a page holds at least: less, and the next piece is copied behind it, or that piece is as long. */
+const PAGE_BYTES = PAGE_SIZE >> 1;
 const STARVED_DELAY = 10;
 
 export class Shortage {
@@ -32,7 +39,9 @@ export class Shortage {
 	 * hosts full of unsent data would wait for each other's windows for ever.
 	 */
 	readonly writeReserve: number;
-	/** Below this many free pages no window grows: see `scarce`. */
+	/** Below this many free pages a connection is held to its share, see `#greedy`. Less than writers leave, so that they do not shut what they wait for. */
+	readonly tightPages: number;
+	/** Below this many free pages no window grows. */
 	readonly scarcePages: number;
 	/** Below this many free pages nothing early is accepted from the network. */
 	readonly reservedPages: number;
@@ -48,20 +57,45 @@ export class Shortage {
 		this.reservedPages = Math.min(256, pool.capacity >> 3);
 		this.lastPages = this.reservedPages >> 1;
 		this.scarcePages = Math.max(this.reservedPages, pool.capacity >> 4);
+		this.tightPages = this.scarcePages + (this.scarcePages >> 1);
 		this.writeReserve = 2 * this.scarcePages;
 		this.#t = t;
 		this.#pool = pool;
 		this.#starved = new IndexQueue(connections);
 	}
 
-	/** So few pages are free that no window grows. */
-	get scarce(): boolean {
-		return this.#pool.free < this.scarcePages;
+	/** Whether the window may grow with an ACK that goes out anyway. */
+	mayGrow(c: Connection): boolean {
+		const { free } = this.#pool;
+		return free >= this.tightPages || (free >= this.scarcePages && !this.#greedy(c));
+	}
+
+	/** Whether a connection has more than its share of what nobody has read: half of `scarcePages` among all, which leaves the other half to those that hold nothing. */
+	#greedy(c: Connection): boolean {
+		return c.rcvBytes * this.#t.table.count > (this.scarcePages >> 1) * PAGE_BYTES;
+	}
+
+	/** Whether what came in order may be kept. The very last pages are for frames on their way in: ACKs must be heard for anything to be freed. */
+	mayKeep(c: Connection): boolean {
+		const { free } = this.#pool;
+		return free >= this.tightPages || (free >= this.lastPages && !this.#greedy(c));
+	}
+
+	/** Whether early pages may be kept: what is in order comes first, and the early list is given up before the stream stops. @param held Early pages that there are. */
+	mayKeepEarly(held: number): boolean {
+		const { free } = this.#pool;
+		return free >= this.tightPages || (free >= this.reservedPages && held * this.#t.table.count < this.scarcePages >> 1);
+	}
+
+	/** Whether a page may be had for what the application writes. @param spare Pages that there must be beyond. */
+	mayWrite(c: Connection, spare: number): boolean {
+		return this.#pool.free > (c.sndHead === 0 ? this.lastPages : this.writeReserve) + spare;
 	}
 
 	/** Whether the peer may be told of a larger window now. @param spare Pages that there must be beyond those that no window grows without. */
 	mayOpen(c: Connection, spare: number): boolean {
-		return this.#pool.free >= this.scarcePages + spare && ((c.flags & C_NO_PAGE) === 0 || ((this.#opensAt - this.#t.tick) | 0) <= 0);
+		if (this.#pool.free < this.scarcePages + spare || !this.mayGrow(c)) return false;
+		return (c.flags & C_NO_PAGE) === 0 || ((this.#opensAt - this.#t.tick) | 0) <= 0;
 	}
 
 	/** Milliseconds until pages are to be looked for again; -1: nobody waits for any. */
@@ -116,7 +150,7 @@ export class Shortage {
 				else waits = true;
 			}
 			if ((c.flags & C_WANT_ROOM) !== 0 && sendRoom(t, c) > 0) {
-				if (pool.free > this.writeReserve + n) {
+				if (this.mayWrite(c, n)) {
 					c.flags &= ~C_WANT_ROOM;
 					t.raise(c, E_WRITABLE);
 				} else waits = true;
