@@ -64,15 +64,15 @@ export class Shortage {
 		this.#starved = new IndexQueue(connections);
 	}
 
-	/** Whether the window may grow with an ACK that goes out anyway. */
-	mayGrow(c: Connection): boolean {
-		const { free } = this.#pool;
-		return free >= this.tightPages || (free >= this.scarcePages && !this.#greedy(c));
-	}
-
 	/** Whether a connection has more than its share of what nobody has read: half of `scarcePages` among all, which leaves the other half to those that hold nothing. */
 	#greedy(c: Connection): boolean {
 		return c.rcvBytes * this.#t.table.count > (this.scarcePages >> 1) * PAGE_BYTES;
+	}
+
+	/** Whether the window may grow. @param spare Pages that there must be beyond. */
+	mayGrow(c: Connection, spare: number): boolean {
+		const free = this.#pool.free - spare;
+		return free >= this.tightPages || (free >= this.scarcePages && !this.#greedy(c));
 	}
 
 	/** Whether what came in order may be kept. The very last pages are for frames on their way in: ACKs must be heard for anything to be freed. */
@@ -92,10 +92,9 @@ export class Shortage {
 		return this.#pool.free > (c.sndHead === 0 ? this.lastPages : this.writeReserve) + spare;
 	}
 
-	/** Whether the peer may be told of a larger window now. @param spare Pages that there must be beyond those that no window grows without. */
+	/** Whether the peer may be told of a larger window now. @param spare Pages that there must be beyond. */
 	mayOpen(c: Connection, spare: number): boolean {
-		if (this.#pool.free < this.scarcePages + spare || !this.mayGrow(c)) return false;
-		return (c.flags & C_NO_PAGE) === 0 || ((this.#opensAt - this.#t.tick) | 0) <= 0;
+		return this.mayGrow(c, spare) && ((c.flags & C_NO_PAGE) === 0 || ((this.#opensAt - this.#t.tick) | 0) <= 0);
 	}
 
 	/** Milliseconds until pages are to be looked for again; -1: nobody waits for any. */
@@ -145,7 +144,7 @@ export class Shortage {
 				else waits = true;
 			}
 			if (windowUpdateDue(t, c)) {
-				// More than `scarce` asks: the page of the ACK itself must not make pages scarce, or it would hold the window again, at once and for ever.
+				// More than the ACK itself will ask for: its own page must not make pages scarce, or it would hold the window again, at once and for ever.
 				if (this.mayOpen(c, n + 1)) tellWindow(t, c);
 				else waits = true;
 			}

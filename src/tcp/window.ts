@@ -42,7 +42,7 @@ export function advertise(t: Tcp, c: Connection): number {
 	const old = (rcvAdv - rcvNxt) | 0;
 	const free = rcvBuf - c.rcvBytes;
 	// When the pool runs short nobody gets more, until there are pages again.
-	const room = free > old && !t.shortage.mayGrow(c) ? old : free;
+	const room = free > old && !t.shortage.mayGrow(c, 0) ? old : free;
 	if (room !== free) t.shortage.starve(c);
 	// RFC 9293 3.8.6.2.2: move the edge by a full segment or half the buffer, or not at all; and never to the left.
 	const window = room - old < Math.min(rcvBuf >> 1, t.ownMss) ? old : room;

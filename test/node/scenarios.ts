@@ -399,6 +399,24 @@ export const scenarios: Record<string, Scenario> = {
 			w.note(who, `${got} bytes`);
 		}
 	},
+	"bytes that were written right before a reset, for a reader that waits by promises": async (net, w) => {
+		for (const who of ["client", "server"] as const) {
+			const { client, peer } = await quietPair(net, { noDelay: true });
+			client.setNoDelay(true);
+			await later(10);
+			const [from, to] = who === "client" ? [client, peer] : [peer, client];
+			let got = 0;
+			const reading = (async () => {
+				for await (const chunk of to) got += chunk.length;
+			})().catch(() => {});
+			await later(10);
+			from.write(Buffer.alloc(5000));
+			from.resetAndDestroy();
+			await closed(client, peer);
+			await reading;
+			w.note(who, `${got} bytes`);
+		}
+	},
 	"an answer that was written right before a socket with unread data is destroyed": async (net, w) => {
 		const { client, peer } = await quietPair(net, { noDelay: true, pauseOnConnect: true });
 		let got = 0;
