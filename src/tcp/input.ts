@@ -286,11 +286,13 @@ function outside(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: numb
 	}
 	// RFC 9293: the ACK of a segment at the left edge of a shut window still counts. So does that of a probe that comes again, and one from
 	// before a probe: who has sent it cannot know that it was taken while our ACK is under way. If both sides probe, neither ACK may ever be heard else.
+	// Nor can it know how much was taken of what was out when its window was shut: then what acknowledges more than any before counts from there.
 	const behind = (c.rcvNxt - seq - span) | 0;
 	// Fifth: the peer's FIN again, which ends where the window begins: TIME-WAIT begins anew.
 	if (c.state === TIME_WAIT && (bits & FIN) !== 0 && behind === 0) setIdle(t, c, t.options.timeWait);
 	let asked = false;
-	if (seqLeq(seq, c.rcvNxt) && behind <= PROBE && (bits & (ACK | SYN)) === ACK && c.state !== SYN_RECEIVED) {
+	const heard = behind <= PROBE || (span === 0 && behind <= c.rcvBuf && seqGt(ack, c.sndUna));
+	if (seqLeq(seq, c.rcvNxt) && heard && (bits & (ACK | SYN)) === ACK && c.state !== SYN_RECEIVED) {
 		asked = (t.tick - c.lastHeard) >>> 0 >= PROBE_INTERVAL;
 		c.lastHeard = t.tick;
 		if (c.retries >>> 24 !== 0) keepAliveAnswered(t, c);

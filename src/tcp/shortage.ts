@@ -29,9 +29,9 @@ const { C_ACK_NOW, C_FIN_PENDING, C_NO_PAGE, C_WANT_ROOM, CLOSED, E_WRITABLE, L_
 
 /** Starved connections that are looked at in one turn at most; and how often pages are looked for meanwhile, ms. */
 const FEED_LIMIT = 16;
-/** Bytes of what came in order that a page holds at least: less, and the next piece is copied behind it, or that piece is as long. */
-const PAGE_BYTES = PAGE_SIZE >> 1;
 const STARVED_DELAY = 10;
+/** Bytes of what came in order that a page holds on average, at least: where the next piece fits behind it, that is copied there. */
+const PAGE_BYTES = PAGE_SIZE >> 1;
 
 export class Shortage {
 	/**

@@ -409,6 +409,27 @@ script(
 );
 
 script(
+	"RFC 9293 3.8.6: who had its window shut acknowledges from before what was taken of what it had out, and is heard",
+	`
+	established(mss 1460)
+	write 1460
+	> P. 1:1461(1460) ack 1
+	< . 1:1461(1460) ack 1
+	& < . 1461:2921(1460) ack 1
+	> . 1461:1461(0) ack 2921
+	event readable
+	read 2920
+	< . 1:1(0) ack 1461
+	> . 1461:1461(0) ack 2921
+	+10 < . 1:1(0) ack 1460
+	> . 1461:1461(0) ack 2921
+	+10 write 100
+	> P. 1461:1561(100) ack 2921
+	< . 2921:2921(0) ack 1561
+`,
+);
+
+script(
 	"RFC 9293 3.8.6.1: a probe into a shut window is answered, and its byte not taken",
 	`
 	established(mss 1460)

@@ -444,6 +444,12 @@ function scenario(sim: Simulation, pairs: Pair[], hosts: Host[], kind: Kind): bo
 				return;
 			}
 			const key = `${to} ${socket.localAddress} ${socket.localPort}`;
+			if (expected.has(key)) {
+				// One from this port was given up before it was accepted, and may yet be: the server could not tell them apart.
+				socket.abort();
+				pairs.pop();
+				return;
+			}
 			expected.set(key, (accepted) => {
 				assert.equal(pair.server, undefined, `connection ${n} accepted twice`);
 				expected.delete(key);
