@@ -133,12 +133,12 @@ export class TcpStream {
 	async #writeRest(bytes: Uint8Array, already: number): Promise<void> {
 		assertBytes(bytes, already, 0);
 		if (this.#writing) throw new MillraceError("MILLRACE_BUSY", "a write is under way already; wait for it");
+		if (this.#finished && this.#error === undefined && bytes.length > 0) throw streamError("EPIPE");
 		this.#writing = true;
 		try {
 			let sent = already;
 			while (sent < bytes.length) {
 				if (this.#error !== undefined) throw streamError(this.#error ?? "EPIPE");
-				if (this.#finished) throw streamError("EPIPE");
 				sent += this.socket.write(bytes, sent);
 				if (sent < bytes.length) {
 					await new Promise<void>((resolve, reject) => {
@@ -146,16 +146,17 @@ export class TcpStream {
 					});
 				}
 			}
+			if (this.#finished) this.socket.finish();
 		} finally {
 			this.#writing = false;
 		}
 		if (bytes.length === 0 && this.#error !== undefined) throw streamError(this.#error ?? "EPIPE");
 	}
 
-	/** Sends a FIN after what was written. */
+	/** Sends a FIN after what was written, that of a write under way included. */
 	finish(): void {
 		this.#finished = true;
-		this.socket.finish();
+		if (!this.#writing) this.socket.finish();
 	}
 
 	/** Closes both ways: what was written is still delivered. */

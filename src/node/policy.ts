@@ -11,6 +11,7 @@
  *   far side is this machine's own loop-back address.
  * - Where the stack has ports of the machine's own address, listeners on other ports, and connections that do not leave by its link
  *   (or lead to another port of this machine), stay with the kernel.
+ * - Where Node keeps the program from the network (`--permission` without `--allow-net`), everything stays with the kernel's sockets, which say so.
  * - Connections to 127.0.0.0/8, `::1` or `localhost` go to the stack if the link is a loop-back link or the stack listens there, so
  *   that a program reaches both its own servers and the machine's. Other IPv6 destinations stay with the kernel, all the rest goes
  *   to the stack.
@@ -78,6 +79,14 @@ export class StackOnly implements Policy {
 	}
 }
 
+/** Whether this Node has a permission for the network: others say that it is missing wherever there are permissions at all. */
+const HAS_PERMISSION = process.allowedNodeEnvironmentFlags.has("--allow-net");
+
+/** Asked each time: a program may drop a permission. */
+function isForbidden(): boolean {
+	return HAS_PERMISSION && process.permission?.has("net") === false;
+}
+
 /** What the preload is told about sharing the program with the kernel. */
 export interface SharedOptions {
 	/** Ports that the kernel keeps. */
@@ -112,14 +121,14 @@ export class Shared implements Policy {
 	}
 
 	listener(address: string | undefined, port: number, ipv6Only = false): Verdict {
-		if (this.#kernelPorts.has(port) || this.#ports?.has(port) === false) return KERNEL;
+		if (isForbidden() || this.#kernelPorts.has(port) || this.#ports?.has(port) === false) return KERNEL;
 		const ipv4 = listenerIpv4(address, ipv6Only);
 		if (ipv4 === null) return KERNEL;
 		return isLoopback(ipv4) && this.#exposeLoopback() ? "0.0.0.0" : ipv4;
 	}
 
 	destination(address: string, port: number): Verdict {
-		if (this.#kernelPorts.has(port)) return KERNEL;
+		if (isForbidden() || this.#kernelPorts.has(port)) return KERNEL;
 		const ipv4 = target(address);
 		if (ipv4 === null || (isLoopback(ipv4) && !this.#owns(ipv4, port))) return KERNEL;
 		if (this.#ports !== null && !this.#leaves(ipv4) && !this.#owns(ipv4, port)) return KERNEL;
@@ -127,7 +136,7 @@ export class Shared implements Policy {
 	}
 
 	mayDial(host: string, port: number): boolean | typeof UNDECIDED {
-		if (this.#kernelPorts.has(port)) return false;
+		if (isForbidden() || this.#kernelPorts.has(port)) return false;
 		const address = host.toLowerCase() === "localhost" ? "127.0.0.1" : target(host);
 		if (address === null) return !host.includes(":");
 		if (!isLoopback(address) || this.#owns(address, port)) return true;

@@ -124,6 +124,19 @@ test("a writer waits while nobody reads, a reader while nobody writes; both hear
 		assert.equal(here.info(), null);
 	}));
 
+test("finish while a write waits for room: the end comes behind all of it", () =>
+	world(async (w) => {
+		const [a, b] = await streams(w);
+		const size = 2_000_000;
+		const writing = a.write(new Uint8Array(size));
+		a.finish();
+		await assert.rejects(a.write(hello), coded("MILLRACE_BUSY"));
+		assert.equal((await readAll(b)).length, size);
+		await writing;
+		await assert.rejects(a.write(hello), coded("EPIPE"));
+		b.finish();
+	}));
+
 test("one read and one write at a time; a read of nothing is EINVAL; writing after finish is EPIPE", () =>
 	world(async (hosts) => {
 		const [here, there] = await streams(hosts);

@@ -128,6 +128,24 @@ describe("millrace/register", { concurrency: 2 }, () => {
 		assert.equal(await run([], source), "listens by it: true");
 	});
 
+	const noPermission =
+		!process.allowedNodeEnvironmentFlags.has("--allow-net") && `Node ${process.versions.node} has no permission for the network`;
+	it("a program that Node keeps from the network is kept from the stack, too, from then on", { skip: noPermission }, async () => {
+		const source = `
+			const net = require("node:net");
+			const tell = (error) => console.log(error.code);
+			process.on("uncaughtException", tell);
+			const server = net.createServer().listen(0, () => {
+				console.log(server._handle.constructor.name);
+				process.permission.drop("net");
+				net.connect(server.address().port, "127.0.0.1").on("error", tell);
+				server.close();
+				net.createServer().on("error", tell).listen(0);
+			});`;
+		const flags = ["--permission", "--allow-fs-read=*", "--allow-net", "--import", register.href];
+		assert.deepEqual((await run(flags, source)).split("\n"), ["ServerHandle", "ERR_ACCESS_DENIED", "ERR_ACCESS_DENIED"]);
+	});
+
 	it("a socket of the stack cannot be sent to another process", async () => {
 		const source = `
 			const { fork } = require("node:child_process"), net = require("node:net"), fs = require("node:fs");
