@@ -9,6 +9,8 @@
  * - One write at a time; it is complete when the stack has taken all of it. Its completion comes on the next tick, never inside
  *   the call (JSStream does not bear that); that of a shutdown comes from the event loop, though the FIN is on its way.
  * - What came before a reset can be read after it (rest.ts), and the error comes behind it.
+ * - Between bytes and the end of file or the error behind them the program's immediates run: the kernel tells of each in a turn of the event loop
+ *   of its own.
  * - After a reset the first write fails with ECONNRESET, or EPIPE if the peer had ended its side, later ones with EPIPE.
  * - The process is kept alive by a connect, by a write that waits for room, and by reading unless `unref` was called.
  */
@@ -29,7 +31,7 @@ import {
 	errnoOfThrown,
 } from "./errno.ts";
 import type { Request } from "./internals.ts";
-import { pumpLater, settleSoon, throwLater } from "./later.ts";
+import { pumpLater, pumpSettled, settleSoon, throwLater } from "./later.ts";
 import { asCallback } from "./outside.ts";
 import { Rest } from "./rest.ts";
 import type { StackEvents, StackHost, StackSocket } from "./stack.ts";
@@ -86,6 +88,8 @@ export class Conduit implements StackEvents {
 	/** The connection died of an error. */
 	#dead = false;
 	#pumpQueued = false;
+	/** Bytes were handed over, and immediates that the program has set for them may not have run. */
+	#fresh = false;
 
 	/** The write in flight, and how far it got; its request is null when there is none. */
 	#write: Request | null = null;
@@ -325,9 +329,9 @@ export class Conduit implements StackEvents {
 	}
 
 	readable(): void {
-		// What waits already is told from the event loop, and this with it: a connection's first bytes not before its server's promises.
+		// What waits already is told from the event loop, and this with it.
 		if (!this.#reading || this.#pumpQueued) return;
-		if (this.sink.onlyOutside) return this.#queuePump();
+		if (this.sink.onlyOutside || this.#unsettled) return this.#queuePump();
 		try {
 			this.#pump(true);
 		} catch (error) {
@@ -396,7 +400,17 @@ export class Conduit implements StackEvents {
 	#queuePump(): void {
 		if (this.#pumpQueued) return;
 		this.#pumpQueued = true;
-		pumpLater(this);
+		if (this.#reading && this.#unsettled) pumpSettled(this);
+		else pumpLater(this);
+	}
+
+	/** There is an end or an error to be told, but not yet. */
+	get #unsettled(): boolean {
+		return this.#fresh && (this.#ended || this.#dead) && (this.#socket === null || this.#socket.available === 0);
+	}
+
+	settled(): void {
+		this.#fresh = false;
 	}
 
 	get outside(): boolean {
@@ -411,7 +425,9 @@ export class Conduit implements StackEvents {
 			this.#shutdown = null;
 			asCallback(() => this.#finisher!.shutdownDone(shutdown, 0));
 		}
-		if (this.#reading) this.#pump(false);
+		if (!this.#reading) return;
+		if (this.#unsettled) this.#queuePump();
+		else this.#pump(false);
 	}
 
 	/**
@@ -426,6 +442,7 @@ export class Conduit implements StackEvents {
 			try {
 				this.sink.deliver(socket, atOnce);
 			} finally {
+				this.#fresh = true;
 				if (this.#reading && this.#socket === socket) {
 					const left = socket.available;
 					// Nothing taken: never come back for it by itself.

@@ -135,6 +135,7 @@ function reading({ probe, handle, socket }: Trial, expect: Expect): void {
 	// What was one chunk too many.
 	handle.conduit.pumpNow();
 	socket.read();
+	handle.conduit.settled();
 	probe.events.ended();
 	expect("end", (socket as unknown as { _readableState: { ended: boolean } })._readableState.ended);
 }
@@ -217,6 +218,7 @@ function halfClosing({ probe, handle, socket }: Trial, expect: Expect): void {
 	probe.incoming = 1;
 	probe.events.readable();
 	expect("reads after half close", socket.read()?.toString() === "x" && handle.reading && !probe.closed);
+	handle.conduit.settled();
 	probe.events.closed("ECONNRESET");
 	handle.conduit.pumpNow();
 	expect("reset", socket.destroyed && (socket.errored as NodeJS.ErrnoException | null)?.errno === ECONNRESET);

@@ -1,10 +1,11 @@
 /**
- * "Not now": the two moments at which a handle does what it must not do inside a call.
+ * "Not now": the three moments at which a handle does what it must not do inside a call.
  *
  * Hides the queues. `settleSoon` comes after the running JavaScript and before anything else, as the kernel's answer to a write
  * that it took at once; so what follows from it (the next write, a FIN) still leaves in the same turn of the stack.
  * `pumpLater` comes from the event loop, as bytes that the kernel has do, and where C++ parses them from outside of Node's callback scope
- * (outside.ts). One tick or one immediate serves all handles, so neither costs a closure or an object per call.
+ * (outside.ts). One tick or one immediate serves all handles, so neither costs a closure or an object per call. `pumpSettled` comes a turn of the event loop
+ * later than that: behind all immediates that were set before it was called.
  */
 
 import { asCallback, outside } from "./outside.ts";
@@ -17,11 +18,14 @@ export interface Pumps {
 	/** Whether it is to be called from outside of Node's callback scope. */
 	readonly outside: boolean;
 	pumpNow(): void;
+	/** `pumpNow` comes next, and what the program was told last it has answered. */
+	settled(): void;
 }
 
 let settling: Settles[] = [];
 let pumping: Pumps[] = [];
 let pumpingOutside: Pumps[] = [];
+let unsettled: Pumps[] = [];
 /** C++ is at work outside, and runs ticks before it is through. */
 let underWay = false;
 
@@ -34,6 +38,20 @@ export function settleSoon(target: Settles): void {
 export function pumpLater(target: Pumps): void {
 	if (target.outside) pumpOutside(target);
 	else if (pumping.push(target) === 1) laterInRoot(pumpAll);
+}
+
+/** Calls `target.pumpNow()` as `pumpLater` does, when all immediates of now have run. Call it once until then. */
+export function pumpSettled(target: Pumps): void {
+	if (unsettled.push(target) === 1) laterInRoot(settledAll);
+}
+
+function settledAll(): void {
+	const now = unsettled;
+	unsettled = [];
+	for (const target of now) {
+		target.settled();
+		pumpLater(target);
+	}
 }
 
 function pumpOutside(target: Pumps): void {

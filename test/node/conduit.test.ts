@@ -11,12 +11,12 @@ import { TcpSocket } from "../../src/socket/socket.ts";
 import { loopbackHost } from "./loopback-host.ts";
 
 /** A conduit over a connection that is made up, and what its handle is told. */
-function made(t: TestContext) {
+function made(t: TestContext, deliver: Sink["deliver"] = () => {}) {
 	const told: string[] = [];
 	const sink: Sink = {
 		onlyOutside: false,
 		outside: false,
-		deliver() {},
+		deliver,
 		endOfFile: () => void told.push("end of file"),
 		readFailed: () => void told.push("read failed"),
 		writeDone: (_request, status) => void told.push(`write ${status < 0 ? "failed" : "done"}`),
@@ -72,6 +72,29 @@ test("a write behind a FIN fails as over libuv's streams, which streams in C++ r
 	assert.equal(conduit.shutdown(request), 0);
 	assert.deepEqual([conduit.write(request, [Buffer.from("late")]), conduit.offer(Buffer.from("late"))], [EPIPE, EPIPE]);
 	assert.deepEqual([probe.written, probe.finished, conduit.waiting], ["", true, 0]);
+});
+
+describe("between bytes and what is behind them the program's immediates run", () => {
+	const outcomes = { ended: "end of file", closed: "read failed" } as const;
+	for (const event of ["ended", "closed"] as const) {
+		const tell = (probe: Probe) => (event === "ended" ? probe.events.ended() : probe.events.closed("ECONNRESET"));
+		for (const when of ["with them", "in the next turn, which was asked for before"]) {
+			it(`${event}: ${when}`, async (t) => {
+				const { conduit, probe, told } = made(t, (socket) => {
+					told.push(`${socket.read()?.length} bytes`);
+					setImmediate(() => told.push("immediate"));
+				});
+				conduit.readStart();
+				probe.incoming = 3;
+				if (when !== "with them") setImmediate(tell, probe);
+				probe.events.readable();
+				if (when === "with them") tell(probe);
+				await turns();
+				await turns();
+				assert.deepEqual(told, ["3 bytes", "immediate", outcomes[event]]);
+			});
+		}
+	}
 });
 
 test("an error that a write had of a connection leaves an end for who reads then", async (t) => {
