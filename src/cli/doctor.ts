@@ -14,7 +14,7 @@ import { Arena } from "../memory/arena.ts";
 import { named } from "../node/quantities.ts";
 import { linkEnds } from "../node/run-checks.ts";
 import { NetworkInterface } from "../sys/interface.ts";
-import { interfaceWith } from "../sys/interface-facts.ts";
+import { interfaceWith } from "../sys/kernel-addresses.ts";
 import { adviseLargePages, largePagePolicy } from "../sys/large-pages.ts";
 import { libc } from "../sys/libc.ts";
 import { type XdpFacts, xdpFacts } from "../sys/xdp-facts.ts";

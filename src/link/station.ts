@@ -6,7 +6,8 @@
  */
 import { MillraceError } from "../errors.ts";
 import { NetworkInterface } from "../sys/interface.ts";
-import { interfaceAddresses, interfaceWith, type KernelRoute, kernelPortRange, kernelTcpPorts } from "../sys/interface-facts.ts";
+import { type KernelRoute, kernelPortRange, kernelTcpPorts } from "../sys/interface-facts.ts";
+import { interfaceAddresses, interfaceWith } from "../sys/kernel-addresses.ts";
 import { formatIpv4, mask4, parseCidr, parseMac } from "../wire/address.ts";
 import { bad } from "./known-options.ts";
 
@@ -103,11 +104,24 @@ export function refuseSharedRange(first: number, last: number): void {
 			"EADDRINUSE",
 			`ports ${first} to ${last} for outgoing connections overlap those of the kernel, ${low} to ${high} (net.ipv4.ip_local_port_range). Choose others (--outgoing-ports), or change the kernel's`,
 		);
-	for (const port of kernelTcpPorts()) {
+	for (const port of kernelTcpPorts().keys()) {
 		if (port >= first && port <= last)
 			throw new MillraceError(
 				"EADDRINUSE",
 				`port ${port} of the kernel's is in use, within ${first} to ${last} for outgoing connections. Choose other ports (--outgoing-ports)`,
+			);
+	}
+}
+
+/** Ports that are to be the stack's must not have connections of the kernel's, such as those of a server that was told to end: they would be reset. */
+export function refuseLivePorts(wanted: Iterable<number>): void {
+	const live = kernelTcpPorts();
+	for (const port of wanted) {
+		const connections = live.get(port) ?? 0;
+		if (connections > 0)
+			throw new MillraceError(
+				"EADDRINUSE",
+				`the kernel still has open connections on port ${port}, ${connections} of them, which would be reset. Wait until they have ended, or end whoever has them (ss -tn sport = :${port})`,
 			);
 	}
 }

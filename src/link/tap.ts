@@ -16,17 +16,17 @@
  * groups does (flow-steering.ts). The table may change at any time; frames that are queued stay where they are, so a flow that is
  * moved may be seen out of order once.
  */
-import { networkInterfaces } from "node:os";
 import { factOf, MillraceError } from "../errors.ts";
 import type { Batch } from "../memory/batch.ts";
 import { type InterfaceAddress, NetworkInterface } from "../sys/interface.ts";
+import { addAddress, interfaceAddresses, kernelAddresses } from "../sys/kernel-addresses.ts";
 import { Poll } from "../sys/poll.ts";
 import { idleSeconds, threadSeconds } from "../sys/processors.ts";
 import { removeQdisc } from "../sys/qdisc.ts";
 import { receiveUnsteered, steerReceive } from "../sys/rps.ts";
 import { closeTap, endTapSteering, IFF_VNET_HDR, openTap, setTapHeader, setTapOffload, setTapSteering, type Tap } from "../sys/tun.ts";
 import type { Alarm } from "../time/clock.ts";
-import { formatIpv4, mask4, parseCidr, parseIpv4 } from "../wire/address.ts";
+import { formatIpv4, mask4, parseIpv4 } from "../wire/address.ts";
 import { FlowSteering, flowGroup } from "./flow-steering.ts";
 import { frameLimit } from "./frames.ts";
 import { wholeNumber } from "./known-options.ts";
@@ -286,7 +286,8 @@ export class TapLink implements Link {
 		if (!tap.attached || kernelAddress !== undefined || before.address === null) {
 			const { address } = before;
 			if (wanted !== null) refuseTaken(wanted, tap.name);
-			if (address?.word !== wanted?.word || address?.prefix !== wanted?.prefix) set("address", wanted);
+			if (tap.attached && wanted !== null && address !== null) this.#addAddress(tap.name, kernel.index, wanted);
+			else if (address?.word !== wanted?.word || address?.prefix !== wanted?.prefix) set("address", wanted);
 		}
 		if (tap.attached) {
 			// Whoever had the device before may have been killed before it could put this back.
@@ -308,6 +309,19 @@ export class TapLink implements Link {
 			const back = steerReceive(tap.name, kernel.mac, rps);
 			if (tap.attached) this.#undo.push(back);
 		}
+	}
+
+	/** Gives an attached device the address beside those that it has: to set the first one takes the others away, and routes with them, which nobody would put back. */
+	#addAddress(name: string, index: number, wanted: InterfaceAddress): void {
+		const text = `${formatIpv4(wanted.word)}/${wanted.prefix}`;
+		if (interfaceAddresses(name).includes(text)) return;
+		const back = addAddress(index, wanted);
+		if (back === null)
+			throw new MillraceError(
+				"EADDRNOTAVAIL",
+				`the kernel does not give ${text} to TAP device "${name}". Choose another address (kernelAddress)`,
+			);
+		this.#undo.push(back);
 	}
 
 	#lookForHelp(name: string, hardware: Uint8Array): SpareProcessor {
@@ -397,14 +411,11 @@ export function tapSteeringAvailable(): { ok: boolean; reason: string } {
 /** Refuses an address whose network is on another interface already: the kernel would take it, and send its packets there. */
 function refuseTaken(wanted: InterfaceAddress, self: string): void {
 	const mask = mask4(wanted.prefix);
-	for (const [name, addresses] of Object.entries(networkInterfaces())) {
-		for (const { family, address, cidr } of addresses ?? []) {
-			if (name === self || family !== "IPv4" || cidr === null || parseCidr(cidr).prefix < wanted.prefix) continue;
-			if (((parseIpv4(address) ^ wanted.word) & mask) === 0)
-				throw new MillraceError(
-					"EADDRINUSE",
-					`the kernel has ${cidr} on interface "${name}" already, in the network of ${formatIpv4(wanted.word)}/${wanted.prefix}. Choose another network (kernelAddress)`,
-				);
-		}
+	for (const { interface: name, address, prefix } of kernelAddresses()) {
+		if (name === self || prefix < wanted.prefix || ((parseIpv4(address) ^ wanted.word) & mask) !== 0) continue;
+		throw new MillraceError(
+			"EADDRINUSE",
+			`the kernel has ${address}/${prefix} on interface "${name}" already, in the network of ${formatIpv4(wanted.word)}/${wanted.prefix}. Choose another network (kernelAddress)`,
+		);
 	}
 }

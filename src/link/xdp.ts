@@ -33,7 +33,8 @@ import type { Batch } from "../memory/batch.ts";
 import { PAGE_SIZE, type PagePool } from "../memory/pages.ts";
 import { attachXdp, createMap, loadXdp, MAP_ARRAY, MAP_XSK, setWord, XDP_GENERIC, XDP_NATIVE, XDP_PASS } from "../sys/bpf/bpf.ts";
 import { ENETDOWN, ENXIO } from "../sys/errno.ts";
-import { driverOf, interfaceWith, type KernelRoute, kernelRoutes, receiveQueues } from "../sys/interface-facts.ts";
+import { driverOf, type KernelRoute, kernelRoutes, receiveQueues } from "../sys/interface-facts.ts";
+import { interfaceWith } from "../sys/kernel-addresses.ts";
 import { libc } from "../sys/libc.ts";
 import { holdPort } from "../sys/ports.ts";
 import { XDP_HEADROOM, Xsk } from "../sys/xsk.ts";
@@ -42,7 +43,15 @@ import { frameLimit } from "./frames.ts";
 import { bad, refuseUnknown } from "./known-options.ts";
 import type { Link, LinkContext, LinkOffload } from "./link.ts";
 import { DRAINED, STARVED } from "./queue-state.ts";
-import { type InterfaceHostOptions, indexOfUp, machineAddresses, ownAddresses, refuseSharedRange, stationOn } from "./station.ts";
+import {
+	type InterfaceHostOptions,
+	indexOfUp,
+	machineAddresses,
+	ownAddresses,
+	refuseLivePorts,
+	refuseSharedRange,
+	stationOn,
+} from "./station.ts";
 import { Watch } from "./watch.ts";
 import { XdpBeside } from "./xdp-beside.ts";
 import { ADDRESSES_MAX, PORT_WORDS, xdpProgram } from "./xdp-program.ts";
@@ -56,6 +65,8 @@ const MTU_MAX = PAGE_SIZE - XDP_HEADROOM - HEADROOM - 18;
 const OUTGOING: readonly [number, number] = [61000, 65535];
 /** Drivers of devices that give frames of this machine's kernels without their checksums. */
 const VIRTUAL = new Set(["veth", "virtio_net", "tun", "bridge", "macvlan"]);
+/** Pages that the kernel has of each queue for what comes, at least. */
+const LEND_MIN = 8;
 const KNOWN = ["interface", "addresses", "mac", "ports", "outgoingPorts", "queues", "mode", "zeroCopy", "ringSize"];
 const MODES = ["auto", "native", "generic"];
 const ZERO_COPY = ["auto", "always", "never"];
@@ -283,6 +294,10 @@ export class XdpLink implements Link {
 		for (const queue of queues) {
 			if (queue >= all) throw bad(`interface "${name}" has no receive queue ${queue}. It has 0 to ${all - 1}`);
 		}
+		if (LEND_MIN * queues.length > pool.capacity >> 1)
+			throw bad(
+				`${queues.length} queues want ${LEND_MIN * queues.length} pages, more than half of the ${pool.capacity} that there are. Give the host more memory, or the link fewer queues`,
+			);
 
 		const ports = this.#ports === null ? undefined : this.#takePorts(this.#ports);
 		const counters = this.#counters;
@@ -315,7 +330,7 @@ export class XdpLink implements Link {
 					socket,
 					pool,
 					counters,
-					lend: Math.min(ringSize, Math.max(8, Math.floor((pool.capacity >> 3) / queues.length))),
+					lend: Math.min(ringSize, Math.max(LEND_MIN, Math.floor((pool.capacity >> 3) / queues.length))),
 					limit: frameLimit(this),
 					partial: !this.#partial ? "none" : plain === true ? "complete" : "mark",
 				}),
@@ -347,6 +362,7 @@ export class XdpLink implements Link {
 	#takePorts(ports: readonly number[]): { map: number; first: number; last: number } {
 		const [first, last] = this.#outgoing;
 		refuseSharedRange(first, last);
+		refuseLivePorts(ports);
 		const bits = new Int32Array(PORT_WORDS);
 		for (const port of new Set(ports)) {
 			this.#keep(holdPort(port));

@@ -17,7 +17,7 @@ import { streamLink } from "../link/stream.ts";
 import { tapLink } from "../link/tap.ts";
 import { type Gateway, userLink } from "../link/user.ts";
 import { xdpLink } from "../link/xdp.ts";
-import { interfaceWith } from "../sys/interface-facts.ts";
+import { interfaceWith } from "../sys/kernel-addresses.ts";
 import { parseMac } from "../wire/address.ts";
 import { isSameFile, prepareCaptureFile } from "./capture-file.ts";
 import { foreignOption } from "./link-choice.ts";

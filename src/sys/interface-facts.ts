@@ -5,7 +5,6 @@
  * Hides the formats of those files and requests. Everything here is read once, when a link is set up; nothing is kept.
  */
 import { readFileSync } from "node:fs";
-import { networkInterfaces } from "node:os";
 import type { MillraceError } from "../errors.ts";
 import { NetworkInterface } from "./interface.ts";
 import { libc } from "./libc.ts";
@@ -44,17 +43,6 @@ export function kernelRoutes(): KernelRoute[] {
 function fromHex(text: string): number {
 	const word = Number.parseInt(text, 16);
 	return ((word & 0xff) << 24) | ((word & 0xff00) << 8) | ((word >>> 8) & 0xff00) | (word >>> 24);
-}
-
-/** IPv4 addresses of an interface that is up, with prefix length: "10.0.0.1/24". */
-export function interfaceAddresses(name: string): string[] {
-	return (networkInterfaces()[name] ?? []).flatMap(({ family, cidr }) => (family === "IPv4" && cidr !== null ? [cidr] : []));
-}
-
-/** The interface of this machine that has an IPv4 address, or null. */
-export function interfaceWith(address: string): string | null {
-	const found = Object.entries(networkInterfaces()).find(([, entries]) => entries?.some((entry) => entry.address === address));
-	return found?.[0] ?? null;
 }
 
 const SIOCETHTOOL = 0x8946;
@@ -125,9 +113,13 @@ export function kernelPortRange(): [number, number] {
 	return [first, last];
 }
 
-/** Ports of the kernel's TCP that are in use, listening or connected, over IPv4 and IPv6. */
-export function kernelTcpPorts(): Set<number> {
-	const ports = new Set<number>();
+/** State of a listener, and of what is over and only keeps its addresses, as these files write them. */
+const LISTEN = "0A";
+const TIME_WAIT = "06";
+
+/** Local ports of the kernel's TCP that are in use, listening or connected, over IPv4 and IPv6, and how many connections of each live. */
+export function kernelTcpPorts(): Map<number, number> {
+	const ports = new Map<number, number>();
 	for (const file of ["/proc/net/tcp", "/proc/net/tcp6"]) {
 		let text = "";
 		try {
@@ -135,7 +127,10 @@ export function kernelTcpPorts(): Set<number> {
 		} catch {
 			continue; // a kernel without IPv6
 		}
-		for (const match of text.matchAll(/^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) /gm)) ports.add(Number.parseInt(match[1]!, 16));
+		for (const [, digits, state] of text.matchAll(/^\s*\d+: [0-9A-F]+:([0-9A-F]{4}) [0-9A-F]+:[0-9A-F]{4} ([0-9A-F]{2}) /gm)) {
+			const port = Number.parseInt(digits!, 16);
+			ports.set(port, (ports.get(port) ?? 0) + (state === LISTEN || state === TIME_WAIT ? 0 : 1));
+		}
 	}
 	return ports;
 }

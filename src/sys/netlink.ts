@@ -2,7 +2,7 @@
  * Questions and orders to the kernel by netlink (RFC 3549), one at a time.
  *
  * Hides the socket and how messages are made of attributes. Each question has a socket of its own, and is answered before the call that
- * sends it returns. What is asked is in tun-facts.ts and xdp-facts.ts, what is ordered in qdisc.ts.
+ * sends it returns. What is asked is in tun-facts.ts, xdp-facts.ts and kernel-addresses.ts, what is ordered there and in qdisc.ts.
  */
 import { libc } from "./libc.ts";
 
@@ -11,8 +11,11 @@ const SOCK_RAW_NONBLOCK = 3 | 0o4000;
 const SOCK_CLOEXEC = 0o2000000;
 const NLM_F_REQUEST = 1;
 const NLM_F_ACK = 4;
+const NLM_F_DUMP = 0x300;
 /** An answer that is an error number below 0; 0: done. */
 const NLMSG_ERROR = 2;
+/** Behind the last answer to a question for all there is of a kind. */
+const NLMSG_DONE = 3;
 /** Bytes of struct nlmsghdr. */
 const HEADER = 16;
 const ANSWER = 32768;
@@ -29,7 +32,41 @@ export function tellKernel(protocol: number, type: number, flags: number, body: 
 	return exchange(protocol, type, flags | NLM_F_ACK, body, NLMSG_ERROR)?.getInt32(0, true) === 0;
 }
 
+/** Asks for all there is of a kind: the bodies of the answers, or null if not all of them came. */
+export function listKernel(protocol: number, type: number, body: Uint8Array, wanted: number): DataView[] | null {
+	const bodies: DataView[] = [];
+	const done = ask(protocol, type, NLM_F_DUMP, body, (receive) => {
+		for (let answer = receive(); answer !== null; answer = receive()) {
+			for (let at = 0; at + HEADER <= answer.byteLength; ) {
+				const length = answer.getUint32(at, true);
+				const kind = answer.getUint16(at + 4, true);
+				if (length < HEADER || at + length > answer.byteLength || kind === NLMSG_ERROR) return null;
+				if (kind === NLMSG_DONE) return true;
+				if (kind === wanted) bodies.push(new DataView(answer.buffer, at + HEADER, length - HEADER));
+				at += (length + 3) & ~3;
+			}
+		}
+		return null;
+	});
+	return done === null ? null : bodies;
+}
+
 function exchange(protocol: number, type: number, flags: number, body: Uint8Array, wanted: number): DataView | null {
+	return ask(protocol, type, flags, body, (receive) => {
+		const answer = receive();
+		if (answer === null || answer.byteLength < HEADER || answer.getUint16(4, true) !== wanted) return null;
+		return new DataView(answer.buffer, HEADER, answer.byteLength - HEADER);
+	});
+}
+
+/** Sends a message, and has its answer read by `read`, which is given what receives a piece of it: null when there is none. Null if it cannot be sent. */
+function ask<T>(
+	protocol: number,
+	type: number,
+	flags: number,
+	body: Uint8Array,
+	read: (receive: () => DataView | null) => T | null,
+): T | null {
 	const c = libc();
 	const socket = c.socket(AF_NETLINK, SOCK_RAW_NONBLOCK | SOCK_CLOEXEC, protocol);
 	if (socket < 0) return null;
@@ -41,10 +78,11 @@ function exchange(protocol: number, type: number, flags: number, body: Uint8Arra
 		header.setUint16(6, NLM_F_REQUEST | flags, true);
 		request.set(body, HEADER);
 		if (c.send(socket, request, request.length, 0) < 0) return null;
-		const answer = new Uint8Array(new ArrayBuffer(ANSWER));
-		const length = c.recv(socket, answer, answer.length, 0);
-		if (length < HEADER || new DataView(answer.buffer).getUint16(4, true) !== wanted) return null;
-		return new DataView(answer.buffer, HEADER, length - HEADER);
+		return read(() => {
+			const answer = new Uint8Array(new ArrayBuffer(ANSWER));
+			const length = c.recv(socket, answer, answer.length, 0);
+			return length <= 0 ? null : new DataView(answer.buffer, 0, length);
+		});
 	} finally {
 		c.close(socket);
 	}

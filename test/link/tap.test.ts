@@ -14,6 +14,7 @@ import { MillraceError } from "../../src/errors.ts";
 import { tapAvailable, tapLink } from "../../src/link/tap.ts";
 import { Batch } from "../../src/memory/batch.ts";
 import { NetworkInterface } from "../../src/sys/interface.ts";
+import { addAddress, interfaceAddresses } from "../../src/sys/kernel-addresses.ts";
 import { libc } from "../../src/sys/libc.ts";
 import { qdiscKind } from "../../src/sys/qdisc.ts";
 import { closeTap, IFF_VNET_HDR, openTap, setTapHeader } from "../../src/sys/tun.ts";
@@ -340,13 +341,19 @@ describe("TAP link", { skip: lack, concurrency: false }, () => {
 		plain.link.close();
 		assert.equal(kernel.up, false);
 
+		// To set an interface's first address takes the others away: the one that is asked for comes beside them.
+		assert.ok(addAddress(kernel.index, { word: 0x0a630002, prefix: 16 }));
+		const own = ["10.99.0.1/16", "10.99.0.2/16"];
+		assert.deepEqual(interfaceAddresses("keep"), own);
 		const asked = station({ name: "keep", mtu: 1450, kernelAddress: "10.88.0.1/30", queueLength: 77 });
 		assert.equal(kernel.mtu, 1450);
-		assert.deepEqual(kernel.address, { word: 0x0a580001, prefix: 30 });
+		assert.deepEqual(interfaceAddresses("keep").sort(), ["10.88.0.1/30", ...own]);
 		assert.equal(kernel.queueLength, 77);
 		asked.link.close();
 		assert.equal(kernel.mtu, 1300);
-		assert.deepEqual(kernel.address, { word: 0x0a630001, prefix: 16 });
+		assert.deepEqual(interfaceAddresses("keep"), own);
+		station({ name: "keep", kernelAddress: "10.99.0.2/16" }).link.close();
+		assert.deepEqual(interfaceAddresses("keep"), own, "its own addresses stay");
 		assert.notEqual(kernel.queueLength, 77);
 
 		const last = openTap("keep");
