@@ -17,8 +17,12 @@ import type { KernelSocket } from "./user-kernel.ts";
 const CHUNK = 65536;
 /** Milliseconds of silence after which the peer outside is asked whether it is there: what programs that set this choose, and rare enough to cost nothing. */
 const KEEP_ALIVE = 60_000;
-/** Milliseconds between looks whether the stack's peer has all that came before a reset: nothing tells when a send queue is empty. */
+/**
+ * Milliseconds between looks whether all has left that came before a reset: nothing tells when it has. The first one is soon: the stack sends in the turn
+ * that is under way, and whoever uses a connection again had better know that it is gone.
+ */
 const DRAINED_LOOK = 20;
+const FIRST_LOOK = 1;
 /** Looks for which a reset waits for a program that does not read, a second: to the kernel's own readers it comes at once, and fails what they write. */
 const SHUT_LOOKS = 50;
 
@@ -176,18 +180,19 @@ export class Splice implements SocketEvents {
 	}
 
 	/** Resets the stack's side behind what waits for its peer, but not for ever behind a window that its program leaves shut. */
-	#cutOff(): void {
+	#cutOff(again = false): void {
 		const inner = this.#inner;
 		if (inner === null) return;
-		const { sendQueue, sendWindow, mss } = inner.info() ?? { sendQueue: 0, sendWindow: 0, mss: 0 };
-		const waiting = sendQueue + (this.#rest === null ? 0 : this.#rest.length - this.#taken);
+		const { sendQueue, inFlight, sendWindow, mss } = inner.info() ?? { sendQueue: 0, inFlight: 0, sendWindow: 0, mss: 0 };
+		// What is on its way is ahead of a reset: its ACK may come late, and is not waited for.
+		const waiting = sendQueue - inFlight + (this.#rest === null ? 0 : this.#rest.length - this.#taken);
 		// Probes of the window carry a byte each.
 		const open = sendWindow >= mss || waiting <= this.#shutAt - mss;
 		if (this.#shut === 0 || open) this.#shutAt = waiting;
 		this.#shut = open ? 0 : this.#shut + 1;
 		this.#cut = this.#shut < SHUT_LOOKS && waiting > 0;
 		if (this.#cut) {
-			setTimeout(() => this.#cutOff(), DRAINED_LOOK).unref();
+			setTimeout(() => this.#cutOff(true), again ? DRAINED_LOOK : FIRST_LOOK).unref();
 			return;
 		}
 		this.#reset();
