@@ -96,7 +96,7 @@ export class Watch {
 		this.down = true;
 		this.#look.clear();
 		const { runtime, failed } = this.#context;
-		const error = new MillraceError("ENODEV", `interface "${this.#interface.name}" was removed or renamed. Restart, or open a new link`);
+		const error = new MillraceError("ENODEV", `interface "${this.#interface.name}" was removed. Restart, or open a new link`);
 		// Later: `failed` may well close the link, which is in the middle of something.
 		runtime.defer(() => {
 			if (!this.#closed) failed.call(this.#context, error);

@@ -2,7 +2,7 @@
  * Questions and orders to the kernel by netlink (RFC 3549), one at a time.
  *
  * Hides the socket and how messages are made of attributes. Each question has a socket of its own, and is answered before the call that
- * sends it returns. What is asked is in tun-facts.ts, xdp-facts.ts and kernel-addresses.ts, what is ordered there and in qdisc.ts.
+ * sends it returns. What is asked is in interface-facts.ts, tun-facts.ts, xdp-facts.ts and kernel-addresses.ts, what is ordered there and in qdisc.ts.
  */
 import { libc } from "./libc.ts";
 
