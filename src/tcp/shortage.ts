@@ -5,7 +5,7 @@
  * then nothing is kept for connections that hold more than their share of what nobody has read, then no window grows, then early segments are not kept,
  * at last nothing that comes in is, and windows are shut. So there is always a page for the ACKs and resets without which nothing would ever be freed.
  *
- * Whoever has nothing on the way may write a page, and who has nothing to be read may hear one, down to the last pages: a program may read only when it has
+ * Whoever has nothing on the way may write a page, and who has nothing to be read may hear one, down to nearly the last pages: a program may read only when it has
  * written (an echo, a proxy), and if those that hold much could stop those that hold nothing, it would be for ever.
  *
  * A connection that could not write, send its FIN or open its window for want of a page is *starved*: no ACK will come that lets it go
@@ -45,6 +45,8 @@ export class Shortage {
 	readonly scarcePages: number;
 	/** Below this many free pages nothing early is accepted from the network. */
 	readonly reservedPages: number;
+	/** Down to this many free pages a connection that has nothing on the way may write one. More than `lastPages`, or two full hosts would hear nothing of each other. */
+	readonly firstPages: number;
 	/** Below this many free pages nothing more is kept of what comes in. */
 	readonly lastPages: number;
 	readonly #t: Tcp;
@@ -56,6 +58,7 @@ export class Shortage {
 	constructor(t: Tcp, pool: PagePool, connections: number) {
 		this.reservedPages = Math.min(256, pool.capacity >> 3);
 		this.lastPages = this.reservedPages >> 1;
+		this.firstPages = this.lastPages + (this.lastPages >> 1);
 		this.scarcePages = Math.max(this.reservedPages, pool.capacity >> 4);
 		this.tightPages = this.scarcePages + (this.scarcePages >> 1);
 		this.writeReserve = 2 * this.scarcePages;
@@ -89,7 +92,7 @@ export class Shortage {
 
 	/** Whether a page may be had for what the application writes. @param spare Pages that there must be beyond. */
 	mayWrite(c: Connection, spare: number): boolean {
-		return this.#pool.free > (c.sndHead === 0 ? this.lastPages : this.writeReserve) + spare;
+		return this.#pool.free > (c.sndHead === 0 ? this.firstPages : this.writeReserve) + spare;
 	}
 
 	/** Whether the peer may be told of a larger window now. @param spare Pages that there must be beyond. */
