@@ -47,7 +47,7 @@ export class Splice implements SocketEvents {
 	#outerEnded = false;
 	#innerEnded = false;
 	#closed = false;
-	/** The kernel's side was reset; the stack's will be when its peer has what came before. */
+	/** The kernel's side was reset; the stack's will be when what came before has left. */
 	#cut = false;
 	/** Looks in a row that found the stack's peer taking nothing, and the bytes that waited at the first. */
 	#shut = 0;

@@ -363,8 +363,7 @@ export class Conduit implements StackEvents {
 		if (this.#connect !== null) return this.#connectDone(errno);
 		this.#dead = true;
 		this.#error = errno;
-		// Not at once: what came with it may have been handed over right before, and whoever reads by promises has not seen it yet.
-		if (this.#reading) this.#queuePump();
+		if (this.#reading) this.readable();
 		else this.#failWrite();
 	}
 

@@ -8,7 +8,7 @@ import { readFileSync } from "node:fs";
 import type { MillraceError } from "../errors.ts";
 import { NetworkInterface } from "./interface.ts";
 import { libc } from "./libc.ts";
-import { askKernel } from "./netlink.ts";
+import { askInterface } from "./netlink.ts";
 
 /** A route of the kernel's main table; addresses as words, most significant byte first. */
 export interface KernelRoute {
@@ -92,20 +92,13 @@ export function kernelForwards(name: string): boolean {
 	}
 }
 
-const NETLINK_ROUTE = 0;
-const RTM_NEWLINK = 16;
-const RTM_GETLINK = 18;
-/** Bytes of struct ifinfomsg, and where its fields lie. */
-const IFINFOMSG = 16;
-const INDEX_AT = 4;
+/** Where struct ifinfomsg has its flags. */
 const FLAGS_AT = 8;
 const IFF_UP = 1;
 
 /** What became of the interface that had that name and number, whatever it is called now. Where that cannot be asked, it counts as down. */
 export function interfaceState(name: string, index: number): "up" | "down" | "gone" {
-	const question = new DataView(new ArrayBuffer(IFINFOMSG));
-	question.setInt32(INDEX_AT, index, true);
-	const answer = askKernel(NETLINK_ROUTE, RTM_GETLINK, new Uint8Array(question.buffer), RTM_NEWLINK);
+	const answer = askInterface(index);
 	if (answer !== null) return (answer.getUint32(FLAGS_AT, true) & IFF_UP) !== 0 ? "up" : "down";
 	try {
 		const device = new NetworkInterface(name);

@@ -93,7 +93,7 @@ export function interfaceAddresses(name: string): string[] {
 
 /** The interface of this machine that has an IPv4 address, or null. */
 export function interfaceWith(address: string): string | null {
-	return kernelAddresses().find((one) => one.address === address)?.interface ?? null;
+	return all().find((one) => one.address === address && isUp(one.interface))?.interface ?? null;
 }
 
 /** Gives an interface one more address, beside those that it has; what takes it away again, or null where the kernel refuses. */

@@ -16,6 +16,12 @@ const NLM_F_DUMP = 0x300;
 const NLMSG_ERROR = 2;
 /** Behind the last answer to a question for all there is of a kind. */
 const NLMSG_DONE = 3;
+const NETLINK_ROUTE = 0;
+const RTM_NEWLINK = 16;
+const RTM_GETLINK = 18;
+/** Bytes of struct ifinfomsg, and where the interface's number lies. */
+export const IFINFOMSG = 16;
+const INDEX_AT = 4;
 /** Bytes of struct nlmsghdr. */
 const HEADER = 16;
 const ANSWER = 32768;
@@ -25,6 +31,13 @@ const TYPE_MASK = 0x3fff;
 /** Asks; `body` is what follows the message's header. The answer's body, or null if it is not of the type `wanted`. */
 export function askKernel(protocol: number, type: number, body: Uint8Array, wanted = type): DataView | null {
 	return exchange(protocol, type, 0, body, wanted);
+}
+
+/** What the kernel says of an interface: struct ifinfomsg, and attributes behind it. Null if there is none of that number. */
+export function askInterface(index: number): DataView | null {
+	const question = new DataView(new ArrayBuffer(IFINFOMSG));
+	question.setInt32(INDEX_AT, index, true);
+	return askKernel(NETLINK_ROUTE, RTM_GETLINK, new Uint8Array(question.buffer), RTM_NEWLINK);
 }
 
 /** Orders; true if it was done. `flags` are those of the message's header, beyond the usual ones. */

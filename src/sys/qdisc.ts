@@ -5,12 +5,10 @@
  * frames go straight to the device. A TAP device would not have it by itself, though its queue behind the discipline, which the
  * reader empties, is the only one that ever fills.
  */
-import { askKernel, attribute, attributes, tellKernel } from "./netlink.ts";
+import { askInterface, attribute, attributes, IFINFOMSG, tellKernel } from "./netlink.ts";
 
 const NETLINK_ROUTE = 0;
 const RTM_NEWQDISC = 36;
-const RTM_NEWLINK = 16;
-const RTM_GETLINK = 18;
 const NLM_F_REPLACE = 0x100;
 const NLM_F_CREATE = 0x400;
 /** Bytes of struct tcmsg, and where its fields lie. */
@@ -19,8 +17,6 @@ const IFINDEX_AT = 4;
 const PARENT_AT = 12;
 const TC_H_ROOT = 0xffffffff;
 const TCA_KIND = 1;
-/** Bytes of struct ifinfomsg, whose index lies where that of tcmsg does. */
-const LINK = 16;
 const IFLA_QDISC = 6;
 const KIND = "noqueue";
 
@@ -37,9 +33,7 @@ export function removeQdisc(interfaceIndex: number): boolean {
 
 /** The kind of discipline that the kernel says of an interface, such as "pfifo_fast"; null if it does not. */
 export function qdiscKind(interfaceIndex: number): string | null {
-	const request = new DataView(new ArrayBuffer(LINK));
-	request.setInt32(IFINDEX_AT, interfaceIndex, true);
-	const answer = askKernel(NETLINK_ROUTE, RTM_GETLINK, new Uint8Array(request.buffer), RTM_NEWLINK);
-	const kind = answer === null ? undefined : attributes(answer, LINK).get(IFLA_QDISC);
+	const answer = askInterface(interfaceIndex);
+	const kind = answer === null ? undefined : attributes(answer, IFINFOMSG).get(IFLA_QDISC);
 	return kind === undefined ? null : new TextDecoder().decode(kind).replace(/\0.*$/, "");
 }

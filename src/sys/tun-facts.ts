@@ -4,19 +4,13 @@
  * Hides rtnetlink (RFC 3549; linux/if_link.h, IFLA_LINKINFO). No ioctl answers that question, and /sys may be another namespace's.
  * The answer is that of the moment.
  */
-import { askKernel, attributes } from "./netlink.ts";
+import { askInterface, attributes, IFINFOMSG } from "./netlink.ts";
 
 /** Whether a TAP device takes several queues, and how many of them have a descriptor, those that are disabled included. */
 export interface TapFacts {
 	readonly multiQueue: boolean;
 	readonly queues: number;
 }
-
-const NETLINK_ROUTE = 0;
-const RTM_NEWLINK = 16;
-const RTM_GETLINK = 18;
-/** Bytes of struct ifinfomsg. */
-const LINK = 16;
 
 const IFLA_LINKINFO = 18;
 const IFLA_INFO_KIND = 1;
@@ -27,10 +21,8 @@ const IFLA_TUN_NUM_DISABLED_QUEUES = 9;
 
 /** Of the interface with that number; null if it is no TUN or TAP device, or the kernel (before Linux 4.17) does not say. */
 export function tapFacts(interfaceIndex: number): TapFacts | null {
-	const request = new DataView(new ArrayBuffer(LINK));
-	request.setInt32(4, interfaceIndex, true);
-	const answer = askKernel(NETLINK_ROUTE, RTM_GETLINK, new Uint8Array(request.buffer), RTM_NEWLINK);
-	return answer === null ? null : fromLinkInfo(attributes(answer, LINK).get(IFLA_LINKINFO));
+	const answer = askInterface(interfaceIndex);
+	return answer === null ? null : fromLinkInfo(attributes(answer, IFINFOMSG).get(IFLA_LINKINFO));
 }
 
 function fromLinkInfo(info: DataView | undefined): TapFacts | null {
