@@ -27,6 +27,7 @@ const {
 	C_HELD,
 	C_KEEPALIVE,
 	C_NODELAY,
+	C_ONE_WAY,
 	C_PASSIVE,
 	C_SEND_SYN,
 	C_WANT_ROOM,
@@ -101,6 +102,8 @@ export function write(t: Tcp, index: number, bytes: Uint8Array, offset: number, 
 	const c = t.at(index);
 	if ((c.flags & C_FINISHED) !== 0 || c.state === CLOSED || c.state > CLOSE_WAIT) return 0;
 	const taken = enqueue(t, c, bytes, offset, length);
+	// The peer is answered: its next ACK may wait for an answer again.
+	c.flags &= ~C_ONE_WAY;
 	if (taken < length) {
 		c.flags |= C_WANT_ROOM;
 		// It is the pool that has no room: no ACK of this connection will say when there is some again.

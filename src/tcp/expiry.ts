@@ -24,6 +24,7 @@ import {
 	C_LOSS,
 	C_MODEL,
 	C_NODELAY,
+	C_ONE_WAY,
 	C_RECOVERY,
 	C_SEND_SYN,
 	C_SYN_RETRANSMITTED,
@@ -52,7 +53,7 @@ export function timersDue(t: Tcp, index: number): void {
 	const generation = c.generation;
 	if (c.ackAt !== 0 && seqLeq(c.ackAt, t.tick)) {
 		c.ackAt = 0;
-		c.flags |= C_ACK_NOW;
+		c.flags |= C_ACK_NOW | C_ONE_WAY;
 		t.counters.delayedAcks++;
 		t.queueOutput(c, 1);
 	}

@@ -47,6 +47,7 @@ const {
 	C_FINISHED,
 	C_HELD,
 	C_MODEL,
+	C_ONE_WAY,
 	C_PASSIVE,
 	C_PURE_ACK,
 	C_SACK,
@@ -583,10 +584,15 @@ function receiveMore(t: Tcp, c: Connection, packet: IpPacket, seq: number, fin: 
 	}
 }
 
-/** RFC 9293 3.8.6.3, RFC 5681 4.2: an ACK for every second full segment, at once while the connection is young, else within the delay. */
+/**
+ * RFC 9293 3.8.6.3, RFC 5681 4.2: an ACK for every second full segment, at once while the connection is young, else within the delay.
+ * At the end of each turn to a peer that gets no answers: with Nagle's algorithm it sends nothing short before its ACK has come.
+ */
 function acknowledgeText(t: Tcp, c: Connection, length: number): void {
 	const unacknowledged = (c.rcvNxt - c.lastAckSent) | 0;
-	if (unacknowledged >= 2 * c.mss || (length >= c.mss && c.segmentsIn <= QUICK_ACKS)) c.flags |= C_ACK_NOW;
+	const { flags } = c;
+	if ((flags & C_ONE_WAY) !== 0 || unacknowledged >= 2 * c.mss || (length >= c.mss && c.segmentsIn <= QUICK_ACKS))
+		c.flags = flags | C_ACK_NOW;
 	else delayAck(t, c);
 }
 

@@ -6,7 +6,8 @@
  * at last nothing that comes in is, and windows are shut. So there is always a page for the ACKs and resets without which nothing would ever be freed.
  *
  * Whoever has nothing on the way may write a page, and who has nothing to be read may hear one, down to nearly the last pages: a program may read only when it has
- * written (an echo, a proxy), and if those that hold much could stop those that hold nothing, it would be for ever.
+ * written (an echo, a proxy), and if those that hold much could stop those that hold nothing, it would be for ever. So the thresholds rise with the number
+ * of connections: below the one at which shares begin there are two pages for each, one to hear and one to write.
  *
  * A connection that could not write, send its FIN or open its window for want of a page is *starved*: no ACK will come that lets it go
  * on. It waits in one list, and is let go on from here, in a turn's second half.
@@ -33,22 +34,22 @@ const STARVED_DELAY = 10;
 /** Bytes of what came in order that a page holds on average, at least: where the next piece fits behind it, that is copied there. */
 const PAGE_BYTES = PAGE_SIZE >> 1;
 
+/** Pages that a connection has by right: it may hear one and write one, whoever holds the others. */
+const PAGES_BY_RIGHT = 2;
+
 export class Shortage {
-	/**
-	 * Down to this many free pages applications may write. More than `scarcePages`: if writers could take what windows need to open, two
-	 * hosts full of unsent data would wait for each other's windows for ever.
-	 */
-	readonly writeReserve: number;
-	/** Below this many free pages a connection is held to its share, see `#greedy`. Less than writers leave, so that they do not shut what they wait for. */
-	readonly tightPages: number;
-	/** Below this many free pages no window grows. */
-	readonly scarcePages: number;
 	/** Below this many free pages nothing early is accepted from the network. */
 	readonly reservedPages: number;
 	/** Down to this many free pages a connection that has nothing on the way may write one. More than `lastPages`, or two full hosts would hear nothing of each other. */
 	readonly firstPages: number;
 	/** Below this many free pages nothing more is kept of what comes in. */
 	readonly lastPages: number;
+	/** What `scarcePages` is of without connections: the distance of the thresholds above. */
+	readonly #step: number;
+	/** What connections have by right at most, in all: a quarter of the pages. With more connections than that is for, the first ones have it. */
+	readonly #rightsLimit: number;
+	/** With as many free pages nothing is short, however many connections there are: the first question of all, and mostly the last. */
+	readonly #ample: number;
 	readonly #t: Tcp;
 	readonly #pool: PagePool;
 	readonly #starved: IndexQueue;
@@ -59,40 +60,61 @@ export class Shortage {
 		this.reservedPages = Math.min(256, pool.capacity >> 3);
 		this.lastPages = this.reservedPages >> 1;
 		this.firstPages = this.lastPages + (this.lastPages >> 1);
-		this.scarcePages = Math.max(this.reservedPages, pool.capacity >> 4);
-		this.tightPages = this.scarcePages + (this.scarcePages >> 1);
-		this.writeReserve = 2 * this.scarcePages;
+		this.#step = Math.max(this.reservedPages, pool.capacity >> 4);
+		this.#rightsLimit = pool.capacity >> 2;
+		this.#ample = 2 * this.#step + this.#rightsLimit;
 		this.#t = t;
 		this.#pool = pool;
 		this.#starved = new IndexQueue(connections);
 	}
 
-	/** Whether a connection has more than its share of what nobody has read: half of `scarcePages` among all, which leaves the other half to those that hold nothing. */
+	/** Below this many free pages no window grows of a connection that holds anything. */
+	get scarcePages(): number {
+		return this.#step + Math.min(PAGES_BY_RIGHT * this.#t.table.count, this.#rightsLimit);
+	}
+
+	/** Below this many free pages a connection is held to its share, see `#greedy`. Less than writers leave, so that they do not shut what they wait for. */
+	get tightPages(): number {
+		return this.scarcePages + (this.#step >> 1);
+	}
+
+	/**
+	 * Down to this many free pages applications may write. More than `scarcePages`: if writers could take what windows need to open, two
+	 * hosts full of unsent data would wait for each other's windows for ever.
+	 */
+	get writeReserve(): number {
+		return this.scarcePages + this.#step;
+	}
+
+	/** Whether a connection has more than its share of what nobody has read, half a step among all. Beyond that is what is there by right. */
 	#greedy(c: Connection): boolean {
-		return c.rcvBytes * this.#t.table.count > (this.scarcePages >> 1) * PAGE_BYTES;
+		return c.rcvBytes * this.#t.table.count > (this.#step >> 1) * PAGE_BYTES;
 	}
 
 	/** Whether the window may grow. @param spare Pages that there must be beyond. */
 	mayGrow(c: Connection, spare: number): boolean {
 		const free = this.#pool.free - spare;
-		return free >= this.tightPages || (free >= this.scarcePages && !this.#greedy(c));
+		if (free >= this.#ample || free >= this.tightPages) return true;
+		// Who holds nothing may hear a page, and must tell: two hosts whose windows are all shut, with nothing left to read, would wait for each other for ever.
+		return free >= (c.rcvBytes === 0 ? this.firstPages : this.scarcePages) && !this.#greedy(c);
 	}
 
 	/** Whether what came in order may be kept. The very last pages are for frames on their way in: ACKs must be heard for anything to be freed. */
 	mayKeep(c: Connection): boolean {
 		const { free } = this.#pool;
-		return free >= this.tightPages || (free >= this.lastPages && !this.#greedy(c));
+		return free >= this.#ample || free >= this.tightPages || (free >= this.lastPages && !this.#greedy(c));
 	}
 
 	/** Whether early pages may be kept: what is in order comes first, and the early list is given up before the stream stops. @param held Early pages that there are. */
 	mayKeepEarly(held: number): boolean {
 		const { free } = this.#pool;
-		return free >= this.tightPages || (free >= this.reservedPages && held * this.#t.table.count < this.scarcePages >> 1);
+		return free >= this.#ample || free >= this.tightPages || (free >= this.reservedPages && held * this.#t.table.count < this.#step >> 1);
 	}
 
 	/** Whether a page may be had for what the application writes. @param spare Pages that there must be beyond. */
 	mayWrite(c: Connection, spare: number): boolean {
-		return this.#pool.free > (c.sndHead === 0 ? this.firstPages : this.writeReserve) + spare;
+		const free = this.#pool.free - spare;
+		return free > this.#ample || free > (c.sndHead === 0 ? this.firstPages : this.writeReserve);
 	}
 
 	/** Whether the peer may be told of a larger window now. @param spare Pages that there must be beyond. */

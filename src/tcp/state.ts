@@ -79,6 +79,8 @@ export const C_SYN_RETRANSMITTED = 1 << 21;
 export const C_PURE_ACK = 1 << 22;
 /** A segment in order found no page: the peer is told a window of nothing, until there are pages again. */
 export const C_NO_PAGE = 1 << 23;
+/** An ACK has waited in vain: the peer sends one way, so ACKs do not wait, until something is written (as in Linux). */
+export const C_ONE_WAY = 1 << 28;
 /** A model of the path sets window and rate (congestion.ts, PathModel). */
 export const C_MODEL = 1 << 27;
 

@@ -20,16 +20,39 @@ script(
 	`
 	established(mss 1460)
 	${Array.from({ length: 20 }, (_, i) => `< . ${1 + 10 * i}:${11 + 10 * i}(10) ack 1`).join("\n\t")}
-	+0~0.05 > . 1:1(0) ack 201
 	event readable
 	read 200
-	< . 201:1661(1460) ack 1
-	& < . 1661:3121(1460) ack 1
-	> . 1:1(0) ack 3121
-	< . 3121:4581(1460) ack 1
+	write 10
+	> P. 1:11(10) ack 201
+	< . 201:1661(1460) ack 11
+	& < . 1661:3121(1460) ack 11
+	> . 11:11(0) ack 3121
+	< . 3121:4581(1460) ack 11
 	no segment for 0.02
-	+0~0.03 > . 1:1(0) ack 4581
+	+0~0.03 > . 11:11(0) ack 4581
 	read 4380
+`,
+);
+
+script(
+	"RFC 9293 3.8.6.3: what a peer sends that gets no answers is acknowledged in its turn, after the first; it may wait for that (Nagle)",
+	`
+	established(mss 1460)
+	< P. 1:101(100) ack 1
+	no segment for 0.03
+	+0~0.02 > . 1:1(0) ack 101
+	< P. 101:201(100) ack 1
+	> . 1:1(0) ack 201
+	+0.2 < P. 201:301(100) ack 1
+	> . 1:1(0) ack 301
+	event readable
+	read 300
+	write 10
+	> P. 1:11(10) ack 301
+	+0.1 < P. 301:401(100) ack 11
+	no segment for 0.03
+	+0~0.02 > . 11:11(0) ack 401
+	read 100
 `,
 );
 
