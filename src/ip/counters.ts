@@ -53,8 +53,6 @@ export class IpCounters {
 	arpOther = 0;
 	/** ARP: another station claims an address of ours (RFC 5227 2.4). */
 	arpConflicts = 0;
-	/** Told to the transport as unreachable, because the neighbor did not answer. Looped packets only. */
-	undeliverable = 0;
 
 	// Fates of packets that transports sent.
 	/** Given to the link. */

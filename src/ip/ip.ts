@@ -120,7 +120,6 @@ export class IpLayer {
 					this.#local.tellUnreachable(start);
 					pool.release(page);
 				},
-				refused: (page, start, length) => this.#local.refuse(page, start, length),
 				discard: (page) => pool.release(page),
 			},
 			neighborsMax: options.neighborsMax ?? 512,
@@ -173,7 +172,7 @@ export class IpLayer {
 	}
 
 	/**
-	 * Receives the packets that were sent to ourselves, and tells transports of those refused: as many as are there now.
+	 * Receives the packets that were sent to ourselves, as many as are there now.
 	 *
 	 * @returns How many there were.
 	 */

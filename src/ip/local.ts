@@ -1,7 +1,7 @@
 /**
- * Packets that do not leave the host: those that we send to ourselves, and those to neighbors that do not answer.
+ * Packets that do not leave the host: those that we send to ourselves, and those that found no neighbor.
  *
- * Hides that a transport is never entered from inside its own output: what has to be told to one waits in a bounded queue until `pump`.
+ * Hides that a transport is never entered from inside its own output: what it sends to ourselves waits in a bounded queue until `pump`.
  *
  * Ownership: a page in the queue is the queue's. A packet to ourselves whose page somebody else holds too (a transport that may send it again) is
  * copied first, since receiver and sender would both use its descriptor.
@@ -16,16 +16,13 @@ import type { IpInput } from "./input.ts";
 import { LoopQueue } from "./loop-queue.ts";
 import type { Transport, Unreachable } from "./transport.ts";
 
-/** In the queue's flags: the packet is kept to be told unreachable, not to be received. */
-const REFUSED = 1 << 30;
-
 export interface LocalOptions {
 	pool: PagePool;
 	runtime: Runtime;
 	counters: IpCounters;
 	/** Receives what we sent to ourselves. */
 	input: IpInput;
-	/** By protocol number; hear of what was refused. */
+	/** By protocol number; hear of what found no neighbor. */
 	transports: readonly (Transport | undefined)[];
 	/** Most packets that wait. */
 	loopMax: number;
@@ -59,7 +56,7 @@ export class Local {
 	send(page: number, at: number, total: number): void {
 		const pool = this.#pool;
 		if (pool.refs(page) === 1) {
-			this.#keep(page, at, total, FRAME_CHECKED);
+			this.#keep(page, at, total);
 			return;
 		}
 		const copy = this.#loop.count < this.#loop.capacity ? pool.alloc() : 0;
@@ -68,18 +65,13 @@ export class Local {
 		} else {
 			const to = at - pool.address(page) + pool.address(copy);
 			pool.copy.within(to, at, total);
-			this.#keep(copy, to, total, FRAME_CHECKED);
+			this.#keep(copy, to, total);
 		}
 		pool.release(page);
 	}
 
-	/** A packet to a neighbor that does not answer: kept to be told unreachable by `pump`. Takes over the reference on the page. */
-	refuse(page: number, at: number, total: number): void {
-		this.#keep(page, at, total, REFUSED);
-	}
-
-	#keep(page: number, at: number, total: number, flags: number): void {
-		if (!this.#loop.put(page, at, total, flags)) {
+	#keep(page: number, at: number, total: number): void {
+		if (!this.#loop.put(page, at, total)) {
 			this.#counters.loopOverflow++;
 			this.#pool.release(page);
 			return;
@@ -88,23 +80,18 @@ export class Local {
 		if (this.#loop.count === 1) this.#onWork();
 	}
 
-	/** Receives what was sent to ourselves, and tells transports of what was refused: as many as are there now. Returns how many. */
+	/** Receives what was sent to ourselves, as many packets as are there now. Returns how many. */
 	pump(): number {
 		const loop = this.#loop;
 		const { count } = loop;
 		if (count === 0) return 0;
 		const time = this.#runtime.clock.now() | 0;
 		for (let i = 0; i < count && loop.take(); i++) {
-			const { page, start, length, flags } = loop;
-			if (flags === REFUSED) {
-				this.#counters.undeliverable++;
-				this.tellUnreachable(start);
-			} else {
-				const source = ipv4.source(this.#u8, start);
-				const destination = ipv4.destination(this.#u8, start);
-				if (this.#input.deliver(page, start, ipv4.IPV4_HEADER, length, time, flags, source, destination, false)) continue;
-			}
-			this.#pool.release(page);
+			const { page, start, length } = loop;
+			const source = ipv4.source(this.#u8, start);
+			const destination = ipv4.destination(this.#u8, start);
+			if (!this.#input.deliver(page, start, ipv4.IPV4_HEADER, length, time, FRAME_CHECKED, source, destination, false))
+				this.#pool.release(page);
 		}
 		return count;
 	}

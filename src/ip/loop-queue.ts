@@ -1,9 +1,9 @@
 /**
- * A bounded queue of packets that have not left the host: a ring of page, IP header offset, length and flags.
+ * A bounded queue of packets that have not left the host: a ring of page, IP header offset and length.
  *
  * Holds one reference on each page. `take` moves the oldest packet into the fields, so that nothing is allocated.
  */
-const WORDS = 4;
+const WORDS = 3;
 
 export class LoopQueue {
 	readonly capacity: number;
@@ -13,7 +13,6 @@ export class LoopQueue {
 	/** Absolute offset of its IP header, and bytes from there. */
 	start = 0;
 	length = 0;
-	flags = 0;
 	readonly #ring: Int32Array;
 	#head = 0;
 
@@ -23,14 +22,13 @@ export class LoopQueue {
 	}
 
 	/** Appends a packet; false if the queue is full. */
-	put(page: number, start: number, length: number, flags: number): boolean {
+	put(page: number, start: number, length: number): boolean {
 		if (this.count === this.capacity) return false;
 		const slot = ((this.#head + this.count) % this.capacity) * WORDS;
 		const ring = this.#ring;
 		ring[slot] = page;
 		ring[slot + 1] = start;
 		ring[slot + 2] = length;
-		ring[slot + 3] = flags;
 		this.count++;
 		return true;
 	}
@@ -43,7 +41,6 @@ export class LoopQueue {
 		this.page = ring[slot]!;
 		this.start = ring[slot + 1]!;
 		this.length = ring[slot + 2]!;
-		this.flags = ring[slot + 3]!;
 		this.#head = (this.#head + 1) % this.capacity;
 		this.count--;
 		return true;

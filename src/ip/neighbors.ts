@@ -1,13 +1,13 @@
 /**
  * Neighbors: which hardware address an IPv4 address on this link has, found out by ARP (RFC 826).
  *
- * Hides that the answer takes time, gets old and may never come. A packet for a neighbor that is not known yet waits here;
- * a neighbor that does not answer is failed for a while, so that a flood of packets to it costs no flood of requests and is
- * told at once.
+ * Hides that the answer takes time, gets old and may never come. A packet for a neighbor that is not known yet waits here, and is given back
+ * when nobody has answered. However many packets come, a neighbor is asked once a second (RFC 1122 2.3.2.1); the next packet after that begins anew (as in
+ * Linux), so that a station which comes up late is found as soon as it is there.
  *
  * Life of a neighbor: resolving (asked by broadcast, 3 times, 1 s apart) → reachable (30 to 60 s after the last proof, at
  * random so that neighbors do not fall due together) → stale (used once more starts) → probing (asked by unicast, 3 times;
- * packets keep flowing to the old address) → reachable again or forgotten. Resolving without an answer → failed (held for 3 s).
+ * packets keep flowing to the old address) → reachable again or forgotten. Resolving without an answer → forgotten.
  *
  * Bounds: half of the room is for neighbors that are known, half for those that are asked for, so that a flood to dead
  * addresses cannot push out live ones. The oldest goes first. At most
@@ -24,8 +24,6 @@ export const RETRY_US = 1_000_000;
 export const ATTEMPTS = 3;
 /** How long a proof lasts: this and up to as much again. */
 export const REACHABLE_US = 30_000_000;
-/** How long a neighbor that did not answer is not asked again. */
-export const HOLD_DOWN_US = 3_000_000;
 /** Packets that wait for one neighbor. */
 export const WAITING_MAX = 128;
 
@@ -41,7 +39,6 @@ const RESOLVING = 0;
 const REACHABLE = 1;
 const STALE = 2;
 const PROBING = 3;
-const FAILED = 4;
 
 interface Packet {
 	page: number;
@@ -69,8 +66,6 @@ export interface WaitingActions {
 	transmit(page: number, start: number, length: number, flags: number, high: number, low: number): void;
 	/** A packet waited in vain. */
 	failed(page: number, start: number, length: number): void;
-	/** A packet for a neighbor that is known not to answer; called while a transport is sending, so tell it later. */
-	refused(page: number, start: number, length: number): void;
 	/** A packet is not kept any longer. */
 	discard(page: number): void;
 }
@@ -130,12 +125,7 @@ export class Neighbors {
 			this.#actions.transmit(page, start, length, flags, known.high, known.low);
 			return;
 		}
-		let asked = this.#asked.get(address);
-		if (asked === undefined) asked = this.#ask(address);
-		else if (asked.state === FAILED) {
-			this.#actions.refused(page, start, length);
-			return;
-		}
+		const asked = this.#asked.get(address) ?? this.#ask(address);
 		this.#counters.waited++;
 		// Where too many wait in all, whoever has us wait for many stations must not have all pages.
 		if (asked.waiting.length === WAITING_MAX) this.#discardOldest(asked);
@@ -243,20 +233,15 @@ export class Neighbors {
 	}
 
 	#expireAsked(neighbor: Neighbor, now: number): void {
-		if (neighbor.state === FAILED) {
-			this.#asked.delete(neighbor.address);
-		} else if (neighbor.attempts < ATTEMPTS) {
+		if (neighbor.attempts < ATTEMPTS) {
 			neighbor.attempts++;
 			neighbor.deadline = now + RETRY_US;
 			this.#request(neighbor.address, BROADCAST_HIGH, BROADCAST_LOW);
 		} else {
-			neighbor.state = FAILED;
-			neighbor.deadline = now + HOLD_DOWN_US;
+			this.#asked.delete(neighbor.address);
 			this.#counters.neighborsFailed++;
-			const { waiting } = neighbor;
-			neighbor.waiting = [];
-			this.#waiting -= waiting.length;
-			for (const packet of waiting) this.#actions.failed(packet.page, packet.start, packet.length);
+			this.#waiting -= neighbor.waiting.length;
+			for (const packet of neighbor.waiting) this.#actions.failed(packet.page, packet.start, packet.length);
 		}
 	}
 

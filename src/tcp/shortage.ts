@@ -68,7 +68,7 @@ export class Shortage {
 		this.#starved = new IndexQueue(connections);
 	}
 
-	/** Below this many free pages no window grows of a connection that holds anything. */
+	/** Below this many free pages no window grows, but for a segment where nothing is held (`mayHear`). */
 	get scarcePages(): number {
 		return this.#step + Math.min(PAGES_BY_RIGHT * this.#t.table.count, this.#rightsLimit);
 	}
@@ -94,9 +94,15 @@ export class Shortage {
 	/** Whether the window may grow. @param spare Pages that there must be beyond. */
 	mayGrow(c: Connection, spare: number): boolean {
 		const free = this.#pool.free - spare;
-		if (free >= this.#ample || free >= this.tightPages) return true;
-		// Who holds nothing may hear a page, and must tell: two hosts whose windows are all shut, with nothing left to read, would wait for each other for ever.
-		return free >= (c.rcvBytes === 0 ? this.firstPages : this.scarcePages) && !this.#greedy(c);
+		return free >= this.#ample || free >= this.tightPages || (free >= this.scarcePages && !this.#greedy(c));
+	}
+
+	/**
+	 * Whether the peer may be told of a segment's room, though the window may not grow: nothing is to be read, and the window is shut. Two hosts whose
+	 * windows are all shut, with nothing left to read, would wait for each other for ever. @param spare Pages that there must be beyond.
+	 */
+	mayHear(c: Connection, spare: number): boolean {
+		return c.rcvBytes === 0 && ((c.flags & C_NO_PAGE) !== 0 || c.rcvAdv === c.rcvNxt) && this.#pool.free - spare >= this.firstPages;
 	}
 
 	/** Whether what came in order may be kept. The very last pages are for frames on their way in: ACKs must be heard for anything to be freed. */
@@ -119,7 +125,7 @@ export class Shortage {
 
 	/** Whether the peer may be told of a larger window now. @param spare Pages that there must be beyond. */
 	mayOpen(c: Connection, spare: number): boolean {
-		return this.mayGrow(c, spare) && ((c.flags & C_NO_PAGE) === 0 || ((this.#opensAt - this.#t.tick) | 0) <= 0);
+		return (this.mayGrow(c, spare) || this.mayHear(c, spare)) && ((c.flags & C_NO_PAGE) === 0 || ((this.#opensAt - this.#t.tick) | 0) <= 0);
 	}
 
 	/** Milliseconds until pages are to be looked for again; -1: nobody waits for any. */

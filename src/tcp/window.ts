@@ -41,8 +41,7 @@ export function advertise(t: Tcp, c: Connection): number {
 	const { rcvAdv, rcvNxt, rcvBuf } = c;
 	const old = (rcvAdv - rcvNxt) | 0;
 	const free = rcvBuf - c.rcvBytes;
-	// When the pool runs short nobody gets more, until there are pages again.
-	const room = free > old && !t.shortage.mayGrow(c, 0) ? old : free;
+	const room = free > old ? Math.max(old, Math.min(free, grant(t, c))) : free;
 	if (room !== free) t.shortage.starve(c);
 	// RFC 9293 3.8.6.2.2: move the edge by a full segment or half the buffer, or not at all; and never to the left.
 	const window = room - old < Math.min(rcvBuf >> 1, t.ownMss) ? old : room;
@@ -51,6 +50,12 @@ export function advertise(t: Tcp, c: Connection): number {
 	const field = Math.min(up << scale <= room ? up : window >> scale, 65535);
 	c.rcvAdv = seqMax((rcvNxt + (field << scale)) | 0, rcvAdv);
 	return field;
+}
+
+/** How large the window may get: when the pool runs short it stays as it is until there are pages again, or becomes that of one segment. */
+function grant(t: Tcp, c: Connection): number {
+	if (t.shortage.mayGrow(c, 0)) return Infinity;
+	return t.shortage.mayHear(c, 0) ? Math.max(t.ownMss, 1 << c.rcvScale) : 0;
 }
 
 /** Whether the application has read so much that the sender, if it may send more, should be told (RFC 9293 3.8.6.2.2). */

@@ -235,7 +235,6 @@ const FATES = [
 	"arpReplies",
 	"arpOther",
 	"arpConflicts",
-	"undeliverable",
 ] as const;
 
 export function fates({ ip }: Station): number {

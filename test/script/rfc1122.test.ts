@@ -195,7 +195,7 @@ script(
 );
 
 script(
-	"RFC 9293 3.8.6: a window that opens no further for want of pages does when there are pages again, before the peer probes",
+	"RFC 9293 3.8.6: a window that opens for a segment only, for want of pages, opens further when there are pages again, before the peer probes",
 	`
 	established(mss 1460)
 	< . 1:1461(1460) ack 1
@@ -210,6 +210,7 @@ script(
 	+0~0.05 > . 1:1(0) ack 8001 win 0
 	event readable
 	read 8000
+	+0~0.02 > . 1:1(0) ack 8001 win 1448
 	no segment for 0.5
 	plenty
 	+0~0.05 > . 1:1(0) ack 8001 win 8000
@@ -219,7 +220,7 @@ script(
 );
 
 script(
-	"RFC 9293 3.8.6: a window that was held for want of pages opens while programs that write hold all that they may",
+	"RFC 9293 3.8.6: a window that was held to a segment for want of pages opens while programs that write hold all that they may",
 	`
 	established(mss 1460)
 	< . 1:1461(1460) ack 1
@@ -234,6 +235,7 @@ script(
 	+0~0.05 > . 1:1(0) ack 8001 win 0
 	event readable
 	read 8000
+	+0~0.02 > . 1:1(0) ack 8001 win 1448
 	no segment for 0.5
 	enough
 	+0~0.05 > . 1:1(0) ack 8001 win 8000
@@ -258,6 +260,7 @@ script(
 	+0~0.05 > . 1:1(0) ack 8001 win 0
 	event readable
 	read 8000
+	+0~0.02 > . 1:1(0) ack 8001 win 1448
 	no segment for 0.5
 	barely
 	no segment for 0.5
