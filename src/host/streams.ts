@@ -132,15 +132,24 @@ export class TcpStream {
 	/** What `write` could not do at once. */
 	async #writeRest(bytes: Uint8Array, already: number): Promise<void> {
 		assertBytes(bytes, already, 0);
+		const total = bytes.length;
 		if (this.#writing) throw new MillraceError("MILLRACE_BUSY", "a write is under way already; wait for it");
 		if (this.#finished && this.#error === undefined && bytes.length > 0) throw streamError("EPIPE");
 		this.#writing = true;
 		try {
 			let sent = already;
-			while (sent < bytes.length) {
+			while (sent < total) {
+				if (bytes.length !== total) {
+					// What is gone cannot be sent: an end behind the rest would make the peer believe that it has all.
+					this.socket.abort();
+					throw new MillraceError(
+						"EINVAL",
+						`the array of a write under way was ${total} bytes long and is ${bytes.length} now. Give one that stays as it is until the write is done`,
+					);
+				}
 				if (this.#error !== undefined) throw streamError(this.#error ?? "EPIPE");
 				sent += this.socket.write(bytes, sent);
-				if (sent < bytes.length) {
+				if (sent < total) {
 					await new Promise<void>((resolve, reject) => {
 						this.#writer = { resolve, reject };
 					});
@@ -150,7 +159,7 @@ export class TcpStream {
 		} finally {
 			this.#writing = false;
 		}
-		if (bytes.length === 0 && this.#error !== undefined) throw streamError(this.#error ?? "EPIPE");
+		if (total === 0 && this.#error !== undefined) throw streamError(this.#error ?? "EPIPE");
 	}
 
 	/** Sends a FIN after what was written, that of a write under way included. */

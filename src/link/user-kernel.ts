@@ -28,7 +28,8 @@ interface ServerHandle {
 export type AcceptedHandle = object;
 
 /** Options of the constructor that Node does not declare: `onread` is documented for `connect` only, the others are what its servers give. */
-interface MoreOptions extends Pick<net.TcpSocketConnectOpts, "onread"> {
+interface MoreOptions {
+	onread?: net.OnReadOpts;
 	handle?: AcceptedHandle;
 	pauseOnCreate?: boolean;
 }

@@ -180,15 +180,15 @@ export class Gateway implements SpliceOwner {
 	 * MILLRACE_LINK_CLOSED: the gateway was closed, also while an address was looked up.
 	 */
 	async publish(publication: Publication): Promise<Published> {
-		const { address = THIS_MACHINE } = publication;
+		const address = addressOf(publication);
 		return this.publishNow({ ...publication, address: isIP(address) === 0 ? (await lookup(address)).address : address });
 	}
 
 	/** The same before it returns; `address` is not a name then. */
 	publishNow(publication: Publication): Published {
-		refuseUnknown("a publication", publication, ["port", "to", "address"]);
+		const address = addressOf(publication);
 		assertNeighbor(this.#guest, this.#network);
-		const { port, to, address = THIS_MACHINE } = publication;
+		const { port, to } = publication;
 		if (!Number.isInteger(port) || port < 0 || port > 65535)
 			throw new MillraceError("EINVAL", `cannot publish port ${port}: it is not a whole number from 0 to 65535`);
 		if (!Number.isInteger(to) || to < 1 || to > 65535)
@@ -343,6 +343,12 @@ export class Gateway implements SpliceOwner {
 			splice.join(inner);
 		};
 		try {
+			// Without an address Node would connect to this very machine: a policy that has none for a guest must not open it.
+			if (isIP(target.address) !== 4 || !Number.isInteger(target.port) || target.port < 1 || target.port > 65535)
+				throw new MillraceError(
+					"MILLRACE_BAD_OPTION",
+					`dial of a gateway answered ${JSON.stringify(target)}: give an IPv4 address and a port, or null`,
+				);
 			socket.connect({ host: target.address, port: target.port, family: 4 }, connected);
 			socket.unref();
 		} catch (error) {
@@ -351,6 +357,17 @@ export class Gateway implements SpliceOwner {
 			socket.destroy(this.error);
 		}
 	}
+}
+
+/** The address that a publication names. What listens on none would listen on all that the machine has. */
+function addressOf(publication: Publication): string {
+	refuseUnknown("a publication", publication, ["port", "to", "address"]);
+	const { address = THIS_MACHINE } = publication;
+	if (typeof address === "string" && address !== "") return address;
+	throw new MillraceError(
+		"MILLRACE_BAD_OPTION",
+		`address ${JSON.stringify(address)} of a publication: give one of this machine, such as ${THIS_MACHINE}`,
+	);
 }
 
 /**

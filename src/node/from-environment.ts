@@ -19,6 +19,7 @@ import { atEnd } from "./run-end.ts";
 import { type Figures, showFigures } from "./run-figures.ts";
 import { openRunHost, type RunHost } from "./run-link.ts";
 import { OPTIONS_VARIABLE, parseRunOptions, type RunOptions } from "./run-options.ts";
+import { say } from "./say.ts";
 import { unsentBytes } from "./until-sent.ts";
 
 /** Set to "0": V8 alone decides how far the heap may grow (gc-room.ts). */
@@ -186,5 +187,5 @@ function figuresOf(host: Host): Figures {
 }
 
 function complain(text: string): void {
-	process.stderr.write(`millrace: ${text}\n`);
+	say(`millrace: ${text}`);
 }

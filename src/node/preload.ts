@@ -18,6 +18,7 @@ import { type RunningStack, startFromEnvironment } from "./from-environment.ts";
 import { installPatch } from "./patch.ts";
 import { KERNEL, type Policy, Shared, type SharedOptions } from "./policy.ts";
 import { OPTIONS_VARIABLE, OWNER_VARIABLE, parseRunOptions, type RunOptions } from "./run-options.ts";
+import { say } from "./say.ts";
 
 /** "0" gives every connection a JSStream. */
 const PLAIN_VARIABLE = "MILLRACE_PLAIN_HANDLES";
@@ -83,8 +84,8 @@ function sayWhenMissed(owner: string): void {
 	if (options.quiet) return;
 	const policy = kernelOnly(new Shared(() => null, sharing(options)), () => {
 		uninstall();
-		process.stderr.write(
-			`millrace: process ${owner} loaded the preload first and has the stack: the sockets of this one (${process.pid}) are the kernel's. Give --import to the program's own node, or start it by millrace run\n`,
+		say(
+			`millrace: process ${owner} loaded the preload first and has the stack: the sockets of this one (${process.pid}) are the kernel's. Give --import to the program's own node, or start it by millrace run`,
 		);
 	});
 	const uninstall = installPatch(() => start().host, policy);

@@ -292,9 +292,12 @@ export class Shard implements Outbox {
 	#transmit(): void {
 		const tx = this.#tx;
 		while (tx.count > 0) {
-			const taken = this.#open ? this.link.transmit(tx) : 0;
+			// By what is gone from the batch: the number that a link of somebody's own returns may be anything.
+			const { count } = tx;
+			if (this.#open) this.link.transmit(tx);
+			const taken = count - tx.count;
 			this.counters.framesOut += taken;
-			if (taken === 0) {
+			if (taken <= 0) {
 				this.counters.transmitDropped += tx.count;
 				tx.drop(tx.count);
 			}
@@ -347,13 +350,17 @@ export class Shard implements Outbox {
 	/** Stops the loop and closes the link. */
 	close(): void {
 		if (this.#closed) return;
-		this.drain();
-		this.#closed = true;
-		this.#open = false;
-		this.#alarm.clear();
-		this.ip.close();
-		this.link.close();
-		this.#rx.drop(this.#rx.count);
-		this.#tx.drop(this.#tx.count);
+		try {
+			this.drain();
+		} finally {
+			// The link is given back even if it, or what is around it, throws.
+			this.#closed = true;
+			this.#open = false;
+			this.#alarm.clear();
+			this.ip.close();
+			this.link.close();
+			this.#rx.drop(this.#rx.count);
+			this.#tx.drop(this.#tx.count);
+		}
 	}
 }

@@ -60,7 +60,8 @@ function acknowledged(t: Tcp, c: Connection, ack: AckSummary): void {
 	if (!ack.duplicate) return;
 	const n = dupAcks(c) + 1;
 	setDupAcks(c, n);
-	if (inRecovery) c.cwnd += c.mss;
+	// RFC 5681 3.2, 4: by what has left the network, which is no more than was out when recovery began, however many duplicates somebody makes.
+	if (inRecovery) c.cwnd = Math.min(c.cwnd + c.mss, c.ssthresh + c.prrFlight);
 	else if (n === DUP_THRESH && (c.flags & C_LOSS) === 0 && (c.recover === 0 || seqGt(c.sndUna, c.recover))) {
 		enterRecovery(t, c, inFlight(c));
 		markHeadLost(t, c);

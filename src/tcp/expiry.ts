@@ -167,6 +167,11 @@ function probeWindow(t: Tcp, c: Connection): void {
 			t.onWork();
 		}
 	}
+	if (page === 0) {
+		// Without a page for what is cut off: a probe of nothing draws the same answer.
+		sendKeepAlive(t, c);
+		t.onWork();
+	}
 	setRetransmitTimer(t, c, TIMER_PERSIST, persistDelay(t, c));
 }
 

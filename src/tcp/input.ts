@@ -218,7 +218,7 @@ function synchronizedArrives(
 		if ((tick - c.lastHeard) >>> 0 > PAWS_IDLE) {
 			// Only what is acceptable, or a probe, ends the silence: else anybody could send one segment that makes all others look old.
 			if (!acceptable(c, seq, span)) return outside(t, c, packet, seq, ack, bits, length, span);
-			c.tsRecent = tsVal;
+			if (mayEcho(c, bits, ack)) c.tsRecent = tsVal;
 		}
 		fresh = seqGeq(tsVal, c.tsRecent);
 	}
@@ -236,7 +236,7 @@ function synchronizedArrives(
 	if (c.retries >>> 24 !== 0) keepAliveAnswered(t, c);
 
 	// RFC 7323 4.3: the timestamp to echo is that of the segment that covers the last ACK sent.
-	if (fresh && seqLeq(seq, c.lastAckSent)) c.tsRecent = tsVal;
+	if (fresh && seqLeq(seq, c.lastAckSent) && mayEcho(c, bits, ack)) c.tsRecent = tsVal;
 
 	// Second to fifth: a segment with ACK, without RST and SYN goes on.
 	if ((bits & (RST | SYN | ACK)) !== ACK) {
@@ -259,6 +259,16 @@ function synchronizedArrives(
 	// Sixth to eighth: text and FIN.
 	if (length > 0 || (bits & FIN) !== 0) return text(t, c, packet, data, length, seq, bits);
 	return false;
+}
+
+/**
+ * Whether a segment's timestamp may be noted: only that of one which the fifth step takes (RFC 5961 5.2). Who guesses a number in the window, and
+ * no acknowledgment, could else make all that the peer sends look old (RFC 7323 5.3), for ever.
+ */
+function mayEcho(c: Connection, bits: number, ack: number): boolean {
+	if ((bits & (RST | SYN | ACK)) !== ACK || seqGt(ack, c.sndNxt)) return false;
+	const behind = (c.sndUna - ack) | 0;
+	return c.state === SYN_RECEIVED ? behind < 0 : behind <= c.sndWndMax;
 }
 
 /** First: what lies outside of the window. */
@@ -299,7 +309,7 @@ function outside(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: numb
 		if (c.retries >>> 24 !== 0) keepAliveAnswered(t, c);
 		// Who probes an idle connection knows its numbers, and may send nothing else until his clock has gone half round.
 		const options = t.segmentOptions;
-		if (options.timestamps && (c.flags & C_TS) !== 0 && seqLeq(seq, c.lastAckSent)) c.tsRecent = options.tsVal;
+		if (options.timestamps && (c.flags & C_TS) !== 0 && seqLeq(seq, c.lastAckSent) && mayEcho(c, bits, ack)) c.tsRecent = options.tsVal;
 		ackArrives(t, c, packet, seq, ack, bits, length);
 	}
 	if (c.state !== 0) ackOutside(t, c, span, asked);

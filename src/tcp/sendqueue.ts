@@ -146,7 +146,8 @@ export function enqueueFin(t: Tcp, c: Connection): void {
 export function splitPage(t: Tcp, c: Connection, page: number, bytes: number): boolean {
 	const pool = t.pool;
 	const slice = pool.isSlice(page);
-	const rest = slice ? pool.cutSlice(page, bytes) : pool.alloc();
+	// Not of the pages that are kept for what comes in: each of many connections may hold such a rest for as long as its peer likes.
+	const rest = slice ? pool.cutSlice(page, bytes) : pool.free > t.shortage.reservedPages ? pool.alloc() : 0;
 	if (rest === 0) {
 		t.counters.noPage++;
 		return false;

@@ -1,5 +1,5 @@
 /**
- * TIME-WAIT: segments for a connection of which only the small record is left (RFC 9293 3.10.7.4, RFC 1337, RFC 6191).
+ * TIME-WAIT: segments for a connection of which only the small record is left (RFC 9293 3.10.7.4, RFC 6191).
  */
 import type { IpPacket } from "../ip/transport.ts";
 import * as pages from "../memory/pages.ts";
@@ -33,8 +33,12 @@ export function timeWaitArrives(
 	// Records go in the order in which they were made. One whose program read late waits behind others that have longer to live.
 	if (seqLeq(tw.expires, t.tick)) return true;
 	if ((bits & RST) !== 0) {
-		// RFC 1337 fix F1: a RST does not end TIME-WAIT.
-		t.counters.strayResets++;
+		// RFC 9293 3.10.7.4, second: a RST ends TIME-WAIT, an exact one (RFC 5961 3.2). With RFC 1337's fix F1, which forbids it, a peer that begins anew
+		// from the same port, and answers our ACK by a reset, would wait for all of the time (Linux does without F1 as well).
+		if (seq === tw.rcvNxt) {
+			t.counters.resetsIn++;
+			t.table.removeTimeWait(-2 - found);
+		} else t.counters.strayResets++;
 		return false;
 	}
 	if ((bits & (SYN | ACK)) === SYN) {

@@ -1,4 +1,4 @@
-/** TIME-WAIT: RFC 9293 3.6.1 and 3.10.7.4, RFC 1337 (a RST does not end it), RFC 6191 (a newer SYN does). */
+/** TIME-WAIT: RFC 9293 3.6.1 and 3.10.7.4 (an exact RST ends it), RFC 1337, RFC 6191 (a newer SYN ends it). */
 import { script } from "../helpers/script.ts";
 
 const toTimeWait = `
@@ -95,16 +95,18 @@ script(
 );
 
 script(
-	"RFC 1337 3: a RST does not end TIME-WAIT",
+	"RFC 9293 3.10.7.4, second: an exact RST ends TIME-WAIT, another one does not",
 	`
 	established(mss 1460)
 	${toTimeWait}
-	+1 < R 2:2(0)
-	no segment for 1
-	< R. 2:2(0) ack 2
+	+1 < R 3:3(0)
 	no segment for 1
 	< F. 1:1(0) ack 2
 	> . 2:2(0) ack 2
+	< R 2:2(0)
+	no segment for 1
+	< F. 1:1(0) ack 2
+	> R 2:2(0)
 `,
 );
 
