@@ -104,6 +104,7 @@ export class Host {
 	tcpConnect(options: ConnectOptions, events: SocketEvents): TcpSocket {
 		this.#assertOpen();
 		refuseUnknown("connect", options, CONNECT_OPTIONS);
+		if (typeof events !== "object" || events === null) throw new MillraceError("EINVAL", "tcpConnect needs an object of SocketEvents");
 		const tcp = this.#shard.tcp;
 		const remote = ipv4(options.address, "address");
 		const port = portNumber(options.port, 1);

@@ -103,3 +103,31 @@ test("simulations and segments refuse what they do not know", async () => {
 	const segment = (options: object) => sim({}, (s) => void s.segment(options));
 	await assert.rejects(() => segment({ los: 0.1 }), { code: "MILLRACE_BAD_OPTION", message: /"los" is not known/ });
 });
+
+test("a link that throws as the host closes is closed all the same", async () => {
+	class Throws extends Device {
+		override flush(): void {
+			throw new Error("no more");
+		}
+	}
+	const link = new Throws(1500);
+	const closing = createHost({ link, runtime, addresses: ["10.0.0.1/24"] });
+	await assert.rejects(async () => closing.close(), /no more/);
+	assert.ok(link.closed);
+});
+
+test("what a link takes is what is gone from the batch, whatever number it returns", async () => {
+	for (const answer of [undefined as never, Number.NaN, -5, 1e9]) {
+		class Careless extends Device {
+			override transmit(): number {
+				return answer;
+			}
+		}
+		const of = createHost({ link: new Careless(1500), runtime, addresses: ["10.0.0.1/24"] });
+		of.tcpConnect({ address: "10.0.0.2", port: 80 }, { connected() {}, readable() {}, writable() {}, ended() {}, closed() {} });
+		of.shard.drain();
+		await of.close();
+		assert.ok(of.shard.counters.transmitDropped > 0);
+		assert.equal(of.shard.counters.framesOut, 0);
+	}
+});

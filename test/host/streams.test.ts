@@ -137,6 +137,18 @@ test("finish while a write waits for room: the end comes behind all of it", () =
 		b.finish();
 	}));
 
+test("a write whose array shrinks while it waits fails, and the peer hears of no good end", () =>
+	world(async (w) => {
+		const [a, b] = await streams(w);
+		const bytes = new Uint8Array(8_000_000);
+		const writing = a.write(bytes);
+		a.finish();
+		structuredClone(bytes.buffer, { transfer: [bytes.buffer] });
+		const failed = assert.rejects(writing, coded("EINVAL"));
+		await assert.rejects(readAll(b), coded("ECONNRESET"));
+		await failed;
+	}));
+
 test("one read and one write at a time; a read of nothing is EINVAL; writing after finish is EPIPE", () =>
 	world(async (hosts) => {
 		const [here, there] = await streams(hosts);

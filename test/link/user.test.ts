@@ -465,9 +465,13 @@ describe("a gateway", () => {
 				throw new Error("no such machine");
 			},
 			() => undefined as never,
+			// Node takes none of these for an address, and would connect to this machine.
+			() => ({ port: 80 }) as never,
+			() => ({ address: "", port: 80 }),
+			() => ({ address: "nohost.invalid", port: 80 }),
 		];
 		return withGuest({ dial: (to) => answers[to.port - 1]!() }, async (host, link) => {
-			for (const [i, message] of [/[Pp]ort.*70000/, /no such machine/, /undefined/].entries()) {
+			for (const [i, message] of [/[Pp]ort.*70000/, /no such machine/, /undefined/, /IPv4/, /IPv4/, /IPv4/].entries()) {
 				assert.equal(await Peer.connect(host, i + 1).over, "ECONNREFUSED");
 				assert.deepEqual([link.gateway.counters().refused, link.gateway.counters().open], [i + 1, 0]);
 				assert.match(link.gateway.error!.message, message);
@@ -609,6 +613,10 @@ test("options that are out of their range are refused by name, before the gatewa
 
 test("a port of the guest that there is not is refused when it is published, not with every connection", () =>
 	withGuest({}, async (_host, link) => {
+		for (const address of ["", null as never, 5 as never]) {
+			await assert.rejects(link.gateway.publish({ port: 0, to: 80, address }), { code: "MILLRACE_BAD_OPTION", message: /address/ });
+			assert.throws(() => link.gateway.publishNow({ port: 0, to: 80, address }), { code: "MILLRACE_BAD_OPTION" });
+		}
 		for (const to of [0, 65536, 1.5]) await assert.rejects(link.gateway.publish({ port: 0, to }), { code: "EINVAL", message: /guest/ });
 	}));
 

@@ -255,3 +255,25 @@ script(
 	read 10
 `,
 );
+
+script(
+	"RFC 5961 5.2, RFC 7323 4.3: of a segment that is refused no timestamp is noted, or it would make all that the peer sends look old",
+	`
+	established(mss 1460,TS)
+	< P. 1:11(10) ack 1 <TS val 5000 ecr 0>
+	event readable
+	read 10
+	write 10
+	> P. 1:11(10) ack 11 <TS ecr 5000>
+	< . 11:11(0) ack 100000 <TS val 900005000 ecr 0>
+	> . 11:11(0) ack 11 <TS ecr 5000>
+	< S. 11:11(0) ack 11 <TS val 900005000 ecr 0>
+	> . 11:11(0) ack 11 <TS ecr 5000>
+	< . 10:10(0) ack 100000 <TS val 900005000 ecr 0>
+	> . 11:11(0) ack 11 <TS ecr 5000>
+	< P. 11:21(10) ack 11 <TS val 5001 ecr 0>
+	read 10
+	write 10
+	> P. 11:21(10) ack 21 <TS ecr 5001>
+`,
+);
