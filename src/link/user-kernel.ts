@@ -34,8 +34,8 @@ interface MoreOptions {
 	pauseOnCreate?: boolean;
 }
 
-/** Node's own default. */
-const BACKLOG = 511;
+/** As many as the kernel allows (somaxconn): how many may wait is for the program behind to say, whose own limit is in the stack. */
+const BACKLOG = 65_535;
 
 const { connect } = net.Socket.prototype;
 const { _listen2 } = net.Server.prototype as unknown as Listening;
