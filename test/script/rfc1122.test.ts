@@ -836,3 +836,21 @@ script(
 `,
 	{ host: { tcp: { retries: 2 } } },
 );
+
+script(
+	"RFC 9293 3.8.6.1: a probe takes no page of those that are kept for what comes in: without another one it is empty",
+	`
+	established(mss 1460)
+	< . 1:1(0) ack 1 win 0
+	write 100
+	scarce
+	+0~2 > . 0:0(0) ack 1
+	< . 1:1(0) ack 1 win 0
+	plenty
+	+0~3 > . 1:2(1) ack 1
+	< . 1:1(0) ack 2 win 0
+	< . 1:1(0) ack 2 win 10000
+	> P. 2:101(99) ack 1
+	< . 1:1(0) ack 101
+`,
+);
