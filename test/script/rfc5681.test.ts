@@ -94,6 +94,24 @@ script(
 );
 
 script(
+	"RFC 5681 3.2, step 4: duplicate ACKs let out no more than was out, however many somebody makes",
+	`
+	established(mss 1000, rtt 0.1)
+	write 10000
+	> burst 1:10001(10000)
+	< . 1:1(0) ack 1
+	& < . 1:1(0) ack 1
+	& < . 1:1(0) ack 1
+	> . 1:1001(1000) ack 1
+	${"& < . 1:1(0) ack 1\n\t".repeat(60).slice(2)}write 50000
+	> burst 10001:15001(5000)
+	info cwnd=15000
+	no segment for 0.1
+`,
+	newreno,
+);
+
+script(
 	"RFC 5681 2: what has data, or a new window, is no duplicate ACK",
 	`
 	established(mss 1000, rtt 0.1)
