@@ -54,7 +54,7 @@ export function advertise(t: Tcp, c: Connection): number {
 
 /** How large the window may get: when the pool runs short it stays as it is until there are pages again, or becomes that of one segment. */
 function grant(t: Tcp, c: Connection): number {
-	if (t.shortage.mayGrow(c, 0)) return Infinity;
+	if (t.shortage.mayGrow(c, 0)) return c.rcvBuf;
 	return t.shortage.mayHear(c, 0) ? Math.max(t.ownMss, 1 << c.rcvScale) : 0;
 }
 
