@@ -12,10 +12,12 @@
  * In, two ways. Short: one read into one page, the header (vnet.ts) in front of the frame, which begins at byte 62 as ever. Long: the
  * kernel takes no frame apart to fit our memory, so each read must offer room for the longest; 33 pages wait for it in a row
  * of slots, a frame takes the first ones, which are filled again, and the rest stays. If the batch has no room for the frame, it
- * waits in the slots. Of frames that are all alike the payload goes to a buffer of its own (tap-landing.ts). Which way is tap-bulk.ts's to say; the kernel is told so by TUNSETOFFLOAD, at once for what it sends from then
- * on. Long frames may still be queued when they are turned off, so they are read the long way until the queue was empty. A
- * frame that does not fit a short read has been cut, so it is counted and dropped; that can happen only if pages are so
- * short for so long that the slots have to be given up.
+ * waits in the slots. Of frames that are all alike the payload goes to a buffer of its own (tap-landing.ts).
+ *
+ * Which way is tap-bulk.ts's to say; the kernel is told so by TUNSETOFFLOAD, at once for what it sends from then on. What is queued is still
+ * as it was: until the queue was empty, or as many frames have come as it can hold, those that come say nothing about the new way, and
+ * after long ones were turned off, all are read the long way. A frame that does not fit a short read has been cut, so it is counted and
+ * dropped; that can happen only if pages are so short for so long that the slots have to be given up.
  *
  * Out, the header lies in front of the frame's first byte where the page has room: every frame begins at least 62 bytes into its page
  * or behind a stack's head room, which is nobody's until the next frame is built there, even if the page has several holders.
@@ -67,6 +69,9 @@ export class OffloadTapQueue extends TapQueue {
 	readonly #most: number;
 	/** Frames are read the long way. */
 	#long: boolean;
+	/** Frames that all queues of the device together can hold; and those of them that may be from before the way was changed. */
+	readonly #queueFrames: number;
+	#before = 0;
 	/** Since when there were no pages for the slots, where `#starved`. */
 	#starved = false;
 	#starvedSince = 0;
@@ -91,10 +96,21 @@ export class OffloadTapQueue extends TapQueue {
 	 * @param plain Frames come whole and complete; the only reason for this queue is then that they are longer than a page.
 	 * @param landings The payload of long frames may come as a landing.
 	 * @param ordered The pages of long frames are put into the order of memory.
+	 * @param queueFrames Frames that all queues of the device together can hold.
 	 */
-	constructor(tap: Tap, limit: number, plain: boolean, landings: boolean, ordered: boolean, pool: PagePool, counters: TapCounters) {
+	constructor(
+		tap: Tap,
+		limit: number,
+		plain: boolean,
+		landings: boolean,
+		ordered: boolean,
+		queueFrames: number,
+		pool: PagePool,
+		counters: TapCounters,
+	) {
 		super(tap.fds, limit, VNET_HEADER, pool, counters);
 		this.#tap = tap;
+		this.#queueFrames = queueFrames;
 		this.#most = limit + TAG;
 		this.#nearlyFull = (limit * 3) >> 2;
 		this.#long = this.#most >= FRAME_ROOM;
@@ -118,7 +134,8 @@ export class OffloadTapQueue extends TapQueue {
 	/** Whether long frames are worth it from now on. Not while pages are short: they take more of them. */
 	override consider(batch: Batch, first: number): void {
 		if (this.#long) {
-			if (this.ending && this.state === DRAINED) this.#shorten();
+			if (this.state === DRAINED) this.#before = 0;
+			if (this.ending && this.#before === 0) this.#shorten();
 			return;
 		}
 		const frames = batch.count - first;
@@ -139,6 +156,7 @@ export class OffloadTapQueue extends TapQueue {
 	#lengthen(): void {
 		if (!trySetTapOffload(this.#tap, LONG)) return;
 		this.counters.rxLongOn++;
+		this.#before = this.#queueFrames;
 		this.#long = true;
 		this.ending = false;
 		this.#starved = false;
@@ -295,12 +313,20 @@ export class OffloadTapQueue extends TapQueue {
 		this.#waiting = 0;
 		this.counters.rxFrames++;
 		this.counters.rxBytes += bytes;
-		if (!this.#fixed && !this.ending && this.#sense.frame(bytes > this.#most)) this.#stopLong();
+		if (this.#fixed) return;
+		const long = bytes > this.#most;
+		if (this.ending) this.#before = Math.max(0, this.#before - 1);
+		else if (this.#before > 0 && !long) this.#before--;
+		else {
+			this.#before = 0;
+			if (this.#sense.frame(long)) this.#stopLong();
+		}
 	}
 
 	#stopLong(): void {
 		if (!trySetTapOffload(this.#tap, SHORT)) return;
 		this.counters.rxLongOff++;
+		this.#before = this.#queueFrames;
 		this.ending = true;
 	}
 

@@ -153,10 +153,10 @@ export class TapLink implements Link {
 		this.#name = tap.name;
 		try {
 			if (queues > 1) this.#steer(tap);
-			this.#configure(tap);
+			const queueFrames = this.#configure(tap) * queues;
 			const limit = frameLimit(this);
 			const queue = offload
-				? new OffloadTapQueue(tap, limit, plain, landing && context.landings === true, pageOrder, context.pool, this.#counters)
+				? new OffloadTapQueue(tap, limit, plain, landing && context.landings === true, pageOrder, queueFrames, context.pool, this.#counters)
 				: new PlainTapQueue(tap.fds, limit, context.pool, this.#counters);
 			if (this.#settings.ioUring) useUring(queue);
 			this.#retry = context.runtime.alarm(() => this.#again());
@@ -258,8 +258,8 @@ export class TapLink implements Link {
 		}
 	}
 
-	/** Sets what was asked for. Of an attached device only that, and only what differs, remembering how it was. */
-	#configure(tap: Tap): void {
+	/** Sets what was asked for. Of an attached device only that, and only what differs, remembering how it was. Returns the frames that a queue holds. */
+	#configure(tap: Tap): number {
 		const kernel = new NetworkInterface(tap.name);
 		this.#undo.push(() => kernel.close());
 		const { mtu, queueLength, kernelAddress } = this.#options;
@@ -309,6 +309,7 @@ export class TapLink implements Link {
 			const back = steerReceive(tap.name, kernel.mac, rps);
 			if (tap.attached) this.#undo.push(back);
 		}
+		return kernel.queueLength;
 	}
 
 	/** Gives an attached device the address beside those that it has: to set the first one takes the others away, and routes with them, which nobody would put back. */

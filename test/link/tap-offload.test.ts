@@ -88,11 +88,11 @@ const isSyn = (frame: Uint8Array) => isIpv4(6)(frame) && parse(frame).flags === 
 /** Of one connection: those of earlier tests may still be at their last words. */
 const isOf = (port: number) => (frame: Uint8Array) => isIpv4(6)(frame) && parse(frame).port === port;
 
-/** A connection of the kernel's TCP to the station, established. */
-async function established(t: TestContext, s: ReturnType<typeof station>) {
+/** A connection of the kernel's TCP to the station, established. @param known The kernel's hardware address, if it knows ours. */
+async function established(t: TestContext, s: ReturnType<typeof station>, known?: Uint8Array) {
 	const socket = connect(80, "10.77.0.2").on("error", () => {});
 	t.after(() => socket.destroy());
-	const kernel = await s.resolve();
+	const kernel = known ?? (await s.resolve());
 	const syn = parse(await s.frame(isSyn));
 	s.add(unsummed(kernel, { dstPort: syn.port, ack: syn.seq + 1, flags: "S.", options: { mss: MSS, wscale: 8 } }), {
 		flags: FRAME_PARTIAL_CHECKSUM,
@@ -160,6 +160,7 @@ describe("TAP link with offload", { skip: lack, concurrency: false }, () => {
 		const { rxFrames, rxLongOn, rxLongOff } = s.link.counters();
 		assert.ok(rxFrames! < BULK / MSS / 2, `${rxFrames} frames`);
 		assert.deepEqual([rxLongOn, rxLongOff], [1, 0]);
+		while (s.link.receive(s.batch) > 0) s.batch.drop(s.batch.count);
 		assert.equal(s.pool.inUse, HELD);
 		s.link.close();
 		assert.equal(s.pool.inUse, 0);
@@ -225,6 +226,51 @@ describe("TAP link with offload", { skip: lack, concurrency: false }, () => {
 		}
 		await receiveBulk(s, c, 0);
 		assert.equal(s.link.counters().rxTruncated, 0);
+		s.link.close();
+	});
+
+	test("short frames that were queued before long ones were asked for say nothing about those that will come", async (t) => {
+		const s = station({ offload: true });
+		const connections = [await established(t, s)];
+		while (connections.length < 90) connections.push(await established(t, s, connections[0]!.kernel));
+		// As much as a kernel sends without an answer (RFC 6928), so that it is all there at once.
+		for (const c of connections) c.socket.write(pattern(0, 10 * MSS));
+		let full = 0;
+		for (s.link.look(); full < 900; s.link.look()) {
+			await sleep(0);
+			s.link.receive(s.batch);
+			for (let i = 0; i < s.batch.count; i++) if (s.batch.length[i]! > MSS) full++;
+			s.batch.drop(s.batch.count);
+		}
+		const { rxLongOn, rxLongOff } = s.link.counters();
+		assert.deepEqual([rxLongOn, rxLongOff], [1, 0]);
+		s.link.close();
+	});
+
+	test("after long frames were turned off, short ones are read as such when no long one can be queued any more, though the queue was never empty", async (t) => {
+		const QUEUE = 256;
+		const s = station({ offload: true, queueLength: QUEUE });
+		const c = await established(t, s);
+		await bulk(s, c, BULK);
+		while (s.link.receive(s.batch) > 0) s.batch.drop(s.batch.count);
+		assert.equal(s.pool.inUse, HELD);
+		const batch = new Batch(s.pool, 32);
+		const pings = (count: number) => {
+			while (s.batch.count < count) s.add(ping(c.kernel, 1, 8));
+			s.transmit();
+		};
+		pings(48);
+		s.link.look();
+		let after = 0;
+		while (s.pool.inUse > 0) {
+			pings(32);
+			s.link.receive(batch);
+			assert.equal(batch.count, 32, "more wait");
+			batch.drop(batch.count);
+			if (s.link.counters().rxLongOff === 1) after += 32;
+			assert.ok(after <= 2 * QUEUE, "they are read the long way for ever");
+		}
+		assert.ok(after >= QUEUE);
 		s.link.close();
 	});
 
