@@ -1,7 +1,7 @@
 /**
  * Room for the garbage collector while bulk data are read.
  *
- * Hides a spiral of V8's. Every long chunk that a plain handle hands out is an ArrayBuffer outside of the heap, but counts against the heap's limit,
+ * Hides a spiral of V8's. Every chunk that a handle hands out is an ArrayBuffer outside of the heap, but counts against the heap's limit,
  * which is a small multiple of what lives in the heap. A server with 9 MB of objects gets a limit of 30 MB, so 32 MiB of chunks (what V8
  * lets come together before it looks at the young ones) are answered with a collection of the whole heap: one per 25 ms at 10 Gbit/s,
  * which takes up to half of the core, which V8 answers with lower limits. The kernel's sockets suffer from it, too, with twice the room.
@@ -9,7 +9,7 @@
  * So while bulk data come, a heap that is small may grow further before it is collected as a whole: V8's own switch
  * `heap-growing-percent`, which it reads at the end of each collection. Heaps of more than SMALL have the room anyway. From V8 14 on that is not
  * enough: there each 64 MB outside of the heap begin a collection of the whole heap by themselves, whatever the limit, unless they are told to
- * count against it (`external-memory-accounted-in-global-limit`). A second without bulk data, and V8 decides alone again. It is a setting of the whole process, so nothing is done before `makeGcRoom`: a program that was put on
+ * count against it (`external-memory-accounted-in-global-limit`). A second with hardly any, and V8 decides alone again. It is a setting of the whole process, so nothing is done before `makeGcRoom`: a program that was put on
  * the stack calls it, a library does not.
  */
 import v8 from "node:v8";
@@ -18,27 +18,29 @@ import v8 from "node:v8";
 const ROOM = 128 << 20;
 /** Bytes of a heap that has the room by V8's own rule, which is at least to double. */
 const SMALL = ROOM / 2;
-/** Bytes of bulk data between two looks at the heap. */
+/** Bytes between two looks at the heap: what V8 lets come together. */
 const INTERVAL = 32 << 20;
 /** The first V8 that has a limit of its own for memory outside of the heap, and the switch that does without it. */
 const OWN_LIMIT_V8 = 14;
 const OWN_LIMIT = Number.parseInt(process.versions.v8, 10) >= OWN_LIMIT_V8;
-/** A time without bulk data, in milliseconds, after which V8 decides alone again. */
-const IDLE_MS = 1000;
+/** Fewer bytes in a second are no bulk data: a server of small requests may well hand out a megabyte. */
+const BULK = 8 << 20;
+const SECOND_MS = 1000;
 
 /** Bytes until the next look; for ever while nobody asked for any. */
 let left = Number.POSITIVE_INFINITY;
 let percent = 0;
 let timer: NodeJS.Timeout | null = null;
-/** `left` when the timer last rang. */
+/** `left` when the timer last rang, and whether there was a look since. */
 let leftBefore = 0;
+let looked = false;
 
 /** From now on. */
 export function makeGcRoom(): void {
 	left = INTERVAL;
 }
 
-/** Says that a chunk of bulk data was handed out. */
+/** Says that a chunk was handed out. */
 export function handedOut(bytes: number): void {
 	left -= bytes;
 	if (left <= 0) look();
@@ -46,19 +48,19 @@ export function handedOut(bytes: number): void {
 
 function look(): void {
 	left = INTERVAL;
+	looked = true;
 	const { used_heap_size: used } = v8.getHeapStatistics();
 	setPercent(used < SMALL ? Math.ceil((100 * ROOM) / used) : 0);
-	timer ??= setInterval(idle, IDLE_MS).unref();
+	timer ??= setInterval(idle, SECOND_MS).unref();
 }
 
 function idle(): void {
-	if (left !== leftBefore) {
-		leftBefore = left;
-		return;
-	}
+	const bulk = looked || leftBefore - left >= BULK;
+	leftBefore = left;
+	looked = false;
+	if (bulk) return;
 	clearInterval(timer!);
 	timer = null;
-	leftBefore = 0;
 	left = INTERVAL;
 	setPercent(0);
 }

@@ -18,6 +18,7 @@
  */
 import { type AddressOut, Conduit, type Sink, WRITTEN } from "./conduit.ts";
 import { systemError } from "./errno.ts";
+import { handedOut } from "./gc-room.ts";
 import { JSStream, type Request, type SocketInternals, type StreamBase, userBufferOf } from "./internals.ts";
 import { throwLater } from "./later.ts";
 import { ownable } from "./ownership.ts";
@@ -274,6 +275,8 @@ export class StackHandle extends JSStream implements Sink {
 			length = socket.readInto(scratch, 0, length);
 			records?.came(scratch, length);
 		}
+		// What net.js gets is a copy that JSStream makes.
+		handedOut(length);
 		scratchBusy = true;
 		try {
 			this.readBuffer(length === READ_SIZE ? scratch : scratch.subarray(0, length));

@@ -42,7 +42,7 @@ let state: Int32Array;
 const EOF = errnoOf("EOF");
 /** Bytes given to Node at a time. */
 const READ_SIZE = 65536;
-/** Chunks of so many bytes count as bulk data: at fewer bytes the collector is not what a chunk costs. */
+/** So many bytes may be had without a copy: fewer are copied for less. */
 const BULK = 16384;
 /** V8 keeps typed arrays of up to so many bytes in its own heap, and makes an ArrayBuffer for them only when somebody asks for it. */
 const ON_HEAP = 64;
@@ -220,7 +220,7 @@ export class PlainHandle implements Sink, ExpressHandle, Feeder {
 		const express = this.onread === onStreamRead && flows(owner);
 		const parser = express ? parserOf(this, owner) : null;
 		if (parser !== null) {
-			if (available >= BULK) handedOut(available);
+			handedOut(available);
 			const bytes = takeForParser(socket, available);
 			if (bytes.length === 0) return;
 			this.bytesRead += bytes.length;
@@ -230,7 +230,7 @@ export class PlainHandle implements Sink, ExpressHandle, Feeder {
 		const chunk = (available >= BULK ? take(socket) : null) ?? copy(socket, available, express ? owner : null, this.#pooled);
 		const taken = chunk.length;
 		if (taken === 0) return;
-		if (taken >= BULK) handedOut(taken);
+		handedOut(taken);
 		this.bytesRead += taken;
 		if (express) return deliverNow(owner, chunk);
 		// Net.js makes a view of so many bytes from there on: the ArrayBuffer may be longer.
