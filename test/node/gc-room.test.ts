@@ -2,6 +2,8 @@ import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { it, mock } from "node:test";
 import { handedOut, heapGrowingPercent, makeGcRoom } from "../../src/node/gc-room.ts";
+import { createNet } from "../../src/node/net.ts";
+import { connection, loopbackHost } from "./loopback-host.ts";
 
 it("the heap gets room while bulk data are handed out, and loses it a second later", () => {
 	mock.timers.enable({ apis: ["setInterval"] });
@@ -31,6 +33,33 @@ it("the heap gets room while bulk data are handed out, and loses it a second lat
 		mock.timers.reset();
 	}
 });
+
+for (const [reader, plainHandles] of [
+	["client", true],
+	["server", true],
+	["server", false],
+] as const) {
+	it(`what a ${reader} reads counts, ${plainHandles ? "by the handle that it has" : "by a JSStream handle"}`, async () => {
+		mock.timers.enable({ apis: ["setInterval"] });
+		const host = loopbackHost();
+		try {
+			makeGcRoom();
+			const { client, peer } = await connection(createNet(host, { plainHandles }));
+			const [from, to] = reader === "client" ? [peer, client] : [client, peer];
+			to.resume();
+			for (let i = 0; i < 512; i++) await new Promise((resolve) => from.write(Buffer.alloc(65537), resolve));
+			while (to.bytesRead < 512 * 65537) await new Promise(setImmediate);
+			assert.ok(heapGrowingPercent() > 0);
+			client.destroy();
+			peer.destroy();
+		} finally {
+			mock.timers.tick(1000);
+			mock.timers.tick(1000);
+			mock.timers.reset();
+			await host.close();
+		}
+	});
+}
 
 /**
  * Collections of the whole heap in a process of its own that lets 2 GiB of chunks come and, when they are old, go, where a small heap may grow twentyfold: "percent", by V8's
