@@ -16,6 +16,7 @@
 import { AsyncResource } from "node:async_hooks";
 import net from "node:net";
 import tls from "node:tls";
+import { READ_SIZE } from "./chunks.ts";
 import { EADDRINUSE, EADDRNOTAVAIL, EINVAL, ENETUNREACH, systemError } from "./errno.ts";
 import { StackHandle } from "./handle.ts";
 import {
@@ -28,9 +29,9 @@ import {
 	TCP_SOCKET,
 	type TCPHandle,
 } from "./internals.ts";
-import { plainHandlesWork } from "./plain-handle.ts";
+import { handOver, listenerOf, plainHandlesWork, type Reader } from "./plain-handle.ts";
 import { asIpv4, KERNEL, type Policy, UNDECIDED, UNREACHABLE } from "./policy.ts";
-import type { StackHost } from "./stack.ts";
+import type { StackHost, StackSocket } from "./stack.ts";
 
 /** The dialer of a socket, for further attempts. */
 const dialerSymbol = Symbol("millrace.dialer");
@@ -63,8 +64,6 @@ export class Dialer {
 		const several = socket as unknown as Record<symbol, unknown>;
 		several[dialerSymbol] = this;
 		several[reinitializeSymbol] = reinitializeOnStack;
-		// What lets the handle write at once.
-		plainHandlesWork();
 		reinitialize(socket, new DialHandle(this));
 	}
 }
@@ -140,8 +139,12 @@ function renew(socket: SocketInternals, handle: StackHandle | TCPHandle): void {
 }
 
 /** A handle that can connect. */
-class DialHandle extends StackHandle {
+class DialHandle extends StackHandle implements Reader {
 	readonly #policy: Policy;
+	/** Bytes that JSStream has not seen. */
+	#read = 0;
+	/** Node keeps the contract of plain handles, so what is read need not pass C++, and writes may be done at once. */
+	readonly #plain = plainHandlesWork();
 	/** What becomes of the connection belongs to whoever made it (AsyncLocalStorage). */
 	readonly #scope = new AsyncResource("TCPWRAP");
 
@@ -170,6 +173,20 @@ class DialHandle extends StackHandle {
 			this.conduit.bind(local, boundPort);
 		}
 		return this.conduit.connect(request, verdict, port);
+	}
+
+	override deliver(socket: StackSocket, atOnce: boolean): void {
+		if (!this.#plain || !this.readByNet) return super.deliver(socket, atOnce);
+		const available = Math.min(socket.available, READ_SIZE);
+		this.#scope.runInAsyncScope(handOver, undefined, this, socket, available, listenerOf(this), false);
+	}
+
+	read(bytes: number): void {
+		this.#read += bytes;
+	}
+
+	override get bytesRead(): number {
+		return super.bytesRead + this.#read;
 	}
 
 	override readFailed(errno: number): void {

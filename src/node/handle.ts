@@ -16,6 +16,7 @@
  *
  * Bytes on their way in are read into one buffer per thread and copied from there by JSStream.
  */
+import { READ_SIZE } from "./chunks.ts";
 import { type AddressOut, Conduit, type Sink, WRITTEN } from "./conduit.ts";
 import { systemError } from "./errno.ts";
 import { handedOut } from "./gc-room.ts";
@@ -25,9 +26,6 @@ import { ownable } from "./ownership.ts";
 import type { StackHost, StackSocket } from "./stack.ts";
 import { TlsRecords } from "./tls-records.ts";
 import { LATIN1_MOST, UCS2_MOST, UTF8_MOST, uncounted } from "./uncounted.ts";
-
-/** Bytes given to Node at a time: what libuv offers a read. */
-const READ_SIZE = 65536;
 
 /** By which net.js is told that a write is done; null: it is not known to bear that. */
 let base: StreamBase | null = null;
@@ -245,6 +243,11 @@ export class StackHandle extends JSStream implements Sink {
 	/** What TLS over this handle has agreed on (see `Secured`); undefined where there is none. */
 	get #protocol(): string | false | null | undefined {
 		return ((this.wrapper ?? this.owner) as Partial<Secured> | null)?.alpnProtocol;
+	}
+
+	/** Nobody but net.js reads from here, and that with buffers of its own. */
+	protected get readByNet(): boolean {
+		return !this.#consumed && !this.#userBuffer && this.#protocol === undefined;
 	}
 
 	/** Of TLS only where it carries HTTP/2, or may yet: the way around costs a turn of the event loop. */

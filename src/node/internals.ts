@@ -21,6 +21,9 @@ export interface Request {
 export interface JSStream {
 	/** Set by net.js: whether it thinks that the handle reads. */
 	reading: boolean;
+	/** Set by net.js: what hears of a read. */
+	onread: ((bytes: ArrayBufferLike | undefined) => unknown) | null;
+	readonly bytesRead: number;
 	readonly bytesWritten: number;
 	writeBuffer(request: Request | null, chunk: Uint8Array): unknown;
 	writev(request: Request | null, chunks: unknown[], allBuffers: boolean): unknown;

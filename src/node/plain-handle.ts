@@ -19,6 +19,7 @@
 import { AsyncResource } from "node:async_hooks";
 import tls from "node:tls";
 import { debuglog } from "node:util";
+import { nextChunk, ON_HEAP, READ_SIZE } from "./chunks.ts";
 import { type AddressOut, Conduit, type Sink, WRITTEN } from "./conduit.ts";
 import { errnoOf } from "./errno.ts";
 import { deliverNow, type ExpressHandle, type ExpressSocket, express, flows } from "./express.ts";
@@ -40,15 +41,6 @@ const EXPRESS_VARIABLE = "MILLRACE_EXPRESS";
 let base: StreamBase | null = null;
 let state: Int32Array;
 const EOF = errnoOf("EOF");
-/** Bytes given to Node at a time. */
-const READ_SIZE = 65536;
-/** So many bytes may be had without a copy: fewer are copied for less. */
-const BULK = 16384;
-/** V8 keeps typed arrays of up to so many bytes in its own heap, and makes an ArrayBuffer for them only when somebody asks for it. */
-const ON_HEAP = 64;
-/** Chunks of fewer bytes may lie in Node's pool: half of it, where it is smallest (8 KiB; Node 26 has 64). */
-const POOLED = 4096;
-
 /** net.js's own `onread`, once chunks and writes of its sockets were seen to need no more than express.ts does; else null. */
 let onStreamRead: unknown = null;
 
@@ -64,7 +56,7 @@ class WriteRequest {
 	writeStatus: number | null = null;
 }
 
-export class PlainHandle implements Sink, ExpressHandle, Feeder {
+export class PlainHandle implements Sink, ExpressHandle, Feeder, Reader {
 	readonly conduit: Conduit;
 	declare readonly onlyOutside: false;
 	declare readonly outside: false;
@@ -216,9 +208,8 @@ export class PlainHandle implements Sink, ExpressHandle, Feeder {
 
 	deliver(socket: StackSocket): void {
 		const available = Math.min(socket.available, READ_SIZE);
-		const owner = this.owner as ExpressSocket;
-		const express = this.onread === onStreamRead && flows(owner);
-		const parser = express ? parserOf(this, owner) : null;
+		const listener = listenerOf(this);
+		const parser = listener !== null ? parserOf(this, listener) : null;
 		if (parser !== null) {
 			handedOut(available);
 			const bytes = takeForParser(socket, available);
@@ -227,16 +218,11 @@ export class PlainHandle implements Sink, ExpressHandle, Feeder {
 			feed(parser, bytes);
 			return;
 		}
-		const chunk = (available >= BULK ? take(socket) : null) ?? copy(socket, available, express ? owner : null, this.#pooled);
-		const taken = chunk.length;
-		if (taken === 0) return;
-		handedOut(taken);
-		this.bytesRead += taken;
-		if (express) return deliverNow(owner, chunk);
-		// Net.js makes a view of so many bytes from there on: the ArrayBuffer may be longer.
-		state[base!.kReadBytesOrError] = taken;
-		state[base!.kArrayBufferOffset] = chunk.byteOffset;
-		this.onread!(chunk.buffer);
+		handOver(this, socket, available, listener, this.#pooled);
+	}
+
+	read(bytes: number): void {
+		this.bytesRead += bytes;
 	}
 
 	endOfFile(): void {
@@ -271,37 +257,33 @@ Object.defineProperty(PlainHandle.prototype, "express", { value: true });
 Object.defineProperty(PlainHandle.prototype, "onlyOutside", { value: false });
 Object.defineProperty(PlainHandle.prototype, "outside", { value: false });
 
-/**
- * What came first, if the link has read it to a buffer of its own. Its ArrayBuffer begins with it and has nothing else in it, as that of a
- * copy has, but may end with a few zeros behind it (LANDING_SLACK in memory/pages.ts): then the chunk is a view, as those of Node's pool and
- * pieces of bodies are.
- */
-function take(socket: StackSocket): Buffer | null {
-	const bytes = socket.take?.() ?? null;
-	if (bytes === null || Buffer.isBuffer(bytes)) return bytes;
-	return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
+/** A handle that chunks can be handed over by. */
+export interface Reader {
+	/** Set by net.js. */
+	onread: ((bytes: ArrayBufferLike | undefined) => unknown) | null;
+	readonly owner: SocketInternals | null;
+	/** Notes that so many bytes were read. */
+	read(bytes: number): void;
 }
 
-/**
- * A copy of the next bytes, at most `most`. It has an ArrayBuffer of its own, as those of the kernel's sockets do, since programs use
- * `chunk.buffer` without looking at the offset; only what goes to node:http alone, whose parser is done with it when it returns, may lie in
- * Node's pool. Not zeroed, since all of it is written.
- *
- * @param listener Whose listener gets it; null if net.js does, which makes a view of the ArrayBuffer.
- * @param pooled It may lie in Node's pool whoever gets it.
- */
-function copy(socket: StackSocket, most: number, listener: ExpressSocket | null, pooled: boolean): Buffer {
-	const length = most >= BULK && socket.beforeTake !== undefined ? socket.beforeTake(most) : most;
-	const chunk = chunkFor(listener, length, pooled);
-	const taken = socket.readInto(chunk, 0, length);
-	return taken === length ? chunk : chunk.subarray(0, taken);
+/** Whose listener a chunk can go to at once; null if it must go by net.js. */
+export function listenerOf(handle: Reader): ExpressSocket | null {
+	const owner = handle.owner as ExpressSocket;
+	return handle.onread === onStreamRead && flows(owner) ? owner : null;
 }
 
-function chunkFor(listener: ExpressSocket | null, length: number, pooled: boolean): Buffer {
-	if (pooled && length < POOLED) return Buffer.allocUnsafe(length);
-	if (listener === null) return Buffer.allocUnsafeSlow(length);
-	if (length <= ON_HEAP) return Buffer.alloc(length);
-	return listener.parser && typeof listener._events.data === "function" ? Buffer.allocUnsafe(length) : Buffer.allocUnsafeSlow(length);
+/** Hands over a chunk, at most `available` bytes: to `listener`, or to net.js. Only where `plainHandlesWork`. */
+export function handOver(handle: Reader, socket: StackSocket, available: number, listener: ExpressSocket | null, pooled: boolean): void {
+	const chunk = nextChunk(socket, available, listener, pooled);
+	const taken = chunk.length;
+	if (taken === 0) return;
+	handedOut(taken);
+	handle.read(taken);
+	if (listener !== null) return deliverNow(listener, chunk);
+	// Net.js makes a view of so many bytes from there on: the ArrayBuffer may be longer.
+	state[base!.kReadBytesOrError] = taken;
+	state[base!.kArrayBufferOffset] = chunk.byteOffset;
+	handle.onread!(chunk.buffer);
 }
 
 let checked: boolean | null = null;
