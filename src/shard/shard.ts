@@ -78,8 +78,8 @@ function randomMac(random: Random): Uint8Array {
 
 /** Most landings (memory/pages.ts), up to 64 KiB each: the largest receive window of a connection. */
 const LANDINGS = 64;
-/** Most slabs (memory/pages.ts): the largest send buffer of a connection. And the part of the memory option that they may be. */
-const SLABS = 64;
+/** Most slabs (memory/pages.ts), 32 MiB: what 32 connections let wait. And the part of the memory option that they may be. */
+const SLABS = 512;
 const SLABS_PART = 8;
 
 /** Full batches in a row after which timers are looked at all the same. */

@@ -34,7 +34,7 @@ import type { TcpOptions } from "./options.ts";
 import { output } from "./output.ts";
 import { IndexQueue } from "./queue.ts";
 import { AckSummary } from "./recovery.ts";
-import { sendRoom } from "./sendqueue.ts";
+import { muchRoom } from "./sendqueue.ts";
 import { Shortage } from "./shortage.ts";
 import * as state from "./state.ts";
 import { ConnectionTable } from "./table.ts";
@@ -367,8 +367,7 @@ export class Tcp implements Transport {
 	/** Room came back: tell the application if it waits. */
 	roomCame(c: Connection): void {
 		if ((c.flags & C_WANT_ROOM) === 0) return;
-		// Worth waking up for: a third of the buffer, so that writes come in strides.
-		if (sendRoom(this, c) * 3 < this.options.sendBuffer) return;
+		if (!muchRoom(this, c)) return;
 		c.flags &= ~C_WANT_ROOM;
 		this.raise(c, E_WRITABLE);
 	}

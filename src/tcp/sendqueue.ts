@@ -24,6 +24,11 @@ const { HEADROOM, PAGE_SIZE, SLAB_SIZE } = pages;
 
 /** What may wait in slabs at most, in send buffers: with the default, a mebibyte, as much as the second cache of a core. */
 const WAITING_BUFFERS = 4;
+/**
+ * What may wait in slabs is this part of those that are free, at most, so that however many connections write, each finds some. (Choudhury and Hahne, "Dynamic
+ * Queue Length Thresholds for Shared-Memory Packet Switches", 1998: n of them get slabs / (n + SLAB_SHARE) each.)
+ */
+const SLAB_SHARE = 8;
 /** Bytes of a write from which on a slab is worth it, for it is taken from all other connections. */
 const LONG_WRITE = 8192;
 /** Smallest MSS for which a slab is used: for a smaller one there would not be a slice for each segment. */
@@ -56,8 +61,21 @@ export function sendRoom(t: Tcp, c: Connection): number {
 	const limit = Math.min(Math.max(sendBuffer, 2 * cwnd + c.sacked), options.maxSendBuffer);
 	// What is in flight may be as much as the network takes; what waits is only to bridge the application's next turn. More would be
 	// bytes that have left the cache when their turn comes, and that are old when they arrive. Slabs are cheap to send, so there the turns are few.
-	const waiting = usesSlabs(t, c) ? Math.max(sendBuffer, Math.min(cwnd, WAITING_BUFFERS * sendBuffer)) : sendBuffer;
-	return Math.min(limit - ((sndEnd - c.sndUna) | 0), waiting - ((sndEnd - c.sndNxt) | 0));
+	return Math.min(limit - ((sndEnd - c.sndUna) | 0), waitingMost(t, c) - ((sndEnd - c.sndNxt) | 0));
+}
+
+/** Bytes that may wait until they are sent. */
+function waitingMost(t: Tcp, c: Connection): number {
+	const { sendBuffer } = t.options;
+	if (!usesSlabs(t, c)) return sendBuffer;
+	const most = Math.max(sendBuffer, Math.min(c.cwnd, WAITING_BUFFERS * sendBuffer));
+	const share = Math.max(SLAB_SIZE, (t.pool.slabsFree * SLAB_SIZE) / SLAB_SHARE);
+	return most <= share ? most : Math.floor(share);
+}
+
+/** Whether so much room has come that it is worth waking up for: a third of the buffer, so that writes come in strides. */
+export function muchRoom(t: Tcp, c: Connection): boolean {
+	return 3 * sendRoom(t, c) >= Math.min(t.options.sendBuffer, waitingMost(t, c));
 }
 
 /** Copies bytes into the send segment, as many as there is room for; returns how many. */

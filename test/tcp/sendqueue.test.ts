@@ -15,6 +15,7 @@ import {
 	inFlight,
 	markAllLost,
 	markLost,
+	muchRoom,
 	ownPage,
 	pageSpan,
 	sendRoom,
@@ -291,7 +292,7 @@ function wide(slabs: number, options = {}) {
 const frame = 45 * 1448;
 
 test("long writes fill slabs to the last whole segment of a frame, one behind the other; short ones take pages", () => {
-	const { t, pool, c, list } = wide(4);
+	const { t, pool, c, list } = wide(32);
 	write(t, c.index, new Uint8Array(100_000), 0, 100_000);
 	assert.deepEqual(list().map(pool.length.bind(pool)), [frame, 100_000 - frame]);
 	// The slab that is open takes what comes next, however short, as long as nothing of it has left.
@@ -309,9 +310,27 @@ test("long writes fill slabs to the last whole segment of a frame, one behind th
 
 test("without a free slab a long write goes to pages, and that is counted", () => {
 	const { t, pool, c, list } = wide(1);
-	assert.equal(write(t, c.index, new Uint8Array(100_000), 0, 100_000), 100_000);
-	const pages = Math.ceil((100_000 - frame) / 1448);
-	assert.deepEqual([t.counters.slabsOpened, t.counters.noSlab, pool.inUse, list().length], [1, 1, pages, pages + 1]);
+	assert.equal(write(t, c.index, new Uint8Array(frame), 0, frame), frame);
+	assert.deepEqual([t.counters.slabsOpened, t.counters.noSlab, pool.inUse, list().length], [1, 0, 0, 1]);
+	c.sndNxt = c.sndEnd; // as if it had left
+	assert.equal(write(t, c.index, new Uint8Array(frame), 0, frame), frame);
+	assert.deepEqual([t.counters.slabsOpened, t.counters.noSlab, pool.inUse, list().length], [1, 1, 45, 46]);
+});
+
+test("what waits is an eighth of the slabs that are free, and a slab at least; whoever has sent it all may write again", () => {
+	const { t, pool, connection } = bareTcp({ sendBuffer: 300_000, maxSendBuffer: 300_000, maxConnections: 32 }, 2048, 0, 32);
+	const took: number[] = [];
+	for (let n = 0; n < 24; n++) {
+		const share = Math.max(65_536, (pool.slabsFree * 65_536) / 8);
+		const c = connection();
+		assert.ok(muchRoom(t, c), "nothing waits");
+		const taken = write(t, c.index, new Uint8Array(400_000), 0, 400_000);
+		assert.equal(taken, share);
+		took.push(taken);
+		assert.ok(!muchRoom(t, t.at(c.index)));
+	}
+	assert.deepEqual([took[0], took.at(-1)], [262_144, 65_536]);
+	assert.ok(t.counters.noSlab > 0);
 });
 
 test("no slabs while the handshake goes on, for a model of the path, for a small MSS, or while losses are repaired", () => {
