@@ -26,7 +26,8 @@ const { HEADROOM, PAGE_SIZE, SLAB_SIZE } = pages;
 const WAITING_BUFFERS = 4;
 /**
  * What may wait in slabs is this part of those that are free, at most, so that however many connections write, each finds some. (Choudhury and Hahne, "Dynamic
- * Queue Length Thresholds for Shared-Memory Packet Switches", 1998: n of them get slabs / (n + SLAB_SHARE) each.)
+ * Queue Length Thresholds for Shared-Memory Packet Switches", 1998: n of them get slabs / (n + SLAB_SHARE) each.) While half of them are free, a
+ * send buffer may wait all the same: where memory is small, there are only a few slabs.
  */
 const SLAB_SHARE = 8;
 /** Bytes of a write from which on a slab is worth it, for it is taken from all other connections. */
@@ -68,8 +69,9 @@ export function sendRoom(t: Tcp, c: Connection): number {
 function waitingMost(t: Tcp, c: Connection): number {
 	const { sendBuffer } = t.options;
 	if (!usesSlabs(t, c)) return sendBuffer;
+	const { slabs, slabsFree } = t.pool;
 	const most = Math.max(sendBuffer, Math.min(c.cwnd, WAITING_BUFFERS * sendBuffer));
-	const share = Math.max(SLAB_SIZE, (t.pool.slabsFree * SLAB_SIZE) / SLAB_SHARE);
+	const share = Math.max(2 * slabsFree >= slabs ? sendBuffer : SLAB_SIZE, (slabsFree * SLAB_SIZE) / SLAB_SHARE);
 	return most <= share ? most : Math.floor(share);
 }
 

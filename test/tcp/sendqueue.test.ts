@@ -317,12 +317,13 @@ test("without a free slab a long write goes to pages, and that is counted", () =
 	assert.deepEqual([t.counters.slabsOpened, t.counters.noSlab, pool.inUse, list().length], [1, 1, 45, 46]);
 });
 
-test("what waits is an eighth of the slabs that are free, and a slab at least; whoever has sent it all may write again", () => {
-	const { t, pool, connection } = bareTcp({ sendBuffer: 300_000, maxSendBuffer: 300_000, maxConnections: 32 }, 2048, 0, 32);
+test("what waits is an eighth of the slabs that are free, and a slab at least, or a send buffer while half of them are free; whoever has sent it all may write again", () => {
+	const { t, pool, connection } = bareTcp({ sendBuffer: 150_000, maxSendBuffer: 600_000, maxConnections: 32 }, 2048, 0, 32);
 	const took: number[] = [];
 	for (let n = 0; n < 24; n++) {
-		const share = Math.max(65_536, (pool.slabsFree * 65_536) / 8);
+		const share = Math.max(2 * pool.slabsFree >= 32 ? 150_000 : 65_536, (pool.slabsFree * 65_536) / 8);
 		const c = connection();
+		c.cwnd = 300_000;
 		assert.ok(muchRoom(t, c), "nothing waits");
 		const taken = write(t, c.index, new Uint8Array(400_000), 0, 400_000);
 		assert.equal(taken, share);
