@@ -2,6 +2,7 @@
 import type { Bench } from "../lib/bench.ts";
 import { allocation } from "./allocation.ts";
 import { bulk } from "./bulk.ts";
+import { flows } from "./flows.ts";
 import { goodput } from "./goodput.ts";
 import { http } from "./http.ts";
 import { idle } from "./idle.ts";
@@ -22,6 +23,7 @@ export const benches: readonly Bench[] = [
 	latency,
 	idle,
 	bulk,
+	flows,
 	goodput,
 	reflector,
 	profile,

@@ -1,9 +1,11 @@
-/** Runs `programs/client` once on the client's core and reads what it prints. */
+/** Runs `programs/client` or `programs/flows` once on the client's core and reads what it prints. */
 import { program, type Serving } from "./contestants.ts";
 import type { Lab } from "./lab.ts";
 
-async function client(lab: Lab, mode: string, server: Serving, seconds: number, ...rest: string[]): Promise<Record<string, number>> {
-	const argv = [process.execPath, program("client"), mode, server.address, String(server.port), String(seconds), ...rest];
+type Figures = Promise<Record<string, number>>;
+
+async function client(lab: Lab, name: string, mode: string, server: Serving, seconds: number, ...rest: string[]): Figures {
+	const argv = [process.execPath, program(name), mode, server.address, String(server.port), String(seconds), ...rest];
 	try {
 		return JSON.parse(await lab.client(argv, { seconds: seconds + 15 }).output());
 	} catch (error) {
@@ -14,7 +16,7 @@ async function client(lab: Lab, mode: string, server: Serving, seconds: number, 
 
 /** 64-byte round trips: percentiles in microseconds. */
 export async function roundTrips(lab: Lab, server: Serving, seconds: number): Promise<Record<string, number>> {
-	const { p50, p99, count } = await client(lab, "pingpong", server, seconds);
+	const { p50, p99, count } = await client(lab, "client", "pingpong", server, seconds);
 	return { p50: p50!, p99: p99!, count: count! };
 }
 
@@ -24,6 +26,19 @@ export async function roundTrips(lab: Lab, server: Serving, seconds: number): Pr
  * @param congestion The congestion control of the client's side; else the route's or the machine's.
  */
 export async function flow(lab: Lab, mode: "pull" | "push", server: Serving, seconds: number, congestion?: string): Promise<number> {
-	const { bytes, seconds: took } = await client(lab, mode, server, seconds, ...(congestion === undefined ? [] : [congestion]));
+	const { bytes, seconds: took } = await client(lab, "client", mode, server, seconds, ...(congestion === undefined ? [] : [congestion]));
+	return (bytes! * 8) / took!;
+}
+
+/** As `flow`, of `count` flows together. */
+export async function flows(
+	lab: Lab,
+	mode: "pull" | "push",
+	server: Serving,
+	seconds: number,
+	count: number,
+	congestion: string,
+): Promise<number> {
+	const { bytes, seconds: took } = await client(lab, "flows", mode, server, seconds, String(count), congestion);
 	return (bytes! * 8) / took!;
 }

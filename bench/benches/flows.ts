@@ -1,0 +1,41 @@
+/** Many bulk flows at once, each way: the source and the sink of `bulk`, with clients of `net` on kernel sockets. */
+import type { Bench, Options, Result, Row } from "../lib/bench.ts";
+import { pinLoopback } from "../lib/congestion.ts";
+import { kernel, millrace } from "../lib/contestants.ts";
+import { flows as load } from "../lib/flow.ts";
+import { CUBIC, isolationNeeds } from "../lib/lab.ts";
+import { rowsOf } from "../lib/rows.ts";
+import { LONG_WARM_UP, withServers } from "../lib/servers.ts";
+
+const run = (options: Options): Promise<Result> =>
+	withServers(options, async (lab, servers) => {
+		const rows: Row[] = [];
+		// What the kernel's server sends by; what its clients send by is said to them.
+		pinLoopback(CUBIC);
+		for (const count of options.short ? [20] : [20, 200]) {
+			for (const [mode, file, name] of [
+				["pull", "source.mjs", "server sends"],
+				["push", "sink.mjs", "server receives"],
+			] as const) {
+				const title = `${count} flows, ${name}`;
+				const ours = millrace(lab, options, file);
+				const theirs = kernel(lab, options, file, "lo");
+				const figures = await servers.rounds(
+					title,
+					[ours, theirs],
+					async (serving, seconds) => ({ gbits: (await load(lab, mode, serving, seconds, count, CUBIC)) / 1e9 }),
+					LONG_WARM_UP,
+				);
+				rows.push(...rowsOf(figures, { title, metric: "gbits", unit: "Gbit/s" }, [{ of: ours, against: theirs }]));
+			}
+		}
+		return rows;
+	});
+
+export const flows: Bench = {
+	name: "flows",
+	title: "20 and 200 flows at once each way, a net source and sink over TAP against kernel net",
+	isolated: true,
+	needs: isolationNeeds,
+	run,
+};
