@@ -82,6 +82,9 @@ const LANDINGS = 64;
 const SLABS = 512;
 const SLABS_PART = 8;
 
+/** Frames taken in a turn at most, however many were sent in the one before. */
+const TAKE_MAX = 1024;
+
 /** Full batches in a row after which timers are looked at all the same. */
 const TIMER_PATIENCE = 8;
 
@@ -117,6 +120,8 @@ export class Shard implements Outbox {
 	#wokenAt = Number.POSITIVE_INFINITY;
 	#dueSince = Number.POSITIVE_INFINITY;
 	#patience = 0;
+	/** Frames that had left when frames were taken in last. */
+	#sentBefore = 0;
 	#alarmAt = Number.POSITIVE_INFINITY;
 	#open = false;
 	#closed = false;
@@ -224,10 +229,17 @@ export class Shard implements Outbox {
 		this.counters.turns++;
 		this.tcp.setTime(now);
 		const rx = this.#rx;
-		const received = this.link.receive(rx);
+		const most = Math.min(this.counters.framesOut - this.#sentBefore, TAKE_MAX);
+		this.#sentBefore = this.counters.framesOut;
+		let received = 0;
+		let full = true;
+		do {
+			const count = this.link.receive(rx);
+			received += count;
+			full = count >= rx.capacity;
+			if (rx.count > 0) this.ip.input(rx);
+		} while (full && received < most);
 		this.counters.framesIn += received;
-		const full = received >= rx.capacity;
-		if (rx.count > 0) this.ip.input(rx);
 		const looped = this.ip.pump();
 		if (full) {
 			this.counters.fullBatches++;
