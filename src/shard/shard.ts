@@ -7,7 +7,7 @@
  * ACK and FIN that one request causes share segments. Both halves are deferred tasks queued together, so nothing runs inside
  * a caller of `wake`, and a blocked application blocks its stack and nobody else's.
  *
- * Work per turn is bounded: one batch in, what was queued out; what is left keeps the loop going. With no frames and no
+ * Work per turn is bounded: a batch in (more behind a turn that has sent much), what was queued out; what is left keeps the loop going. With no frames and no
  * timers due nothing runs at all.
  */
 import { MillraceError } from "../errors.ts";
@@ -82,8 +82,13 @@ const LANDINGS = 64;
 const SLABS = 512;
 const SLABS_PART = 8;
 
-/** Frames taken in a turn at most, however many were sent in the one before. */
+/**
+ * Frames taken in a turn at most. A batch is enough where each frame is answered by one. But a turn that sends to many connections sends far more than a
+ * batch, and if it took no more ACKs than that, they would queue up, with all that comes behind them; so it takes as many as the turn before has sent.
+ */
 const TAKE_MAX = 1024;
+/** So many frames sent are more than answers to a batch are: short connections have three each. */
+const TAKE_MORE = 4 * BATCH_CAPACITY;
 
 /** Full batches in a row after which timers are looked at all the same. */
 const TIMER_PATIENCE = 8;
@@ -229,8 +234,9 @@ export class Shard implements Outbox {
 		this.counters.turns++;
 		this.tcp.setTime(now);
 		const rx = this.#rx;
-		const most = Math.min(this.counters.framesOut - this.#sentBefore, TAKE_MAX);
+		const sent = this.counters.framesOut - this.#sentBefore;
 		this.#sentBefore = this.counters.framesOut;
+		const most = sent < TAKE_MORE ? 0 : Math.min(sent, TAKE_MAX);
 		let received = 0;
 		let full = true;
 		do {

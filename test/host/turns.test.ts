@@ -4,6 +4,8 @@ import { test } from "node:test";
 import { createHost, type Host, type HostOptions } from "../../src/host/host.ts";
 import type { TcpStream } from "../../src/host/streams.ts";
 import { memoryLinkPair } from "../../src/link/memory.ts";
+import { LinkWrapper } from "../../src/link/wrapper.ts";
+import { BATCH_CAPACITY, type Batch } from "../../src/memory/batch.ts";
 import { nodeRuntime } from "../../src/node/runtime.ts";
 import { coded } from "../helpers/two-hosts.ts";
 
@@ -38,6 +40,30 @@ async function event(server: Host, client: Host, port: number, readable: () => v
 		socket.events = { connected() {}, readable, ended() {}, writable() {}, closed() {} };
 	};
 	return client.tcp.connect({ address: SERVER, port });
+}
+
+/** A link that has always another frame: what comes is filled up with such that nobody is meant by. Notes what each turn takes and sends. */
+class Flooded extends LinkWrapper {
+	readonly turns: { took: number; sent: number }[] = [{ took: 0, sent: 0 }];
+	over = false;
+	protected ownCounters(): Readonly<Record<string, number>> {
+		return {};
+	}
+	receive(batch: Batch): number {
+		const before = batch.count;
+		this.inner.receive(batch);
+		while (!this.over && batch.count < batch.capacity) batch.add(new Uint8Array(20), 0);
+		const turn = this.turns.at(-1)!;
+		// The second half of a turn is what comes last in it.
+		if (turn.sent > 0) this.turns.push({ took: batch.count - before, sent: 0 });
+		else turn.took += batch.count - before;
+		return batch.count - before;
+	}
+	transmit(batch: Batch): number {
+		const sent = this.inner.transmit(batch);
+		this.turns.at(-1)!.sent += sent;
+		return sent;
+	}
 }
 
 const turns = () => new Promise((resolve) => setTimeout(resolve, 20));
@@ -176,3 +202,34 @@ test("a write of what is no array of bytes is a rejection, not an exception", ()
 		await assert.rejects(here.write(undefined as unknown as Uint8Array), { code: "EINVAL" });
 		await here.write(new Uint8Array(0));
 	}));
+
+test("a turn behind one that has sent much more than a batch takes in as many frames, so that ACKs do not queue up, and else a batch", async () => {
+	const [a, b] = memoryLinkPair();
+	const flooded = new Flooded("flooded", a);
+	const server = createHost({ link: flooded, runtime: nodeRuntime(), addresses: [`${SERVER}/24`], memory: 32 << 20 });
+	const client = createHost({ link: b, runtime: nodeRuntime(), addresses: ["10.0.0.2/24"], memory: 32 << 20 });
+	try {
+		const BYTES = 14_000; // an initial window each, all in one turn
+		const pairs = await Promise.all(Array.from({ length: 60 }, (_, i) => streams(server, client, 80 + i)));
+		const sending = pairs.map(([, there]) => there.write(new Uint8Array(BYTES)));
+		const receiving = pairs.map(async ([here]) => {
+			for (let left = BYTES; left > 0; ) left -= (await here.read())!.length;
+		});
+		await Promise.all([...sending, ...receiving]);
+	} finally {
+		flooded.over = true;
+		await client.close();
+		await server.close();
+	}
+	const { turns } = flooded;
+	assert.ok(
+		turns.some(({ sent }) => sent >= 4 * BATCH_CAPACITY),
+		"a turn sends much more than a batch",
+	);
+	for (const [i, { took }] of turns.slice(0, -1).entries()) {
+		const sent = turns[i - 1]?.sent ?? 0;
+		const due = sent >= 4 * BATCH_CAPACITY ? Math.min(sent, 1024) : BATCH_CAPACITY;
+		// Turns that send nothing count with the next one.
+		assert.ok(took >= due, `${took} of ${due}`);
+	}
+});
