@@ -42,10 +42,13 @@ export class Dialer {
 	/** The host; the first call may open it. */
 	readonly host: () => StackHost;
 	readonly policy: Policy;
+	/** What is read need not pass C++, where Node keeps the contract of plain handles and nothing in C++ reads. */
+	readonly plainReads: boolean;
 
-	constructor(host: () => StackHost, policy: Policy) {
+	constructor(host: () => StackHost, policy: Policy, plainReads = true) {
 		this.host = host;
 		this.policy = policy;
+		this.plainReads = plainReads;
 	}
 
 	/** To be called before Node's own `connect` with its arguments: gives the socket a handle, if it may need one. */
@@ -143,14 +146,15 @@ class DialHandle extends StackHandle implements Reader {
 	readonly #policy: Policy;
 	/** Bytes that JSStream has not seen. */
 	#read = 0;
-	/** Node keeps the contract of plain handles, so what is read need not pass C++, and writes may be done at once. */
-	readonly #plain = plainHandlesWork();
+	readonly #plain: boolean;
 	/** What becomes of the connection belongs to whoever made it (AsyncLocalStorage). */
 	readonly #scope = new AsyncResource("TCPWRAP");
 
 	constructor(dialer: Dialer) {
 		super(dialer.host());
 		this.#policy = dialer.policy;
+		// To ask also lets writes be done at once.
+		this.#plain = plainHandlesWork() && dialer.plainReads;
 	}
 
 	bind(address: string, port: number): number {

@@ -49,7 +49,7 @@ export function createNet(host: StackHost, options: HandleOptions = {}): StackNe
 	trueOrFalse({ ...options });
 	const policy = new StackOnly();
 	const theHost = () => host;
-	const dialer = new Dialer(theHost, policy);
+	const dialer = new Dialer(theHost, policy, options.plainHandles ?? true);
 	guardIpc();
 	// Also for processes that never listen: JSStreams need it as well.
 	upgradeForTls(PlainHandle);

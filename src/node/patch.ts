@@ -30,7 +30,7 @@ export function installPatch(host: () => StackHost, policy: Policy, options: Han
 	const nodeConnect = sockets.connect;
 	const nodeReset = sockets.resetAndDestroy;
 	const nodeListen = servers._listen2;
-	const dialer = new Dialer(host, policy);
+	const dialer = new Dialer(host, policy, options.plainHandles ?? true);
 	guardTicks();
 
 	const connect = function (this: net.Socket, ...args: unknown[]): net.Socket {
