@@ -101,8 +101,12 @@ export class Lab {
 	/** The congestion control that this machine gives its connections. */
 	readonly machinesChoice: string;
 
-	private constructor(machinesChoice: string) {
+	/** The one that connections have here, if nothing else is said: CUBIC, unless the machine allows a namespace none. */
+	readonly usual: string;
+
+	private constructor(machinesChoice: string, usual: string) {
 		this.machinesChoice = machinesChoice;
+		this.usual = usual;
 	}
 
 	static open(): Lab {
@@ -117,7 +121,7 @@ export class Lab {
 				// Not every kernel has every setting per namespace; the defaults do for a shorter run.
 			}
 		}
-		return new Lab(machinesChoice);
+		return new Lab(machinesChoice, readFileSync(`/proc/sys/${CONGESTION}`, "latin1").trim());
 	}
 
 	/**

@@ -8,7 +8,7 @@
 import { alternate, leavingOut, type Options, type Result, type Row } from "./bench.ts";
 import { stopAll } from "./child.ts";
 import type { Server, Serving } from "./contestants.ts";
-import { Lab } from "./lab.ts";
+import { CUBIC, Lab } from "./lab.ts";
 
 /** Seconds of round trips before a process is measured. A short run has none: it shows that all works, not how fast. */
 const WARM_UP = 3;
@@ -85,6 +85,10 @@ export async function withServers(
 	try {
 		const lab = Lab.open();
 		const servers = new Servers(options, lab);
+		if (lab.usual !== CUBIC)
+			servers.notes.push(
+				`kernels have ${lab.usual} where no other one is named: ${CUBIC} is not in net.ipv4.tcp_allowed_congestion_control`,
+			);
 		const rows = await measure(lab, servers);
 		return { rounds: options.rounds, seconds, rows, notes: servers.notes, complete: servers.complete };
 	} finally {
