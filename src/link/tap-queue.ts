@@ -74,7 +74,7 @@ export abstract class TapQueue {
 	state = READY;
 	/** The last `transmit` stopped because the device took no more. */
 	stalled = false;
-	/** The kernel sends no more long frames, but those that are queued are still to be read as such: until all queues were empty. */
+	/** The kernel sends no more long frames, but those that are queued are still to be read as such: until all queues were empty, or as many frames came as they hold. */
 	ending = false;
 	/** Which descriptor is read and written. */
 	turn = 0;

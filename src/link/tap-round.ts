@@ -17,7 +17,8 @@
  *   no frame is looked at.
  *
  * Long frames are turned off for the whole device, and may then still be queued anywhere: all queues are marked as having
- * something, so that the end (`ending`) comes when each has been found empty since.
+ * something, so that the end (`ending`) comes when each has been found empty since, or when as many
+ * frames have come as all of them hold.
  */
 import { type Batch, FRAME_MORE } from "../memory/batch.ts";
 import { Poll } from "../sys/poll.ts";

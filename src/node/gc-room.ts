@@ -1,7 +1,7 @@
 /**
  * Room for the garbage collector while bulk data are read.
  *
- * Hides a spiral of V8's. Every chunk that a handle hands out is an ArrayBuffer outside of the heap, but counts against the heap's limit,
+ * Hides a spiral of V8's. Every chunk of a kilobyte and more that a handle hands out is an ArrayBuffer outside of the heap, but counts against the heap's limit,
  * which is a small multiple of what lives in the heap. A server with 9 MB of objects gets a limit of 30 MB, so 32 MiB of chunks (what V8
  * lets come together before it looks at the young ones) are answered with a collection of the whole heap: one per 25 ms at 10 Gbit/s,
  * which takes up to half of the core, which V8 answers with lower limits. The kernel's sockets suffer from it, too, with twice the room.
@@ -23,7 +23,9 @@ const INTERVAL = 32 << 20;
 /** The first V8 that has a limit of its own for memory outside of the heap, and the switch that does without it. */
 const OWN_LIMIT_V8 = 14;
 const OWN_LIMIT = Number.parseInt(process.versions.v8, 10) >= OWN_LIMIT_V8;
-/** Fewer bytes in a second are no bulk data: a server of small requests may well hand out a megabyte. */
+/** Shorter chunks do not count: they lie in V8's heap or in Node's pool, or cost the heap as much as the memory outside. So requests are no bulk data, however many. */
+const CHUNK_MIN = 1024;
+/** Fewer bytes in a second are none either. */
 const BULK = 8 << 20;
 const SECOND_MS = 1000;
 
@@ -42,6 +44,7 @@ export function makeGcRoom(): void {
 
 /** Says that a chunk was handed out. */
 export function handedOut(bytes: number): void {
+	if (bytes < CHUNK_MIN) return;
 	left -= bytes;
 	if (left <= 0) look();
 }
