@@ -133,6 +133,7 @@ export const OPTIONS: readonly OptionSpec[] = [
 	{ name: "congestion", path: "congestion", value: "NAME", help: "cubic (default), newreno or bbr" },
 	{ name: "memory", path: "memory", value: "SIZE", help: "memory for frames and connections, such as 256mb" },
 	{ name: "slabs", path: "slabs", value: "on|off", help: "send long writes in pieces of 64 KiB (tap, packet, user); default on" },
+	{ name: "hold-windows", path: "holdWindows", value: "on|off", help: "hold windows while a queue stands in the link; default on" },
 	{ name: "large-pages", path: "largePages", value: "on|off", help: "large pages under the stack's memory, 8 MB and more; default off" },
 	{
 		name: "spin",

@@ -317,6 +317,10 @@ export class IpLayer {
 		this.#mtu = mtu;
 	}
 
+	isNeighbor(destination: number): boolean {
+		return this.routes.connected(destination) !== 0;
+	}
+
 	/** Largest packet to `destination`, bytes of IP header and all. */
 	mtuTo(_destination: number): number {
 		return this.#mtu;

@@ -76,6 +76,8 @@ export interface Link {
 
 	/** Called once before anything else. Throws a MillraceError if the link cannot be had. */
 	open(context: LinkContext): void;
+	/** Whether the last `receive` has left frames that had come. A link without it says so by a full batch. */
+	readonly waiting?: boolean | undefined;
 	/** Appends at most `batch.capacity - batch.count` frames to `batch`, each with its arrival time; returns how many. */
 	receive(batch: Batch): number;
 	/**

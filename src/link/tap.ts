@@ -182,6 +182,11 @@ export class TapLink implements Link {
 		}
 	}
 
+	get waiting(): boolean {
+		const state = this.#queue?.state;
+		return state === READY || state === STARVED;
+	}
+
 	receive(batch: Batch): number {
 		const queue = this.#queue;
 		if (queue === null || !this.#readable) return 0;

@@ -43,6 +43,10 @@ export abstract class LinkWrapper implements Link {
 		return this.#transparent ? this.inner.offload : undefined;
 	}
 
+	get waiting(): boolean | undefined {
+		return this.#transparent ? this.inner.waiting : undefined;
+	}
+
 	open(context: LinkContext): void {
 		this.inner.open(within(context, !this.#transparent || context.plain === true));
 		this.#takeMac(); // a device may know its address only now

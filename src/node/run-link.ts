@@ -255,7 +255,7 @@ function openHost(
 			runtime: nodeRuntime(),
 			addresses,
 			routes,
-			tcp: { ...tcp, ...given(options, "slabs") },
+			tcp: { ...tcp, ...given(options, "slabs"), ...given(options, "holdWindows") },
 			...(options.memory === null ? {} : { memory: options.memory }),
 			...given(options, "largePages"),
 			...(options.congestion === null ? {} : { congestion: options.congestion }),

@@ -109,6 +109,8 @@ export interface RunOptions {
 	landing: boolean | null;
 	/** Whether long writes go to slabs, where the link takes them; null: they do. */
 	slabs: boolean | null;
+	/** Whether windows are held while a queue stands in the link; null: they are. */
+	holdWindows: boolean | null;
 	/** `tap`: whether the pages of long frames are put into the order of memory; null: they are. */
 	pageOrder: boolean | null;
 	/** `packet`: how frames lie in the ring; null: "v2". */
@@ -202,6 +204,7 @@ export function parseRunOptions(input: unknown, label: OptionLabel = jsonLabel):
 		offload: fields.take("offload", readSwitch),
 		landing: fields.take("landing", readSwitch),
 		slabs: fields.take("slabs", readSwitch),
+		holdWindows: fields.take("holdWindows", readSwitch),
 		pageOrder: fields.take("pageOrder", readSwitch),
 		ring: fields.take("ring", oneOf("v2", "v3")),
 		qdiscBypass: fields.take("qdiscBypass", readSwitch),

@@ -246,6 +246,7 @@ export class Shard implements Outbox {
 			if (rx.count > 0) this.ip.input(rx);
 		} while (full && received < most);
 		this.counters.framesIn += received;
+		if (this.tcp.options.holdWindows) this.tcp.standing.look(this.tcp, this.link.waiting ?? full);
 		const looped = this.ip.pump();
 		if (full) {
 			this.counters.fullBatches++;

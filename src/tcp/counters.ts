@@ -69,6 +69,8 @@ export class TcpCounters {
 	acceptBacklogFull = 0;
 	connectionsFull = 0;
 	timeWaitOverflow = 0;
+	/** Times that windows were held, or held more, because a queue stood in the link (standing.ts). */
+	standingQueues = 0;
 	/** No page for a control segment or for the application's bytes. */
 	noPage = 0;
 	/** Slabs that were taken for long writes (memory/pages.ts). */

@@ -36,6 +36,7 @@ import { IndexQueue } from "./queue.ts";
 import { AckSummary } from "./recovery.ts";
 import { muchRoom } from "./sendqueue.ts";
 import { Shortage } from "./shortage.ts";
+import { StandingQueue } from "./standing.ts";
 import * as state from "./state.ts";
 import { ConnectionTable } from "./table.ts";
 import { unreachableArrives } from "./unreachable.ts";
@@ -49,6 +50,8 @@ export interface Lower {
 	output(page: number, start: number, length: number, src: number, dst: number, protocol: number, flags: number): boolean;
 	/** Largest IP packet to this destination, in bytes. */
 	mtuTo(dst: number): number;
+	/** Whether this address is on a network of ours, with no router in between. */
+	isNeighbor(dst: number): boolean;
 	/** Whether a run of pages can be sent to this destination now. */
 	runs(dst: number): boolean;
 	/** Begins a run: a segment that the link cuts into pieces of `segment` bytes; `more` bytes follow by `append`. */
@@ -141,6 +144,8 @@ export class Tcp implements Transport {
 	readonly windowScale: number;
 	/** Payload of a full segment on our own link, for window updates. */
 	ownMss = 0;
+	/** What becomes of windows while frames wait in the link. */
+	readonly standing: StandingQueue = new StandingQueue();
 	/** What happens when pages run short. */
 	readonly shortage: Shortage;
 	/** A turn is wanted: something was queued outside of one. */

@@ -35,6 +35,8 @@ export interface TcpOptions {
 	receiveBuffer: number;
 	/** Receive segment in bytes: the limit of its tuning. */
 	maxReceiveBuffer: number;
+	/** Hold windows while a queue stands in the link, so that what comes does not wait behind more of it (standing.ts). */
+	holdWindows: boolean;
 	/** Send segment in bytes: what `write` takes at once, and the most that waits to be sent; four times as much once the congestion window is. */
 	sendBuffer: number;
 	/** Send segment with what is in flight, in bytes: the limit to which it follows twice the congestion window. */
@@ -83,6 +85,7 @@ export const TCP_DEFAULTS: Readonly<TcpOptions> = {
 	initialWindow: 10,
 	receiveBuffer: 262_144,
 	maxReceiveBuffer: 4_194_304,
+	holdWindows: true,
 	sendBuffer: 262_144,
 	maxSendBuffer: 4_194_304,
 	slabs: true,

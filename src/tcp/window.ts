@@ -2,11 +2,13 @@
  * The receive window: what the peer may send.
  *
  * Flow control follows what the application has really read: the right edge of the window moves only when bytes leave the receive
- * segment, and by silly-window avoidance (RFC 9293 3.8.6.2.2) only in steps worth telling.
+ * segment, and by silly-window avoidance (RFC 9293 3.8.6.2.2) only in steps worth telling. While a queue stands in the link the window is held
+ * (standing.ts).
  */
 import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
 import { seqMax } from "./seq.ts";
+import { edgeStep, shownBuffer } from "./standing.ts";
 import * as state from "./state.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
@@ -38,13 +40,14 @@ export function tuneBuffer(t: Tcp, c: Connection, taken: number): void {
 export function advertise(t: Tcp, c: Connection): number {
 	// The one window that shrinks (RFC 9293 3.8.6, SHLD-14): what was promised finds no page, and more of it would be sent in vain.
 	if ((c.flags & C_NO_PAGE) !== 0) return 0;
-	const { rcvAdv, rcvNxt, rcvBuf } = c;
+	const { rcvAdv, rcvNxt } = c;
 	const old = (rcvAdv - rcvNxt) | 0;
-	const free = rcvBuf - c.rcvBytes;
+	const shown = shownBuffer(t, c);
+	const free = shown - c.rcvBytes;
 	const room = free > old ? Math.max(old, Math.min(free, grant(t, c))) : free;
 	if (room !== free) t.shortage.starve(c);
 	// RFC 9293 3.8.6.2.2: move the edge by a full segment or half the buffer, or not at all; and never to the left.
-	const window = room - old < Math.min(rcvBuf >> 1, t.ownMss) ? old : room;
+	const window = room - old < edgeStep(t, c, shown, t.ownMss) ? old : room;
 	const scale = c.rcvScale;
 	const up = (window + (1 << scale) - 1) >> scale;
 	const field = Math.min(up << scale <= room ? up : window >> scale, 65535);
@@ -64,9 +67,10 @@ export function windowUpdateDue(t: Tcp, c: Connection): boolean {
 	if ((c.flags & C_NO_PAGE) !== 0) return true;
 	const open = (c.rcvAdv - c.rcvNxt) | 0;
 	// Not more than the header can say: without scaling, a buffer beyond 64 KiB opens nothing.
-	const gain = Math.min(c.rcvBuf - c.rcvBytes, 65535 << c.rcvScale) - open;
+	const shown = shownBuffer(t, c);
+	const gain = Math.min(shown - c.rcvBytes, 65535 << c.rcvScale) - open;
 	// Worth an ACK of its own when the sender may be held back: the window was nearly shut, or a quarter of the buffer is new.
-	return gain >= Math.min(c.rcvBuf >> 1, 2 * t.ownMss) && (open < 2 * t.ownMss || gain >= c.rcvBuf >> 2);
+	return gain >= edgeStep(t, c, shown, 2 * t.ownMss) && (open < 2 * t.ownMss || gain >= shown >> 2);
 }
 
 /** The application has read: tells the peer of room that is worth an ACK of its own; while pages are short, when they no longer are. */

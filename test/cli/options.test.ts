@@ -62,6 +62,7 @@ describe("the command line of millrace run", () => {
 			ioUring: null,
 			landing: null,
 			slabs: null,
+			holdWindows: null,
 			pageOrder: null,
 			offload: null,
 			ring: null,

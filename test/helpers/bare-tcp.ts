@@ -22,6 +22,7 @@ export function bareTcp(options: Partial<TcpOptions> = {}, pages = 256, landings
 			return true;
 		},
 		mtuTo: () => 1500,
+		isNeighbor: () => true,
 		runs: () => false,
 		outputRun() {},
 		append() {},

@@ -233,3 +233,34 @@ test("a turn behind one that has sent much more than a batch takes in as many fr
 		assert.ok(took >= due, `${took} of ${due}`);
 	}
 });
+
+for (const [what, waiting, holdWindows, held] of [
+	["a link that is never empty has windows held", undefined, true, true],
+	["without holdWindows it has not", undefined, false, false],
+	["nor has one whose batches are full, but which says that it has no more", false, true, false],
+] as const) {
+	test(what, async () => {
+		const [a] = memoryLinkPair();
+		const flooded = Object.assign(new Flooded("flooded", a), { over: false });
+		Object.defineProperty(flooded, "waiting", { value: waiting });
+		const server = createHost({
+			link: flooded,
+			runtime: nodeRuntime(),
+			addresses: [`${SERVER}/24`],
+			memory: 4 << 20,
+			tcp: { holdWindows },
+		});
+		server.ref();
+		try {
+			const begun = server.stats().shard.turns;
+			// Many times the 5 ms for which a queue has to stand.
+			await turns();
+			await turns();
+			assert.ok(server.stats().shard.turns > begun, "it turns");
+			assert.equal(server.stats().tcp.standingQueues > 0, held);
+		} finally {
+			flooded.over = true;
+			await server.close();
+		}
+	});
+}

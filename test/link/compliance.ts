@@ -363,8 +363,15 @@ export function linkCompliance(
 					assert.equal(small.count, before);
 				}
 				got.push(...session.ours(drain(small).slice(1)).map((frame) => frame.bytes));
+				if (count === 3 && got.length < sent.length - 3) assert.notEqual(session.link.waiting, false, "frames have come and were left");
 			}
 			assert.deepEqual(got, sent);
+			for (let quiet = 0; session.link.waiting === true; quiet++) {
+				assert.ok(quiet < PATIENCE, "nothing is left");
+				await session.bench.settle();
+				session.link.receive(session.batch);
+				drain(session.batch);
+			}
 		});
 
 		outgoing("transmit takes from the front and leaves the rest as it was", async (session) => {
