@@ -12,6 +12,7 @@ import { type Refusal, SocketTable, type TcpRequest } from "../socket/table.ts";
 import { abort, open } from "../tcp/calls.ts";
 import type { Runtime } from "../time/clock.ts";
 import { MAPPED, parseIpv4 } from "../wire/address.ts";
+import { isLoopback } from "../wire/ipv4.ts";
 import { CONNECT_OPTIONS, type ConnectOptions, ipv4, type ListenOptions, portNumber } from "./endpoint.ts";
 import { leave } from "./leaving.ts";
 import { Listening, type TcpListener } from "./listening.ts";
@@ -99,7 +100,8 @@ export class Host {
 	/**
 	 * Opens a connection.
 	 *
-	 * @throws {MillraceError} MILLRACE_BAD_OPTION, EINVAL for an address or port that is none, ENETUNREACH, EADDRNOTAVAIL, EADDRINUSE, ENOBUFS.
+	 * @throws {MillraceError} MILLRACE_BAD_OPTION, EINVAL for an address or port that is none, or no way leads from 127.0.0.0/8 to, ENETUNREACH,
+	 *   EADDRNOTAVAIL, EADDRINUSE, ENOBUFS.
 	 */
 	tcpConnect(options: ConnectOptions, events: SocketEvents): TcpSocket {
 		this.#assertOpen();
@@ -109,14 +111,18 @@ export class Host {
 		const remote = ipv4(options.address, "address");
 		const port = portNumber(options.port, 1);
 		const ip = this.#shard.ip;
-		let local: number;
-		if (options.localAddress !== undefined && options.localAddress !== "0.0.0.0") {
-			local = ipv4(options.localAddress, "localAddress");
-			if (!ip.isLocal(local)) throw new MillraceError("EADDRNOTAVAIL", `${options.localAddress} is not an address of this host`);
-		} else {
-			local = ip.source(remote);
-			if (local === 0) throw new MillraceError("ENETUNREACH", `no route to ${options.address}. Give createHost a route`);
-		}
+		const named = options.localAddress === undefined ? 0 : ipv4(options.localAddress, "localAddress");
+		if (named !== 0 && !ip.isLocal(named))
+			throw new MillraceError("EADDRNOTAVAIL", `${options.localAddress} is not an address of this host`);
+		const routed = ip.source(remote);
+		if (routed === 0) throw new MillraceError("ENETUNREACH", `no route to ${options.address}. Give createHost a route`);
+		const local = named === 0 ? routed : named;
+		// RFC 1122 3.2.1.3 (g): these addresses must not appear outside of a host, and nothing would come back. As with the kernel.
+		if (isLoopback(local) && !isLoopback(remote) && !ip.routes.isOwn(remote))
+			throw new MillraceError(
+				"EINVAL",
+				`from ${options.localAddress} only this host can be reached, not ${options.address}. Give another localAddress, or none`,
+			);
 		const localPort = options.localPort ?? 0;
 		const chosen = localPort === 0 ? this.#freePort(local, remote, port) : portNumber(localPort, 1);
 		if (chosen === 0)

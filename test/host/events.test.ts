@@ -43,7 +43,10 @@ test("a connect that cannot work throws at once: EINVAL, ENETUNREACH, EADDRNOTAV
 			assert.throws(() => connect({ localPort: 70_000 }), coded("EINVAL"));
 			assert.throws(() => connect({ localAddress: "nobody" }), coded("EINVAL"));
 			assert.throws(() => connect({ address: "192.168.1.1" }), coded("ENETUNREACH"));
+			assert.throws(() => connect({ address: "192.168.1.1", localAddress: CLIENT }), coded("ENETUNREACH"));
 			assert.throws(() => connect({ localAddress: "10.0.0.77" }), coded("EADDRNOTAVAIL"));
+			assert.throws(() => connect({ localAddress: "127.0.0.1" }), coded("EINVAL"));
+			for (const address of [CLIENT, "127.0.0.2"]) connect({ address, localAddress: "127.0.0.1" }).abort();
 			const ours = [CLIENT, "127.0.0.1", "10.0.0.77", "::1", "nobody"].map((address) => client.hasAddress(address));
 			assert.deepEqual(ours, [true, true, false, false, false]);
 			const listener = client.tcpListen({ port: 5000, address: CLIENT });
