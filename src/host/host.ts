@@ -213,9 +213,9 @@ export class Host {
 		this.#shard.link.ref();
 	}
 
-	/** Takes one `ref` back. */
+	/** Takes one `ref` back; where none is left, it does nothing, and the next `ref` holds. */
 	unref(): void {
-		if (--this.#refs > 0 || this.#closed) return;
+		if (this.#refs === 0 || --this.#refs > 0 || this.#closed) return;
 		this.#shard.held = false;
 		this.#shard.link.unref();
 	}

@@ -5,6 +5,8 @@ import { MillraceError } from "../../src/errors.ts";
 import { createHost, type Host } from "../../src/host/host.ts";
 import type { Link } from "../../src/link/link.ts";
 import { memoryLinkPair } from "../../src/link/memory.ts";
+import { LinkWrapper } from "../../src/link/wrapper.ts";
+import type { Batch } from "../../src/memory/batch.ts";
 import { VirtualClock } from "../helpers/runtime.ts";
 import { CLIENT, coded, connected, Ear, SERVER, world } from "../helpers/two-hosts.ts";
 
@@ -62,6 +64,40 @@ test("a connect that cannot work throws at once: EINVAL, ENETUNREACH, EADDRNOTAV
 		},
 		{ client: { tcp: { maxConnections: 3 } } },
 	));
+
+/** A link that notes whether it keeps the process alive. */
+class Noted extends LinkWrapper {
+	referenced = false;
+	constructor() {
+		super("noted", memoryLinkPair()[0]);
+	}
+	override ref(): void {
+		this.referenced = true;
+	}
+	override unref(): void {
+		this.referenced = false;
+	}
+	receive(batch: Batch): number {
+		return this.inner.receive(batch);
+	}
+	transmit(batch: Batch): number {
+		return this.inner.transmit(batch);
+	}
+	protected ownCounters(): Readonly<Record<string, number>> {
+		return {};
+	}
+}
+
+test("ref and unref are counted from nothing on", async () => {
+	const link = new Noted();
+	const host = createHost({ link, runtime: new VirtualClock().runtime, memory: 1 << 20 });
+	const seen = (["unref", "unref", "ref", "ref", "unref", "unref", "unref", "ref"] as const).map((call) => {
+		host[call]();
+		return link.referenced;
+	});
+	assert.deepEqual(seen, [false, false, true, true, true, false, false, true]);
+	await host.close();
+});
 
 test("all ports in use towards one peer: EADDRNOTAVAIL; towards another they are free, but for those that are listened on", () =>
 	world(
