@@ -70,6 +70,8 @@ export class Host {
 	readonly #remote = Int32Array.of(0, 0, MAPPED, 0);
 	#refs = 0;
 	#closed = false;
+	/** What the link was lost by. */
+	#lost: Error | null = null;
 	/** The process is about to be gone: nobody may open anything new, not even who is told of a listener's end. */
 	#leaving = false;
 	/** What `close` promises. */
@@ -83,7 +85,10 @@ export class Host {
 		this.#shard = new Shard({
 			...checked,
 			upper: this.#sockets,
-			failed: (error) => this.onLinkFailed?.(error),
+			failed: (error) => {
+				this.#lost ??= error;
+				this.onLinkFailed?.(error);
+			},
 		});
 		this.#sockets.tcp = this.#shard.tcp;
 		this.#sockets.quietStreams = quietStreams;
@@ -101,7 +106,7 @@ export class Host {
 	 * Opens a connection.
 	 *
 	 * @throws {MillraceError} MILLRACE_BAD_OPTION, EINVAL for an address or port that is none, or no way leads from 127.0.0.0/8 to, ENETUNREACH,
-	 *   EADDRNOTAVAIL, EADDRINUSE, ENOBUFS.
+	 *   ENETDOWN when the link is gone, EADDRNOTAVAIL, EADDRINUSE, ENOBUFS.
 	 */
 	tcpConnect(options: ConnectOptions, events: SocketEvents): TcpSocket {
 		this.#assertOpen();
@@ -117,12 +122,17 @@ export class Host {
 		const routed = ip.source(remote);
 		if (routed === 0) throw new MillraceError("ENETUNREACH", `no route to ${options.address}. Give createHost a route`);
 		const local = named === 0 ? routed : named;
+		const far = !isLoopback(remote) && !ip.routes.isOwn(remote);
 		// RFC 1122 3.2.1.3 (g): these addresses must not appear outside of a host, and nothing would come back. As with the kernel.
-		if (isLoopback(local) && !isLoopback(remote) && !ip.routes.isOwn(remote))
+		if (far && isLoopback(local))
 			throw new MillraceError(
 				"EINVAL",
 				`from ${options.localAddress} only this host can be reached, not ${options.address}. Give another localAddress, or none`,
 			);
+		if (far && this.#lost !== null)
+			throw new MillraceError("ENETDOWN", `link ${this.link} is gone. Close the host, and make another on a new link`, {
+				cause: this.#lost,
+			});
 		const localPort = options.localPort ?? 0;
 		const chosen = localPort === 0 ? this.#freePort(local, remote, port) : portNumber(localPort, 1);
 		if (chosen === 0)

@@ -3,7 +3,7 @@ import { test } from "node:test";
 import { runInNewContext } from "node:vm";
 import { MillraceError } from "../../src/errors.ts";
 import { createHost, type Host } from "../../src/host/host.ts";
-import type { Link } from "../../src/link/link.ts";
+import type { Link, LinkContext } from "../../src/link/link.ts";
 import { memoryLinkPair } from "../../src/link/memory.ts";
 import { LinkWrapper } from "../../src/link/wrapper.ts";
 import type { Batch } from "../../src/memory/batch.ts";
@@ -65,11 +65,16 @@ test("a connect that cannot work throws at once: EINVAL, ENETUNREACH, EADDRNOTAV
 		{ client: { tcp: { maxConnections: 3 } } },
 	));
 
-/** A link that notes whether it keeps the process alive. */
+/** A link that notes whether it keeps the process alive, and can be gone. */
 class Noted extends LinkWrapper {
 	referenced = false;
+	fail = (): void => {};
 	constructor() {
 		super("noted", memoryLinkPair()[0]);
+	}
+	override open(context: LinkContext): void {
+		super.open(context);
+		this.fail = () => context.failed(new MillraceError("ENODEV", "the device was removed"));
 	}
 	override ref(): void {
 		this.referenced = true;
@@ -96,6 +101,34 @@ test("ref and unref are counted from nothing on", async () => {
 		return link.referenced;
 	});
 	assert.deepEqual(seen, [false, false, true, true, true, false, false, true]);
+	await host.close();
+});
+
+test("once the link is gone, a connect to another machine is ENETDOWN; the host itself can still be reached", async () => {
+	const link = new Noted();
+	const clock = new VirtualClock();
+	const host = createHost({ link, runtime: clock.runtime, addresses: [`${CLIENT}/24`], memory: 1 << 20 });
+	const told: Error[] = [];
+	host.onLinkFailed = (error) => told.push(error);
+	const connect = (address: string) => host.tcpConnect({ address, port: 80 }, new Ear());
+	connect(SERVER).abort();
+	link.fail();
+	assert.equal(told.length, 1);
+	assert.throws(
+		() => connect(SERVER),
+		(error: Error) => {
+			assert.match(error.message, /memory:a/);
+			assert.equal(error.cause, told[0]);
+			return coded("ENETDOWN")(error);
+		},
+	);
+	await assert.rejects(host.tcp.connect({ address: SERVER, port: 80 }), coded("ENETDOWN"));
+	for (const address of [CLIENT, "127.0.0.1"]) {
+		const ear = new Ear();
+		host.tcpConnect({ address, port: 80 }, ear);
+		clock.advance(1e6);
+		assert.deepEqual(ear.heard, ["closed ECONNREFUSED"]);
+	}
 	await host.close();
 });
 
