@@ -7,7 +7,7 @@
 import { MillraceError } from "../errors.ts";
 import { refuseUnknown } from "../link/known-options.ts";
 import { Shard } from "../shard/shard.ts";
-import { type ConnectionInfo, connectionInfo, type SocketEvents, type TcpSocket } from "../socket/socket.ts";
+import { assertEvents, type ConnectionInfo, connectionInfo, type SocketEvents, type TcpSocket } from "../socket/socket.ts";
 import { type Refusal, SocketTable, type TcpRequest } from "../socket/table.ts";
 import { abort, open } from "../tcp/calls.ts";
 import type { Runtime } from "../time/clock.ts";
@@ -111,7 +111,7 @@ export class Host {
 	tcpConnect(options: ConnectOptions, events: SocketEvents): TcpSocket {
 		this.#assertOpen();
 		refuseUnknown("connect", options, CONNECT_OPTIONS);
-		if (typeof events !== "object" || events === null) throw new MillraceError("EINVAL", "tcpConnect needs an object of SocketEvents");
+		assertEvents(events, true);
 		const tcp = this.#shard.tcp;
 		const remote = ipv4(options.address, "address");
 		const port = portNumber(options.port, 1);

@@ -92,6 +92,9 @@ export class Segment {
 
 	/** Cuts the segment: hosts talk only within their group. Hosts that are in none make up one more group. */
 	partition(...groups: readonly (readonly string[])[]): void {
+		for (const names of groups)
+			if (!Array.isArray(names))
+				throw bad(`${String(names)} is no group of hosts of ${this.name}: give a list of names such as ["a", "b"]`);
 		this.heal();
 		groups.forEach((names, index) => {
 			for (const name of names) this.#port(name).group = index + 1;

@@ -130,11 +130,13 @@ export class Simulation {
 
 	/** Runs `task` when so many seconds of the run have passed. */
 	at(seconds: number, task: () => void): void {
+		if (typeof task !== "function") throw bad(`${String(task)} is to be run at ${seconds} s: give a function`);
 		this.#scenario.alarm(task).set(this.#start + seconds * SECOND);
 	}
 
 	/** Runs `task` so many seconds from now. */
 	after(seconds: number, task: () => void): void {
+		if (typeof task !== "function") throw bad(`${String(task)} is to be run after ${seconds} s: give a function`);
 		this.#scenario.alarm(task).set(this.#time.now() + seconds * SECOND);
 	}
 
