@@ -130,6 +130,9 @@ export class Listening {
 	}
 
 	#listenAt(key: [number, number, number, number], port: number, backlog: number): Listener | null {
+		const { onListen } = this.#owner;
+		if (onListen !== null && onListen !== undefined && typeof onListen !== "function")
+			throw new MillraceError("EINVAL", "onListen of a host is no function: give one that takes a port, or null");
 		const listener = this.#listen(key, port, backlog, false, false);
 		if (listener === null) return null;
 		try {

@@ -86,7 +86,9 @@ export class ReplayLink implements Link {
 
 	constructor(capture: Uint8Array, options: ReplayOptions) {
 		refuseUnknown("a replay", options, KNOWN);
-		if (!(capture instanceof Uint8Array)) throw bad("what a replay plays has no bytes: give the capture's file as a Uint8Array");
+		// Not by instanceof: arrays of other realms are good.
+		if (!ArrayBuffer.isView(capture) || (capture as Uint8Array).BYTES_PER_ELEMENT !== 1)
+			throw bad("what a replay plays has no bytes: give the capture's file as a Uint8Array");
 		const { speed = 1, mtu = 1500, name = "pcap", only, medium, waits = false, ended } = options;
 		if (!(speed > 0)) throw new MillraceError("MILLRACE_BAD_OPTION", `speed ${speed} of a replay: give a number above 0`);
 		inRange("a replay", "mtu", mtu, MTU_MIN, MTU_MAX);

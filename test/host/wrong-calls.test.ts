@@ -1,6 +1,7 @@
 /** Calls of the library with what they cannot work with: each is a MillraceError that names it, before anything is begun. */
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { runInNewContext } from "node:vm";
 import {
 	Arena,
 	Batch,
@@ -18,6 +19,7 @@ import { replayLink } from "../../src/link/replay.ts";
 import { streamLink, webSocketPipe } from "../../src/link/stream.ts";
 import { createNet, datagramPipe, installPatch, Shared, StackOnly, socketPipe } from "../../src/node/index.ts";
 import { simulate } from "../../src/sim/index.ts";
+import { decodeFrame } from "../../src/wire/index.ts";
 import { VirtualClock } from "../helpers/runtime.ts";
 import { CLIENT, connected, Ear, SERVER, world } from "../helpers/two-hosts.ts";
 
@@ -72,6 +74,12 @@ test("links around links, captures, replays, pipes and streams name what they ca
 	refused((port) => datagramPipe(socket, { address: "127.0.0.1", port }), but(5), /port/);
 });
 
+test("decodeFrame decodes whatever bytes there are, and nothing else", () => {
+	refused((bytes) => decodeFrame(bytes), NOTHING, /give its bytes/, "EINVAL");
+	decodeFrame(runInNewContext("new Uint8Array(20)"));
+	assert.throws(() => replayLink(runInNewContext("new Uint8Array(20)")), { code: "MILLRACE_CAPTURE_FORMAT" });
+});
+
 test("arenas, pools and batches, for those who write links", () => {
 	refused((bytes) => new Arena(bytes), but(5), /arena of/);
 	refused((arena) => new PagePool(arena, 1), NOTHING, /needs an Arena/);
@@ -109,6 +117,12 @@ test("events and listeners without the functions that they must have", () =>
 		const listener = server.tcpListen({ port: 90 });
 		refused((called) => (listener.onconnection = called), NO_FUNCTION, /onconnection/, "EINVAL");
 		listener.close();
+		const { onListen } = server;
+		for (const wrong of [5, "x", {}]) {
+			Object.assign(server, { onListen: wrong });
+			refused(() => server.tcpListen({ port: 90 }), [null], /onListen/, "EINVAL");
+		}
+		Object.assign(server, { onListen });
 		const any = server.tcpListenAny((request) => {
 			refused((events) => request.accept(events), NOTHING, /have no readable\(\)/, "EINVAL");
 			request.refuse();
