@@ -4,7 +4,8 @@
  *   millrace run examples/https-server.mjs [--key FILE --cert FILE]
  *   curl --cacert test/fixtures/test-cert.pem https://10.77.0.2:8443/
  *
- * Without --key and --cert it takes the pair of the tests, which is public: good for trying, never for serving.
+ * Without --key and --cert it takes the pair of the tests, which is public: good for trying, never for serving. The repository has it, the
+ * package has not.
  * PORT in the environment chooses the port, default 8443.
  */
 import { readFileSync } from "node:fs";

@@ -30,7 +30,8 @@ if (!pack.ok) {
 }
 const packed = [JSON.parse(pack.out)].flat(2).flatMap((entry) => (entry.files ? [entry] : Object.values(entry)))[0];
 const names = packed.files.map(({ path }) => path);
-const WANTED = /^(?:package\.json|README\.md|LICENSE|CHANGELOG\.md|dist\/.+\.(?:js|d\.ts|d\.ts\.map)|src\/.+\.ts|docs\/.+\.(?:md|svg))$/;
+const WANTED =
+	/^(?:package\.json|README\.md|LICENSE|CHANGELOG\.md|dist\/.+\.(?:js|d\.ts|d\.ts\.map)|src\/.+\.ts|docs\/.+\.(?:md|svg)|examples\/.+\.mjs)$/;
 for (const name of names) if (!WANTED.test(name) || /\.test\./.test(name)) problems.push(`the package holds ${name}`);
 for (const name of ["README.md", "LICENSE", "CHANGELOG.md"]) if (!names.includes(name)) problems.push(`the package lacks ${name}`);
 const targets = Object.values(manifest.exports).flatMap((target) => (typeof target === "string" ? [target] : Object.values(target)));

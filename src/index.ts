@@ -54,7 +54,7 @@ export class NodeHost extends Host {
 
 	override unref(): void {
 		super.unref();
-		if (!this.#ended && --this.#holders === 0) releaseProcess();
+		if (!this.#ended && this.#holders > 0 && --this.#holders === 0) releaseProcess();
 	}
 
 	override close(): Promise<void> {

@@ -7,11 +7,12 @@
 import { MillraceError } from "../errors.ts";
 import { refuseUnknown } from "../link/known-options.ts";
 import { Shard } from "../shard/shard.ts";
-import { type ConnectionInfo, connectionInfo, type SocketEvents, type TcpSocket } from "../socket/socket.ts";
+import { assertEvents, type ConnectionInfo, connectionInfo, type SocketEvents, type TcpSocket } from "../socket/socket.ts";
 import { type Refusal, SocketTable, type TcpRequest } from "../socket/table.ts";
 import { abort, open } from "../tcp/calls.ts";
 import type { Runtime } from "../time/clock.ts";
 import { MAPPED, parseIpv4 } from "../wire/address.ts";
+import { isLoopback } from "../wire/ipv4.ts";
 import { CONNECT_OPTIONS, type ConnectOptions, ipv4, type ListenOptions, portNumber } from "./endpoint.ts";
 import { leave } from "./leaving.ts";
 import { Listening, type TcpListener } from "./listening.ts";
@@ -69,6 +70,8 @@ export class Host {
 	readonly #remote = Int32Array.of(0, 0, MAPPED, 0);
 	#refs = 0;
 	#closed = false;
+	/** What the link was lost by. */
+	#lost: Error | null = null;
 	/** The process is about to be gone: nobody may open anything new, not even who is told of a listener's end. */
 	#leaving = false;
 	/** What `close` promises. */
@@ -82,7 +85,10 @@ export class Host {
 		this.#shard = new Shard({
 			...checked,
 			upper: this.#sockets,
-			failed: (error) => this.onLinkFailed?.(error),
+			failed: (error) => {
+				this.#lost ??= error;
+				this.onLinkFailed?.(error);
+			},
 		});
 		this.#sockets.tcp = this.#shard.tcp;
 		this.#sockets.quietStreams = quietStreams;
@@ -99,24 +105,34 @@ export class Host {
 	/**
 	 * Opens a connection.
 	 *
-	 * @throws {MillraceError} MILLRACE_BAD_OPTION, EINVAL for an address or port that is none, ENETUNREACH, EADDRNOTAVAIL, EADDRINUSE, ENOBUFS.
+	 * @throws {MillraceError} MILLRACE_BAD_OPTION, EINVAL for an address or port that is none, or no way leads from 127.0.0.0/8 to, ENETUNREACH,
+	 *   ENETDOWN when the link is gone, EADDRNOTAVAIL, EADDRINUSE, ENOBUFS.
 	 */
 	tcpConnect(options: ConnectOptions, events: SocketEvents): TcpSocket {
 		this.#assertOpen();
 		refuseUnknown("connect", options, CONNECT_OPTIONS);
-		if (typeof events !== "object" || events === null) throw new MillraceError("EINVAL", "tcpConnect needs an object of SocketEvents");
+		assertEvents(events, true);
 		const tcp = this.#shard.tcp;
 		const remote = ipv4(options.address, "address");
 		const port = portNumber(options.port, 1);
 		const ip = this.#shard.ip;
-		let local: number;
-		if (options.localAddress !== undefined && options.localAddress !== "0.0.0.0") {
-			local = ipv4(options.localAddress, "localAddress");
-			if (!ip.isLocal(local)) throw new MillraceError("EADDRNOTAVAIL", `${options.localAddress} is not an address of this host`);
-		} else {
-			local = ip.source(remote);
-			if (local === 0) throw new MillraceError("ENETUNREACH", `no route to ${options.address}. Give createHost a route`);
-		}
+		const named = options.localAddress === undefined ? 0 : ipv4(options.localAddress, "localAddress");
+		if (named !== 0 && !ip.isLocal(named))
+			throw new MillraceError("EADDRNOTAVAIL", `${options.localAddress} is not an address of this host`);
+		const routed = ip.source(remote);
+		if (routed === 0) throw new MillraceError("ENETUNREACH", `no route to ${options.address}. Give createHost a route`);
+		const local = named === 0 ? routed : named;
+		const far = !isLoopback(remote) && !ip.routes.isOwn(remote);
+		// RFC 1122 3.2.1.3 (g): these addresses must not appear outside of a host, and nothing would come back. As with the kernel.
+		if (far && isLoopback(local))
+			throw new MillraceError(
+				"EINVAL",
+				`from ${options.localAddress} only this host can be reached, not ${options.address}. Give another localAddress, or none`,
+			);
+		if (far && this.#lost !== null)
+			throw new MillraceError("ENETDOWN", `link ${this.link} is gone. Close the host, and make another on a new link`, {
+				cause: this.#lost,
+			});
 		const localPort = options.localPort ?? 0;
 		const chosen = localPort === 0 ? this.#freePort(local, remote, port) : portNumber(localPort, 1);
 		if (chosen === 0)
@@ -207,9 +223,9 @@ export class Host {
 		this.#shard.link.ref();
 	}
 
-	/** Takes one `ref` back. */
+	/** Takes one `ref` back; where none is left, it does nothing, and the next `ref` holds. */
 	unref(): void {
-		if (--this.#refs > 0 || this.#closed) return;
+		if (this.#refs === 0 || --this.#refs > 0 || this.#closed) return;
 		this.#shard.held = false;
 		this.#shard.link.unref();
 	}

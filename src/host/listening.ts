@@ -24,12 +24,11 @@ export class TcpListener {
 	readonly address: string;
 	/** The port, which matters when 0 was asked for. */
 	readonly port: number;
-	/** Called with each new connection; its `events` are to be set before it returns. */
-	onconnection: (socket: TcpSocket) => void = (socket) => socket.abort();
 	/** Called when the host was closed and this listener with it. */
 	onclose: () => void = () => {};
 	readonly #listener: Listener;
 	readonly #close: () => void;
+	#onconnection: (socket: TcpSocket) => void = (socket) => socket.abort();
 
 	/** @internal */
 	constructor(address: string, listener: Listener, close: () => void) {
@@ -37,6 +36,16 @@ export class TcpListener {
 		this.port = listener.port;
 		this.#listener = listener;
 		this.#close = close;
+	}
+
+	/** Called with each new connection; its `events` are to be set before it returns. Until it is set, connections are reset. */
+	get onconnection(): (socket: TcpSocket) => void {
+		return this.#onconnection;
+	}
+	/** @throws {MillraceError} EINVAL for what is no function. */
+	set onconnection(called: (socket: TcpSocket) => void) {
+		if (typeof called !== "function") throw new MillraceError("EINVAL", "onconnection is given no function: give one that takes a socket");
+		this.#onconnection = called;
 	}
 
 	/** @internal Most connections that wait to be handed over. */
@@ -121,6 +130,9 @@ export class Listening {
 	}
 
 	#listenAt(key: [number, number, number, number], port: number, backlog: number): Listener | null {
+		const { onListen } = this.#owner;
+		if (onListen !== null && onListen !== undefined && typeof onListen !== "function")
+			throw new MillraceError("EINVAL", "onListen of a host is no function: give one that takes a port, or null");
 		const listener = this.#listen(key, port, backlog, false, false);
 		if (listener === null) return null;
 		try {
@@ -139,6 +151,7 @@ export class Listening {
 
 	/** See `Host.tcpListenAny`. */
 	listenAny(onrequest: (request: TcpRequest) => void): { close(): void } {
+		if (typeof onrequest !== "function") throw new MillraceError("EINVAL", "tcpListenAny needs a function that is given each request");
 		const listener = this.#listen([0, 0, 0, 0], 0, 1 << 20, true, true);
 		if (listener === null) throw new MillraceError("EADDRINUSE", "this host has a listener for all ports already");
 		listener.owner = (socket: TcpSocket) => onrequest(new TcpRequest(socket, this.#shard.icmp));

@@ -5,9 +5,9 @@
  * the link's.
  */
 import type { RouteOption } from "../ip/routes.ts";
-import { bad, refuseUnknown, trueOrFalse } from "../link/known-options.ts";
+import { bad, isLink, refuseUnknown, trueOrFalse, withMethods } from "../link/known-options.ts";
 import type { Link } from "../link/link.ts";
-import { type TcpOptions, tcpOptions } from "../tcp/options.ts";
+import { TCP_DEFAULTS, type TcpOptions, tcpOptions } from "../tcp/options.ts";
 import type { Runtime } from "../time/clock.ts";
 
 /** Bytes of pages unless said otherwise: touched only as far as they are used. */
@@ -75,6 +75,13 @@ export interface CheckedOptions extends Required<Omit<HostOptions, "congestion" 
 	tcp: TcpOptions;
 }
 
+function checkRuntime(runtime: Runtime): void {
+	const instead = "that of nodeRuntime(), or an object with the Runtime interface";
+	withMethods("the runtime of a host", runtime, ["defer", "alarm"], instead);
+	withMethods("the clock of a host's runtime", runtime.clock, ["now"], instead);
+	withMethods("the random of a host's runtime", runtime.random, ["int32"], instead);
+}
+
 /** @throws {MillraceError} MILLRACE_BAD_OPTION */
 export function hostOptions(options: HostOptions): CheckedOptions {
 	refuseUnknown("createHost", options, KNOWN_OPTIONS);
@@ -92,6 +99,8 @@ export function hostOptions(options: HostOptions): CheckedOptions {
 		quietStreams = true,
 	} = options;
 	if (!link || !runtime) throw bad("createHost needs a link and a runtime");
+	isLink("the link of a host", link);
+	checkRuntime(runtime);
 	if (!(Number.isInteger(memory) && memory >= MEMORY_MIN))
 		throw bad(`memory of ${memory}: give a whole number of bytes, at least ${MEMORY_MIN}`);
 	if (!(Number.isInteger(spin) && spin >= 0 && spin <= SPIN_MAX))
@@ -102,7 +111,10 @@ export function hostOptions(options: HostOptions): CheckedOptions {
 		["routes", routes, '{ to: "0.0.0.0/0", via: "10.77.0.1" }'],
 	] as const)
 		if (!Array.isArray(value)) throw bad(`${name}: give a list such as [${example}]`);
+	for (const address of addresses)
+		if (typeof address !== "string") throw bad(`addresses with ${String(address)} among them: give texts such as "10.77.0.2/24"`);
 	for (const route of routes) refuseUnknown("a route", route, ["to", "via"]);
+	if (options.tcp !== undefined) refuseUnknown("tcp", options.tcp, Object.keys(TCP_DEFAULTS));
 	if (congestion !== undefined && options.tcp?.congestion !== undefined && congestion !== options.tcp.congestion)
 		throw bad(`congestion of "${congestion}" and tcp.congestion of "${options.tcp.congestion}": give one, they are the same thing`);
 	const tcp = tcpOptions({ ...options.tcp, ...(congestion === undefined ? {} : { congestion }) });

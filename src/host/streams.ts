@@ -365,7 +365,7 @@ export class TcpFace {
 	/**
 	 * Connects.
 	 *
-	 * @throws {MillraceError} ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, EADDRNOTAVAIL ... (as a rejection)
+	 * @throws {MillraceError} ECONNREFUSED, ETIMEDOUT, EHOSTUNREACH, ENETUNREACH, ENETDOWN, EADDRNOTAVAIL ... (as a rejection)
 	 */
 	connect(options: ConnectOptions, ...more: never[]): Promise<TcpStream> {
 		return new Promise((resolve, reject) => {

@@ -8,6 +8,7 @@
  */
 import { Batch } from "../memory/batch.ts";
 import { frameEntries } from "./frames.ts";
+import { trueOrFalse, withMethods } from "./known-options.ts";
 import type { Link, LinkContext } from "./link.ts";
 import type { CaptureWriter } from "./pcapng.ts";
 import { LinkWrapper } from "./wrapper.ts";
@@ -23,6 +24,8 @@ class CaptureLink extends LinkWrapper {
 
 	constructor(inner: Link, writer: CaptureWriter, offloads: boolean) {
 		super("capture", inner, offloads);
+		withMethods("the writer of a capture", writer, ["addInterface", "frame", "removeInterface"], "a CaptureWriter");
+		trueOrFalse({ offloads });
 		this.#writer = writer;
 	}
 
@@ -93,6 +96,7 @@ class CaptureLink extends LinkWrapper {
  *
  * @param offloads Whether the inner link's offloads stay in use (default): cheaper, but the capture then has frames that stand
  * for several segments, and frames whose checksums are not complete. False: frames as on a wire.
+ * @throws MillraceError MILLRACE_BAD_OPTION for what is no link, or no writer.
  */
 export function captureLink(link: Link, writer: CaptureWriter, offloads = true): Link {
 	return new CaptureLink(link, writer, offloads);

@@ -27,11 +27,32 @@ export function trueOrFalse(options: Readonly<Record<string, unknown>>): void {
 }
 
 /**
+ * Refuses what lacks one of these methods: what would otherwise be noticed in the middle of a call, or of a turn.
+ *
+ * @param what What it is to be, with whose it is: "the link of a host".
+ * @param instead What to give.
+ */
+export function withMethods(what: string, value: unknown, methods: readonly string[], instead: string): void {
+	const there = (typeof value === "object" && value !== null) || typeof value === "function";
+	// Not value[name]: whatever is asked for here would make that a place where V8 has seen too many shapes.
+	const lacking = there ? methods.find((name) => typeof Reflect.get(value as object, name) !== "function") : methods[0];
+	if (lacking !== undefined) throw bad(`${what} has no ${lacking}(). Give ${instead}`);
+}
+
+const LINK_METHODS = ["open", "receive", "transmit", "flush", "ref", "unref", "close", "counters"];
+
+/** Refuses what is no link. */
+export function isLink(what: string, value: unknown): void {
+	withMethods(what, value, LINK_METHODS, "a link, such as that of tapLink() or memoryLinkPair(), or an object with the Link interface");
+}
+
+/**
  * Refuses options by other names than these, by name.
  *
  * @param what Who has the options: a thing with its article ("a TAP link"), or a function ("createHost").
  */
 export function refuseUnknown(what: string, options: object, known: readonly string[]): void {
-	if (typeof options !== "object" || options === null) throw bad(`${what} needs an object of options: ${known.join(", ")}`);
+	if (typeof options !== "object" || options === null || Array.isArray(options))
+		throw bad(`${what} needs an object of options: ${known.join(", ")}`);
 	for (const key of Object.keys(options)) if (!known.includes(key)) throw bad(`${what} has no option "${key}". It has ${known.join(", ")}`);
 }

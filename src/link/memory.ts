@@ -17,7 +17,7 @@ import { MillraceError } from "../errors.ts";
 import { type Batch, FRAME_CHECKED, FRAME_MORE, FRAME_PARTIAL_CHECKSUM } from "../memory/batch.ts";
 import { FrameCompleter } from "./complete.ts";
 import { FrameQueue, frameBytes, frameEntries, frameLimit, MTU_MAX, MTU_MIN, pagesFor } from "./frames.ts";
-import { inRange, refuseUnknown } from "./known-options.ts";
+import { bad, inRange, refuseUnknown } from "./known-options.ts";
 import { type Link, type LinkContext, type LinkOffload, SEGMENTATION_MAX } from "./link.ts";
 
 /** Options of `memoryLinkPair`. */
@@ -234,6 +234,7 @@ export class MemoryLink implements Link {
 export function memoryLinkPair(options: MemoryLinkOptions = {}): [MemoryLink, MemoryLink] {
 	refuseUnknown("a memory link", options, KNOWN);
 	const { name = "memory", medium = "ip", mtu = 1500, capacity = CAPACITY } = options;
+	if (typeof name !== "string") throw bad(`name ${String(name)} of a memory link: give a text`);
 	const a = new MemoryLink({ name: `${name}:a`, medium, mtu, capacity, loopback: false });
 	const b = new MemoryLink({ name: `${name}:b`, medium, mtu, capacity, loopback: false });
 	MemoryLink.join(a, b);

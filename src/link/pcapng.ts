@@ -13,7 +13,7 @@ import { MillraceError } from "../errors.ts";
 import type { Batch } from "../memory/batch.ts";
 import type { Alarm, Runtime } from "../time/clock.ts";
 import { copyFrame, frameBytes } from "./frames.ts";
-import { refuseUnknown } from "./known-options.ts";
+import { refuseUnknown, withMethods } from "./known-options.ts";
 
 /** Where a capture goes. */
 export interface CaptureSink {
@@ -85,6 +85,7 @@ export class CaptureWriter {
 	/** @throws MillraceError MILLRACE_BAD_OPTION when an option is unknown or out of its range. */
 	constructor(options: CaptureOptions) {
 		refuseUnknown("a capture", options, KNOWN);
+		withMethods("the sink of a capture", options.sink, ["write"], "an object with a write(bytes), such as that of openCaptureFile()");
 		const { snapLength = SNAP_LENGTH, maxBytes = 1, startTime = 0, flushAfter = FLUSH_AFTER } = options;
 		if (!Number.isInteger(snapLength) || snapLength < 64 || snapLength > SNAP_LENGTH) {
 			throw new MillraceError(

@@ -4,6 +4,7 @@
  * Hides which kind of connection it is. Those of Node (TCP, UNIX sockets, UDP) are in node/pipe.ts; here is the one that every platform
  * has: a WebSocket.
  */
+import { withMethods } from "./known-options.ts";
 
 /** What a pipe reports. */
 export interface PipeEvents {
@@ -57,6 +58,7 @@ export interface WebSocketLike {
 
 /** A WebSocket as a pipe, for `framing: "message"` (v86 relays) or for a stream in messages. What is sent before it is open waits. */
 export function webSocketPipe(socket: WebSocketLike): Pipe {
+	withMethods("the socket of a pipe", socket, ["send", "close", "addEventListener"], "a WebSocket");
 	const early: Uint8Array[] = [];
 	let earlyBytes = 0;
 	let closed = false;

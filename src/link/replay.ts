@@ -19,7 +19,7 @@ import * as ipv4 from "../wire/ipv4.ts";
 import { PROTOCOL_TCP } from "../wire/tcp.ts";
 import { type CapturedFrame, type CaptureEnd, captureFrames } from "./capture-reader.ts";
 import { FRAME_OFFSET, FRAME_ROOM, frameEntries, frameLimit, MTU_MAX, MTU_MIN, pagesFor } from "./frames.ts";
-import { inRange, refuseUnknown } from "./known-options.ts";
+import { bad, inRange, refuseUnknown } from "./known-options.ts";
 import type { Link, LinkContext } from "./link.ts";
 import { completePacketChecksum, isPartialPacket } from "./partial.ts";
 
@@ -86,6 +86,9 @@ export class ReplayLink implements Link {
 
 	constructor(capture: Uint8Array, options: ReplayOptions) {
 		refuseUnknown("a replay", options, KNOWN);
+		// Not by instanceof: arrays of other realms are good.
+		if (!ArrayBuffer.isView(capture) || (capture as Uint8Array).BYTES_PER_ELEMENT !== 1)
+			throw bad("what a replay plays has no bytes: give the capture's file as a Uint8Array");
 		const { speed = 1, mtu = 1500, name = "pcap", only, medium, waits = false, ended } = options;
 		if (!(speed > 0)) throw new MillraceError("MILLRACE_BAD_OPTION", `speed ${speed} of a replay: give a number above 0`);
 		inRange("a replay", "mtu", mtu, MTU_MIN, MTU_MAX);

@@ -26,7 +26,7 @@ import {
 	MTU_MIN,
 	pagesFor,
 } from "./frames.ts";
-import { inRange, refuseUnknown } from "./known-options.ts";
+import { inRange, refuseUnknown, withMethods } from "./known-options.ts";
 import type { Link, LinkContext } from "./link.ts";
 import type { Pipe } from "./pipe.ts";
 
@@ -358,9 +358,10 @@ class StreamLink implements Link {
 /**
  * A link over a pipe: a virtual machine, a relay, another process.
  *
- * @throws MillraceError MILLRACE_BAD_OPTION when a value is out of its range.
+ * @throws MillraceError MILLRACE_BAD_OPTION when a value is out of its range, and for what is no pipe.
  */
 export function streamLink(pipe: Pipe, options: StreamLinkOptions = {}): Link {
+	withMethods("the pipe of a stream link", pipe, ["start", "write", "close"], "a pipe, such as that of socketPipe() or webSocketPipe()");
 	return new StreamLink(pipe, options);
 }
 

@@ -142,7 +142,8 @@ export function tapSettings(options: TapOptions): TapSettings {
 		if (options[name] === true && !offload)
 			throw bad(`${name} goes with offload only: without it no frame is longer than a page. Leave it out`);
 	const mtuMax = offload ? 65535 - ETHERNET : FRAME_ROOM - ETHERNET_TAGGED;
-	if (!validInterfaceName(name)) throw bad(`bad name of a TAP device: "${name}". Give 1 to 15 letters, digits or dashes, such as mr0`);
+	if (typeof name !== "string" || !validInterfaceName(name))
+		throw bad(`bad name of a TAP device: "${name}". Give 1 to 15 letters, digits or dashes, such as mr0`);
 	wholeNumber("mtu", mtu, 68, mtuMax);
 	wholeNumber("queueLength", queueLength, 1, 65535);
 	wholeNumber("queues", queues, 1, TAP_QUEUES_MAX);
@@ -181,7 +182,7 @@ function parseKernelAddress(text: string): InterfaceAddress {
 }
 
 function stationMac(mac: Uint8Array): Uint8Array {
-	if (mac.length !== 6 || (mac[0]! & 1) !== 0) throw bad(`bad mac: ${mac}. Give six bytes of a single station, such as 02:00:00:00:00:01`);
+	if (mac?.length !== 6 || (mac[0]! & 1) !== 0) throw bad(`bad mac: ${mac}. Give six bytes of a single station, such as 02:00:00:00:00:01`);
 	return mac.slice();
 }
 

@@ -50,7 +50,8 @@ export class Arena {
 
 	/** @param bytes Size of the arena; rounded up to 64 KiB. */
 	constructor(bytes: number) {
-		if (!(bytes > 0 && bytes <= ARENA_MAX)) throw new RangeError(`millrace: arena of ${bytes} bytes: must be between 1 and ${ARENA_MAX}`);
+		if (!(bytes > 0 && bytes <= ARENA_MAX))
+			throw new MillraceError("MILLRACE_BAD_OPTION", `arena of ${String(bytes)} bytes: give 1 to ${ARENA_MAX}`);
 		const pages = Math.ceil(bytes / WASM_PAGE);
 		this.memory = memoryOf(pages);
 		this.u8 = new Uint8Array(this.memory.buffer);

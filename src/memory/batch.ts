@@ -7,6 +7,7 @@
  *
  * A frame longer than a page is a run of entries, all but the last marked FRAME_MORE.
  */
+import { MillraceError } from "../errors.ts";
 import { PAGE_SIZE, type PagePool } from "./pages.ts";
 
 /** Frames in a batch: IX (OSDI 2014) found no gain beyond 64, and a bound keeps a turn short. */
@@ -41,6 +42,7 @@ export class Batch {
 	readonly segment: Int32Array;
 
 	constructor(pool: PagePool, capacity: number = BATCH_CAPACITY) {
+		if (typeof pool?.alloc !== "function") throw new MillraceError("MILLRACE_BAD_OPTION", "a batch needs the PagePool of its pages");
 		this.pool = pool;
 		this.capacity = capacity;
 		this.page = new Int32Array(capacity);

@@ -15,6 +15,7 @@
  * of its buffer. The buffer may be longer by a few bytes (LANDING_SLACK) than what came; these are cleared before anybody else has it, for
  * they are of whatever was in that memory before. Only who was told of landings meets them: the receive path of TCP; all others see pages.
  */
+import { MillraceError } from "../errors.ts";
 import type { Arena } from "./arena.ts";
 import { ArenaCopy } from "./copy.ts";
 
@@ -102,6 +103,9 @@ export class PagePool {
 	 * @param slabs Number of slabs.
 	 */
 	constructor(arena: Arena, capacity: number, landings = 0, slabs = 0) {
+		if (typeof arena?.reserve !== "function") throw new MillraceError("MILLRACE_BAD_OPTION", "a page pool needs an Arena to lie in");
+		if (!Number.isInteger(capacity) || capacity < 1)
+			throw new MillraceError("MILLRACE_BAD_OPTION", `a page pool of ${String(capacity)} pages: give a whole number from 1 on`);
 		this.arena = arena;
 		this.u8 = arena.u8;
 		this.copy = new ArenaCopy(arena);

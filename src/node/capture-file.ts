@@ -10,7 +10,7 @@ import { closeSync, constants, fstatSync, ftruncateSync, openSync, statSync, unl
 import { MillraceError } from "../errors.ts";
 import type { CaptureSink } from "../link/pcapng.ts";
 
-/** What errors of `open` mean to the person who gave the path. */
+/** What errors mean to the person who gave the path. */
 const REASONS: Record<string, string> = {
 	ENOENT: "no such directory; make it first",
 	ENOTDIR: "a part of the path is not a directory",
@@ -19,12 +19,19 @@ const REASONS: Record<string, string> = {
 	EPERM: "permission denied; choose a path that you may write",
 	EROFS: "the file system is read-only",
 	ENOSPC: "no space left on the device",
+	EDQUOT: "no space left in the user's quota",
+	EFBIG: "the file may not be longer",
+	EPIPE: "nobody reads the pipe any more",
 };
 
 /** A file that can be written, and has not been. */
 export interface PreparedCapture extends CaptureSink {
-	/** Empties the file; what was written before waits for it. */
-	begin(): void;
+	/**
+	 * Empties the file; what was written before waits for it.
+	 *
+	 * @param lost Told why, once, if the file takes no more: `write` throws from then on.
+	 */
+	begin(lost?: (what: string) => void): void;
 	/** Before `begin`, everything is as it was. */
 	close(): void;
 }
@@ -70,17 +77,40 @@ export function prepareCaptureFile(path: string): PreparedCapture {
 	let open = true;
 	/** null once the capture has begun. */
 	let early: Uint8Array[] | null = [];
-	const put = (bytes: Uint8Array): void => {
-		for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+	let tell: (what: string) => void = () => {};
+	/** What ended the capture: behind a block that is not whole nothing more can be read, even if there were room again. */
+	let failure: unknown = null;
+	const attempt = (step: () => void): void => {
+		if (failure !== null) throw failure;
+		try {
+			step();
+		} catch (error) {
+			failure = error;
+			const { code = "EIO" } = error as NodeJS.ErrnoException;
+			tell(`the capture in "${path}" has ended: ${REASONS[code] ?? code}. What crosses the link from here on is not in it`);
+			throw error;
+		}
 	};
+	const put = (bytes: Uint8Array): void =>
+		attempt(() => {
+			for (let done = 0; done < bytes.length; ) done += writeSync(fd, bytes, done);
+		});
 	return {
-		begin() {
+		begin(lost) {
 			if (early === null || !open) return;
 			const waiting = early;
 			early = null;
-			// A pipe has nothing to empty.
-			if (fstatSync(fd).isFile()) ftruncateSync(fd);
-			for (const bytes of waiting) put(bytes);
+			if (lost !== undefined) tell = lost;
+			try {
+				attempt(() => {
+					// A pipe has nothing to empty.
+					if (fstatSync(fd).isFile()) ftruncateSync(fd);
+				});
+				for (const bytes of waiting) put(bytes);
+			} catch (error) {
+				// Who was told goes on without a capture.
+				if (lost === undefined) throw error;
+			}
 		},
 		write(bytes) {
 			if (early === null) put(bytes);

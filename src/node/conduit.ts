@@ -8,6 +8,7 @@
  *   wait for a reader, too; a write meets the error first.
  * - One write at a time; it is complete when the stack has taken all of it. Its completion comes on the next tick, never inside
  *   the call (JSStream does not bear that); that of a shutdown comes from the event loop, though the FIN is on its way.
+ * - Where the host is closed, an error is told to all, and at once: to sockets that are paused, too.
  * - What came before a reset can be read after it (rest.ts), and the error comes behind it.
  * - Between bytes and the end of file or the error behind them the program's immediates run: the kernel tells of each in a turn of the event loop
  *   of its own.
@@ -23,6 +24,7 @@ import {
 	EALREADY,
 	EBADF,
 	ECANCELED,
+	ECONNABORTED,
 	ECONNRESET,
 	EISCONN,
 	ENOTCONN,
@@ -362,6 +364,8 @@ export class Conduit implements StackEvents {
 		const errno = errnoOf(error);
 		if (this.#connect !== null) return this.#connectDone(errno);
 		this.#dead = true;
+		// The host was closed: its sockets are told, also those that nobody reads.
+		if (errno === ECONNABORTED) return this.#tellError(errno);
 		this.#error = errno;
 		if (this.#reading) this.readable();
 		else this.#failWrite();
@@ -455,12 +459,15 @@ export class Conduit implements StackEvents {
 			if (this.#dead) this.#failWrite();
 			this.sink.endOfFile();
 		} else if (this.#dead) {
-			const errno = this.#error;
-			this.#error = 0;
-			this.#reading = false;
-			this.#hold();
-			asCallback(() => this.sink.readFailed(errno));
+			this.#tellError(this.#error);
 		}
+	}
+
+	#tellError(errno: number): void {
+		this.#error = 0;
+		this.#reading = false;
+		this.#hold();
+		asCallback(() => this.sink.readFailed(errno));
 	}
 
 	/** Offers the rest of the write in flight to the stack; true when it took all. */

@@ -14,6 +14,7 @@ export function errnoOf(code: string): number {
 }
 
 export const ECANCELED = errnoOf("ECANCELED");
+export const ECONNABORTED = errnoOf("ECONNABORTED");
 export const ECONNRESET = errnoOf("ECONNRESET");
 export const EPIPE = errnoOf("EPIPE");
 export const EBADF = errnoOf("EBADF");

@@ -93,10 +93,10 @@ function start(options: RunOptions): RunningStack {
 	else ready = orEnd(publishOnly(gateway, options, opened));
 
 	// Where nothing can fail any more, also a program that ends at once has its capture.
-	if (reached === undefined && options.publish.length === 0) beginCapture();
+	if (reached === undefined && options.publish.length === 0) beginCapture(complain);
 	// Before a far end was reached, its failure is that of `ready`.
 	void ready.then(() => {
-		beginCapture();
+		beginCapture(complain);
 		host.onLinkFailed = ({ message }) => complain(message.replace(/^millrace: /, ""));
 	});
 

@@ -11,7 +11,8 @@
 import cluster from "node:cluster";
 import { channel } from "node:diagnostics_channel";
 import net from "node:net";
-import { refuseUnknown, trueOrFalse } from "../link/known-options.ts";
+import { MillraceError } from "../errors.ts";
+import { refuseUnknown, trueOrFalse, withMethods } from "../link/known-options.ts";
 import { Dialer } from "./dial.ts";
 import type { SocketInternals } from "./internals.ts";
 import { guardIpc } from "./ipc-guard.ts";
@@ -45,6 +46,12 @@ export type StackNet = typeof net & {
  * @throws {MillraceError} MILLRACE_BAD_OPTION
  */
 export function createNet(host: StackHost, options: HandleOptions = {}): StackNet {
+	withMethods(
+		"what createNet is given",
+		host,
+		["tcpConnect", "tcpListen", "ref", "unref", "hasAddress", "hasListener"],
+		"a host, such as that of createHost()",
+	);
 	refuseUnknown("createNet", options, ["plainHandles", "pooledChunks"]);
 	trueOrFalse({ ...options });
 	const policy = new StackOnly();
@@ -95,6 +102,8 @@ export function createNet(host: StackHost, options: HandleOptions = {}): StackNe
 	}
 
 	function adopt<T extends net.Server>(server: T): T {
+		if (!(server instanceof net.Server))
+			throw new MillraceError("EINVAL", "adopt takes a server that Node made: http.createServer() or another");
 		return Object.assign(server, { _listen2: listen2, listen: listenHere });
 	}
 

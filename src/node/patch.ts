@@ -6,6 +6,7 @@
  * arity, so that other wrappers of the same methods find what they expect.
  */
 import net from "node:net";
+import { bad, refuseUnknown, trueOrFalse, withMethods } from "../link/known-options.ts";
 import { Dialer } from "./dial.ts";
 import type { SocketInternals } from "./internals.ts";
 import { guardIpc } from "./ipc-guard.ts";
@@ -25,6 +26,10 @@ import { upgradeForTls } from "./tls-upgrade.ts";
  * @returns Undoes the patch; sockets that are open stay as they are.
  */
 export function installPatch(host: () => StackHost, policy: Policy, options: HandleOptions = {}): () => void {
+	if (typeof host !== "function") throw bad("installPatch needs a function that gives the host");
+	withMethods("the policy of a patch", policy, ["listener", "destination", "mayDial"], "one such as new StackOnly()");
+	refuseUnknown("installPatch", options, ["plainHandles", "pooledChunks"]);
+	trueOrFalse({ ...options });
 	const sockets = net.Socket.prototype;
 	const servers = net.Server.prototype as unknown as { _listen2: Listen2 };
 	const nodeConnect = sockets.connect;

@@ -6,10 +6,12 @@
  */
 import type { Socket as DatagramSocket, RemoteInfo } from "node:dgram";
 import type { Duplex } from "node:stream";
+import { bad, inRange, refuseUnknown, withMethods } from "../link/known-options.ts";
 import type { Pipe } from "../link/stream.ts";
 
 /** A duplex stream as a pipe; `net.Socket` also keeps the process alive, or not, as the host asks. For `-netdev stream` of QEMU. */
 export function socketPipe(socket: Duplex & { ref?(): unknown; unref?(): unknown }): Pipe {
+	withMethods("the socket of a pipe", socket, ["on", "write", "destroy"], "a socket of node:net, or another duplex stream");
 	return {
 		start(events) {
 			let failure: Error | undefined;
@@ -39,6 +41,10 @@ export function socketPipe(socket: Duplex & { ref?(): unknown; unref?(): unknown
  * the socket was made with a look-up of its own: `createSocket({ type: "udp4", lookup: (address, _, done) => done(null, address, 4) })`.
  */
 export function datagramPipe(socket: DatagramSocket, peer: { readonly address: string; readonly port: number }): Pipe {
+	withMethods("the socket of a pipe", socket, ["on", "send", "close"], "a socket of node:dgram");
+	refuseUnknown("the peer of a pipe", peer, ["address", "port", "family", "size"]);
+	if (typeof peer.address !== "string") throw bad(`address ${String(peer.address)} of the peer of a pipe: give a text`);
+	inRange("the peer of a pipe", "port", peer.port, 1, 65535);
 	let closed = false;
 	let pending = 0;
 	let strangers = 0;

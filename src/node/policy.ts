@@ -17,6 +17,7 @@
  *   to the stack.
  */
 import { isIPv4 } from "node:net";
+import { bad, refuseUnknown, trueOrFalse } from "../link/known-options.ts";
 import type { StackHost } from "./stack.ts";
 
 /** Answer: leave it to the kernel. */
@@ -112,6 +113,15 @@ export class Shared implements Policy {
 
 	/** @param host The host if it exists already: a question of policy does not create one. */
 	constructor(host: () => StackHost | null, options: SharedOptions = {}) {
+		if (typeof host !== "function") throw bad("Shared needs a function that gives the host, or null while there is none");
+		refuseUnknown("Shared", options, ["kernelPorts", "loopback", "exposeLoopback", "ports", "leaves"]);
+		for (const name of ["kernelPorts", "ports"] as const)
+			if (options[name] !== undefined && !Array.isArray(options[name]))
+				throw bad(`${name} ${String(options[name])} of Shared: give a list of ports`);
+		for (const name of ["exposeLoopback", "leaves"] as const)
+			if (options[name] !== undefined && typeof options[name] !== "function")
+				throw bad(`${name} ${String(options[name])} of Shared: give a function`);
+		trueOrFalse({ loopback: options.loopback });
 		this.#host = host;
 		this.#kernelPorts = new Set(options.kernelPorts);
 		this.#loopback = options.loopback ?? false;

@@ -47,8 +47,8 @@ export interface RunHost {
 	begin?: () => void;
 	/** Settles when the far end of a stream was reached, or can come; rejects with a MillraceError. */
 	ready?: Promise<void>;
-	/** The link stands: the capture's file is emptied and written from now on. */
-	beginCapture(): void;
+	/** The link stands: the capture's file is emptied and written from now on. @param lost Told why, once, if the file takes no more. */
+	beginCapture(lost: (what: string) => void): void;
 	/** Writes out what the capture still holds. */
 	flushCapture(): void;
 }
@@ -261,7 +261,7 @@ function openHost(
 			...(options.congestion === null ? {} : { congestion: options.congestion }),
 			spin: options.spin ?? SPIN_DEFAULT,
 		});
-		return { host, beginCapture: () => sink?.begin(), flushCapture: () => writer?.flush() };
+		return { host, beginCapture: (lost) => sink?.begin(lost), flushCapture: () => writer?.flush() };
 	} catch (error) {
 		sink?.close();
 		throw error;

@@ -9,7 +9,6 @@
  * Unknown keys and contradictions are refused by name, before anything has been opened.
  */
 import { SPIN_MAX } from "../host/options.ts";
-import { ARENA_MAX } from "../memory/arena.ts";
 import { PROCESSORS_MAX } from "../sys/rps.ts";
 import { formatIpv4, parseMac } from "../wire/address.ts";
 import { type LinkChoice, readLink } from "./link-choice.ts";
@@ -156,6 +155,8 @@ const MTU_MOST = 1500;
 const QUEUES_MOST = 256;
 /** An arena smaller than this has no room for the tables. */
 const MEMORY_LEAST = 8 * 1024 * 1024;
+/** What an arena of 2 GiB has room for beside the tables of 131072 connections, those of BBR included (shard/room.ts). */
+export const MEMORY_MOST: number = 1944 * 1024 * 1024;
 /** Fastest replay that is still one in time. */
 const SPEED_MOST = 1e6;
 
@@ -249,7 +250,7 @@ const readFlag: Read<boolean> = (value, complain) => (typeof value === "boolean"
 const readSwitch: Read<boolean> = (value, complain) =>
 	value === "on" || value === true ? true : value === "off" || value === false ? false : complain("on or off");
 const readMemory: Read<number> = (value, complain) =>
-	Math.floor(readQuantity(value, complain, readBytes, MEMORY_LEAST, ARENA_MAX, "a size between 8mb and 2047mb, such as 256mb"));
+	Math.floor(readQuantity(value, complain, readBytes, MEMORY_LEAST, MEMORY_MOST, "a size between 8mb and 1944mb, such as 256mb"));
 
 const readPath: Read<string> = (value, complain) =>
 	typeof value === "string" && value !== "" && !value.includes("\0") ? value : complain("a file name");

@@ -17,14 +17,13 @@ import type { RouteOption } from "../ip/routes.ts";
 import { type Link, SEGMENTATION_MAX } from "../link/link.ts";
 import { ARENA_MAX, Arena } from "../memory/arena.ts";
 import { BATCH_CAPACITY, Batch } from "../memory/batch.ts";
-import { PAGE_SIZE, PagePool, SLAB_SIZE } from "../memory/pages.ts";
-import { CONNECTION_WORDS } from "../tcp/connection.gen.ts";
-import { congestionBytes, Tcp, type Upper } from "../tcp/engine.ts";
+import { PagePool, SLAB_SIZE } from "../memory/pages.ts";
+import { Tcp, type Upper } from "../tcp/engine.ts";
 import type { TcpOptions } from "../tcp/options.ts";
-import { TIME_WAIT_WORDS } from "../tcp/time-wait.gen.ts";
 import type { Alarm, Clock, Random, Runtime } from "../time/clock.ts";
 import { sumByVectors } from "../wire/checksum.ts";
 import { PROTOCOL_TCP } from "../wire/tcp.ts";
+import { arenaBytes, LANDINGS, mostMemory, pagesOf } from "./room.ts";
 import { Spin } from "./spin.ts";
 
 export interface ShardOptions {
@@ -75,12 +74,6 @@ function randomMac(random: Random): Uint8Array {
 	const low = random.int32();
 	return Uint8Array.of(0x02, high >>> 24, high >>> 16, high >>> 8, low >>> 8, low);
 }
-
-/** Most landings (memory/pages.ts), up to 64 KiB each: the largest receive window of a connection. */
-const LANDINGS = 64;
-/** Most slabs (memory/pages.ts), 32 MiB: what 32 connections let wait. And the part of the memory option that they may be. */
-const SLABS = 512;
-const SLABS_PART = 8;
 
 /**
  * Frames taken in a turn at most. A batch is enough where each frame is answered by one. But a turn that sends to many connections sends far more than a
@@ -138,17 +131,17 @@ export class Shard implements Outbox {
 		this.#runtime = runtime;
 		this.#spin = options.spin > 0 ? new Spin(options.spin, this.counters) : null;
 		const limits = options.tcp;
-		const pages = Math.max(64, Math.floor(options.memory / (PAGE_SIZE + 32)));
-		const records = limits.maxConnections * CONNECTION_WORDS * 4 + limits.maxTimeWait * TIME_WAIT_WORDS * 4 + congestionBytes(limits);
-		let buckets = 64;
-		while (buckets < limits.maxConnections) buckets *= 2;
-		const slabs = Math.min(SLABS, Math.floor(options.memory / SLABS_PART / SLAB_SIZE));
-		const bytes = PagePool.bytes(pages, LANDINGS, slabs) + records + buckets * 4 + 65536;
-		if (!(bytes <= ARENA_MAX))
+		const { pages, slabs } = pagesOf(options.memory);
+		const bytes = arenaBytes(options.memory, limits);
+		if (!(bytes <= ARENA_MAX)) {
+			const most = mostMemory(limits);
 			throw new MillraceError(
 				"MILLRACE_BAD_OPTION",
-				`memory of ${options.memory} bytes takes ${bytes} with all tables: at most ${ARENA_MAX} can be had. Give less, or fewer tcp.maxConnections or tcp.maxTimeWait`,
+				most > 0
+					? `memory of ${options.memory} bytes: at most ${most} can be had beside the tables. Give less, or fewer tcp.maxConnections or tcp.maxTimeWait`
+					: "the tables leave no memory: give fewer tcp.maxConnections or tcp.maxTimeWait",
 			);
+		}
 		const shared = link.arenaBytes ?? 0;
 		this.arena = new Arena(bytes + shared <= ARENA_MAX ? bytes + shared : bytes);
 		if (options.simd) sumByVectors(this.arena);

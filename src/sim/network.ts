@@ -10,6 +10,7 @@
  */
 import { MillraceError } from "../errors.ts";
 import { checkImpairOptions, type ImpairOptions, impairLink } from "../link/impair.ts";
+import { bad } from "../link/known-options.ts";
 import type { Link } from "../link/link.ts";
 import { memoryLinkPair } from "../link/memory.ts";
 import { Arena } from "../memory/arena.ts";
@@ -67,6 +68,7 @@ export class Segment {
 
 	/** @internal Made by `Simulation.segment`. */
 	constructor(options: SegmentOptions, runtime: VirtualRuntime, name: string) {
+		if (typeof options !== "object" || options === null) throw bad(`${name} needs an object of options, or none`);
 		const { medium, mtu, capacity, ...impairments } = options;
 		checkImpairOptions(impairments);
 		this.name = name;
@@ -90,6 +92,9 @@ export class Segment {
 
 	/** Cuts the segment: hosts talk only within their group. Hosts that are in none make up one more group. */
 	partition(...groups: readonly (readonly string[])[]): void {
+		for (const names of groups)
+			if (!Array.isArray(names))
+				throw bad(`${String(names)} is no group of hosts of ${this.name}: give a list of names such as ["a", "b"]`);
 		this.heal();
 		groups.forEach((names, index) => {
 			for (const name of names) this.#port(name).group = index + 1;

@@ -10,7 +10,7 @@
  */
 import { MillraceError } from "../errors.ts";
 import { createHost, type Host, type HostOptions } from "../host/host.ts";
-import { bad, refuseUnknown } from "../link/known-options.ts";
+import { bad, refuseUnknown, wholeNumber } from "../link/known-options.ts";
 import { SeededRandom } from "../time/random.ts";
 import { Segment, type SegmentOptions } from "./network.ts";
 import { SECOND, type VirtualRuntime, VirtualTime } from "./runtime.ts";
@@ -20,11 +20,11 @@ import { type FrameListener, Trace } from "./trace.ts";
 export interface SimulateOptions {
 	/** Whole number; everything that is left to chance follows from it. */
 	readonly seed: number;
-	/** Virtual seconds after which the run ends. Default 3600. */
+	/** Virtual seconds after which the run ends: a number from 0 on, Infinity included. Default 3600. */
 	readonly seconds?: number;
-	/** Steps (alarms and deferred tasks) after which the run is given up with MILLRACE_SIM_STEPS. Default 20,000,000. */
+	/** Steps (alarms and deferred tasks) after which the run is given up with MILLRACE_SIM_STEPS: a whole number from 1 on, or Infinity. Default 20,000,000. */
 	readonly steps?: number;
-	/** Virtual time at the start, in seconds; 4290 is close to where a 32-bit count of microseconds wraps. Default 1. */
+	/** Virtual time at the start, in seconds, 0 to 2^32; 4290 is close to where a 32-bit count of microseconds wraps. Default 1. */
 	readonly start?: number;
 	/** Sees every frame that a host sends or gets. */
 	readonly onFrame?: FrameListener;
@@ -53,6 +53,9 @@ export interface SimulatedHostOptions extends Omit<HostOptions, "link" | "runtim
 }
 
 const KNOWN = ["seed", "seconds", "steps", "start", "onFrame"];
+
+/** Latest start, in seconds: all that may come in a run is then still a whole number of microseconds below 2^53. */
+const START_MAX = 2 ** 32;
 
 /** Arena of a simulated host unless said otherwise, in bytes: a simulation has many hosts, each with few connections. */
 const HOST_MEMORY = 8 << 20;
@@ -98,6 +101,7 @@ export class Simulation {
 	/** A host on a segment. Its name must be new; its random numbers follow from the seed and the name. */
 	host(name: string, options: SimulatedHostOptions): Host {
 		if (this.hosts.has(name)) throw new MillraceError("MILLRACE_SIM_NAME", `there is a host named "${name}" already; give another name`);
+		if (!(options?.on instanceof Segment)) throw bad(`host "${name}" needs an option "on": the segment that it is plugged into`);
 		const { on, ...rest } = options;
 		const runtime = this.#time.runtime(this.#seed.fork(`host ${name}`));
 		const link = on.plug(name, this.#time.trace, this.#onFrame);
@@ -112,18 +116,27 @@ export class Simulation {
 		return this.#runtimes.get(name)?.pending ?? 0;
 	}
 
-	/** Holds up a host for so many seconds, as a program does that keeps its event loop to itself: frames wait, timers are late. */
+	/**
+	 * Holds up a host for so many seconds, as a program does that keeps its event loop to itself: frames wait, timers are late.
+	 *
+	 * @throws {MillraceError} MILLRACE_SIM_NAME when there is no such host, MILLRACE_SIM_TIME for seconds that are none.
+	 */
 	hold(name: string, seconds: number): void {
-		this.#runtimes.get(name)?.hold(this.#time.now() + seconds * SECOND);
+		const runtime = this.#runtimes.get(name);
+		if (runtime === undefined) throw new MillraceError("MILLRACE_SIM_NAME", `there is no host named "${name}" to hold up: make it first`);
+		if (!(seconds >= 0)) throw new MillraceError("MILLRACE_SIM_TIME", `host "${name}" held up for ${seconds} s: give a number from 0 on`);
+		runtime.hold(this.#time.now() + seconds * SECOND);
 	}
 
 	/** Runs `task` when so many seconds of the run have passed. */
 	at(seconds: number, task: () => void): void {
+		if (typeof task !== "function") throw bad(`${String(task)} is to be run at ${seconds} s: give a function`);
 		this.#scenario.alarm(task).set(this.#start + seconds * SECOND);
 	}
 
 	/** Runs `task` so many seconds from now. */
 	after(seconds: number, task: () => void): void {
+		if (typeof task !== "function") throw bad(`${String(task)} is to be run after ${seconds} s: give a function`);
 		this.#scenario.alarm(task).set(this.#time.now() + seconds * SECOND);
 	}
 
@@ -133,21 +146,32 @@ export class Simulation {
 	}
 }
 
+/** @throws {MillraceError} MILLRACE_BAD_OPTION */
+function check({ seed, seconds = 0, steps = 1, start = 0, onFrame }: SimulateOptions): void {
+	if (!Number.isSafeInteger(seed)) throw bad(`seed ${seed}: give a whole number`);
+	if (typeof seconds !== "number" || !(seconds >= 0)) throw bad(`seconds ${seconds}: give a number from 0 on`);
+	if (steps !== Number.POSITIVE_INFINITY) wholeNumber("steps", steps, 1, Number.MAX_SAFE_INTEGER);
+	if (typeof start !== "number" || !(start >= 0 && start <= START_MAX)) throw bad(`start ${start}: give seconds from 0 to ${START_MAX}`);
+	if (onFrame !== undefined && typeof onFrame !== "function")
+		throw bad(`onFrame ${String(onFrame)}: give a function that is called with each frame`);
+}
+
 /**
  * Runs a scenario.
  *
  * @returns What it returned, and the figures of the run.
- * @throws What the scenario throws. MILLRACE_BAD_OPTION for options that are not known, and a seed that is no whole number. MILLRACE_SIM_STEPS when `steps` were not enough. For a scenario that returns a promise:
+ * @throws What the scenario throws. MILLRACE_BAD_OPTION for options that are not known or out of their range, and a scenario that is no function. MILLRACE_SIM_STEPS when `steps` were not enough. For a scenario that returns a promise:
  *   MILLRACE_SIM_TIME when `seconds` passed before it was settled, MILLRACE_SIM_QUIET when it was not settled and nothing was left to happen.
  */
 export async function simulate<T>(options: SimulateOptions, scenario: (sim: Simulation) => T | Promise<T>): Promise<SimulateResult<T>> {
 	refuseUnknown("simulate", options, KNOWN);
-	if (!Number.isSafeInteger(options.seed)) throw bad(`seed ${options.seed}: give a whole number`);
+	check(options);
+	if (typeof scenario !== "function") throw bad("simulate needs a scenario: a function that is given the simulation");
+	const { seconds = 3600, steps = 20_000_000 } = options;
 	const trace = new Trace();
 	const time = new VirtualTime(trace, Math.round((options.start ?? 1) * SECOND));
 	const start = time.now();
-	const seconds = options.seconds ?? 3600;
-	const limits = { until: start + Math.round(seconds * SECOND), steps: options.steps ?? 20_000_000 };
+	const limits = { until: start + Math.round(seconds * SECOND), steps };
 	const returned = scenario(new Simulation(time, options));
 	let value: T;
 	if (returned instanceof Promise) {

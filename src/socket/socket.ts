@@ -50,6 +50,34 @@ export interface SocketEvents {
 	closed(error: string | null): void;
 }
 
+/** What every connection may be told; one that was opened is told `connected` as well. */
+const EVENTS = ["readable", "ended", "writable", "closed"] as const;
+
+/** Whether all that an accepted connection may be told can be told of. Asked once per connection. */
+export function hasEvents(events: SocketEvents | null | undefined): boolean {
+	return (
+		typeof events?.readable === "function" &&
+		typeof events.ended === "function" &&
+		typeof events.writable === "function" &&
+		typeof events.closed === "function"
+	);
+}
+
+/**
+ * Refuses events that are not complete: it would be noticed in a turn, when there is something to be told.
+ *
+ * @param opened `connected` is told, too.
+ * @throws {MillraceError} EINVAL
+ */
+export function assertEvents(events: SocketEvents | null | undefined, opened: boolean): void {
+	if (hasEvents(events) && (!opened || typeof events!.connected === "function")) return;
+	const lacking = EVENTS.find((name) => typeof events?.[name] !== "function") ?? "connected";
+	throw new MillraceError(
+		"EINVAL",
+		`the events of a connection have no ${lacking}(). Give an object of SocketEvents, with all that it may be told`,
+	);
+}
+
 /** Figures of one connection, as TCP_INFO has them. Times in microseconds, windows in bytes. */
 export interface ConnectionInfo {
 	/** State as RFC 9293 writes it, e.g. "ESTABLISHED". */

@@ -9,7 +9,7 @@ import type { Tcp, Upper } from "../tcp/engine.ts";
 import type { Listener } from "../tcp/listeners.ts";
 import * as state from "../tcp/state.ts";
 import { HOST_UNREACHABLE, NET_UNREACHABLE } from "../wire/icmp.ts";
-import { errorName, type SocketEvents, TcpSocket } from "./socket.ts";
+import { assertEvents, errorName, hasEvents, type SocketEvents, TcpSocket } from "./socket.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
 const { C_FIN_RECEIVED, E_CLOSED, E_CONNECTED, E_ENDED, E_READABLE, E_WRITABLE } = state;
@@ -45,6 +45,7 @@ export class TcpRequest {
 
 	/** Answers the SYN; `events.connected` follows when the handshake is complete. Null if the peer has given up meanwhile. */
 	accept(events: SocketEvents): TcpSocket | null {
+		assertEvents(events, true);
 		if (!this.#socket.alive) return null;
 		this.#socket.events = events;
 		this.#socket.proceed();
@@ -108,9 +109,10 @@ export class SocketTable implements Upper {
 		const socket = this.adopt(index, nobody);
 		try {
 			(listener.owner as (socket: TcpSocket) => void)(socket);
+			if (socket.events !== nobody) assertEvents(socket.events, false);
 		} catch (error) {
 			// Nobody would ever hear of it, or answer it.
-			if (socket.events === nobody) socket.abort();
+			if (socket.events === nobody || !hasEvents(socket.events)) socket.abort();
 			throw error;
 		}
 	}

@@ -4,6 +4,7 @@
  * Hides offsets and checks. Takes any bytes at all and never throws: what can be read is returned, and `malformed` says
  * where and why reading ended. Slow and generous with objects, so nothing on a packet path uses it.
  */
+import { MillraceError } from "../errors.ts";
 import { formatIpv4, formatIpv6, formatMac } from "./address.ts";
 import * as arp from "./arp.ts";
 import { get16, get32 } from "./bytes.ts";
@@ -163,12 +164,19 @@ export interface DecodedFrame {
 }
 
 /**
- * Decodes a frame or packet. Never throws.
+ * Decodes a frame or packet, whatever its bytes are.
  *
  * @param bytes The frame, without FCS.
  * @param medium "ethernet" if it begins with an Ethernet header, "ip" if with an IP header.
+ * @throws {MillraceError} EINVAL for what is no array of bytes; nothing else.
  */
 export function decodeFrame(bytes: Uint8Array, medium: "ethernet" | "ip" = "ethernet"): DecodedFrame {
+	// Not by instanceof: arrays of other realms are good.
+	if (!ArrayBuffer.isView(bytes) || (bytes as Uint8Array).BYTES_PER_ELEMENT !== 1)
+		throw new MillraceError(
+			"EINVAL",
+			`a frame of type ${bytes === null ? "null" : typeof bytes}: give its bytes, a Uint8Array or a Buffer`,
+		);
 	const frame: DecodedFrame = { payload: bytes };
 	if (medium === "ip") {
 		decodeIp(frame, bytes, false);

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { once } from "node:events";
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
 import http from "node:http";
 import net, { type AddressInfo } from "node:net";
 import { tmpdir } from "node:os";
@@ -98,6 +98,26 @@ describe("millrace run, the program", () => {
 		assert.equal(code, 0);
 		assert.equal(bytes.readUInt32LE(0), 0x0a0d0d0a);
 		assert.ok(bytes.includes("bye"));
+	});
+});
+
+describe("millrace run --capture to what takes no more", { skip: !existsSync("/dev/full") && "no /dev/full" }, () => {
+	test("says so once, whatever else is quiet, and the program goes on", async () => {
+		// Longer than the capture waits before it writes, and frames before and after.
+		const source = `
+			import net from "node:net";
+			import { setTimeout } from "node:timers/promises";
+			const server = net.createServer((socket) => socket.end("x".repeat(100_000))).listen(7);
+			let bytes = 0;
+			for (let i = 0; i < 3; i++) {
+				for await (const chunk of net.connect(7, "127.0.0.1")) bytes += chunk.length;
+				await setTimeout(300);
+			}
+			console.log(bytes);
+			server.close();`;
+		const { code, stdout, stderr } = await millrace(["run", "--link=loopback", "--quiet", "--capture=/dev/full", script(source)]);
+		assert.deepEqual([code, stdout], [0, "300000\n"]);
+		assert.match(stderr, /^millrace: the capture in "\/dev\/full" has ended: no space left on the device\. [^\n]+\n$/);
 	});
 });
 

@@ -9,7 +9,7 @@
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
+import { join, relative } from "node:path";
 import { describe, test } from "node:test";
 import { fileURLToPath } from "node:url";
 import { OPTIONS } from "../../src/cli/options.ts";
@@ -147,7 +147,7 @@ describe("tables in README and guides", () => {
 		assert.match(read("docs/rfc/rfc1122.md"), new RegExp(`the newest packets wait" \\| done: ${WAITING_MAX} \\|`));
 	});
 
-	test("links between pages lead somewhere, and to headings that there are", () => {
+	test("links between pages lead somewhere, in the package too, and to headings that there are", () => {
 		const headings = (text: string) =>
 			[...text.matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
 				heading!
@@ -155,10 +155,15 @@ describe("tables in README and guides", () => {
 					.replace(/[^\w\- ]/g, "")
 					.replaceAll(" ", "-"),
 			);
-		for (const page of pages) {
+		const { files } = JSON.parse(read("package.json")) as { files: string[] };
+		const isPacked = (path: string) => [...files, "package.json"].some((name) => `${relative(root, path)}/`.startsWith(`${name}/`));
+		const audits = readdirSync(join(root, "docs/rfc")).map((name) => `docs/rfc/${name}`);
+		for (const page of [...pages, ...audits, "CHANGELOG.md"]) {
 			for (const [, target, heading] of read(page).matchAll(/\]\((?!https?:)([^)#\s]*)(?:#([^)\s]*))?\)/g)) {
 				const path = target === "" ? join(root, page) : join(root, page, "..", target!);
 				assert.ok(existsSync(path), `${page}: ${target}`);
+				// Who has the package has these pages from it, and what they lead to must be there as well.
+				assert.ok(isPacked(path), `${page}: ${target} is in the package`);
 				if (heading !== undefined) assert.ok(headings(readFileSync(path, "utf8")).includes(heading), `${page}: ${target}#${heading}`);
 			}
 		}

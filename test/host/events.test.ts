@@ -3,8 +3,10 @@ import { test } from "node:test";
 import { runInNewContext } from "node:vm";
 import { MillraceError } from "../../src/errors.ts";
 import { createHost, type Host } from "../../src/host/host.ts";
-import type { Link } from "../../src/link/link.ts";
+import type { Link, LinkContext } from "../../src/link/link.ts";
 import { memoryLinkPair } from "../../src/link/memory.ts";
+import { LinkWrapper } from "../../src/link/wrapper.ts";
+import type { Batch } from "../../src/memory/batch.ts";
 import { VirtualClock } from "../helpers/runtime.ts";
 import { CLIENT, coded, connected, Ear, SERVER, world } from "../helpers/two-hosts.ts";
 
@@ -43,7 +45,10 @@ test("a connect that cannot work throws at once: EINVAL, ENETUNREACH, EADDRNOTAV
 			assert.throws(() => connect({ localPort: 70_000 }), coded("EINVAL"));
 			assert.throws(() => connect({ localAddress: "nobody" }), coded("EINVAL"));
 			assert.throws(() => connect({ address: "192.168.1.1" }), coded("ENETUNREACH"));
+			assert.throws(() => connect({ address: "192.168.1.1", localAddress: CLIENT }), coded("ENETUNREACH"));
 			assert.throws(() => connect({ localAddress: "10.0.0.77" }), coded("EADDRNOTAVAIL"));
+			assert.throws(() => connect({ localAddress: "127.0.0.1" }), coded("EINVAL"));
+			for (const address of [CLIENT, "127.0.0.2"]) connect({ address, localAddress: "127.0.0.1" }).abort();
 			const ours = [CLIENT, "127.0.0.1", "10.0.0.77", "::1", "nobody"].map((address) => client.hasAddress(address));
 			assert.deepEqual(ours, [true, true, false, false, false]);
 			const listener = client.tcpListen({ port: 5000, address: CLIENT });
@@ -59,6 +64,73 @@ test("a connect that cannot work throws at once: EINVAL, ENETUNREACH, EADDRNOTAV
 		},
 		{ client: { tcp: { maxConnections: 3 } } },
 	));
+
+/** A link that notes whether it keeps the process alive, and can be gone. */
+class Noted extends LinkWrapper {
+	referenced = false;
+	fail = (): void => {};
+	constructor() {
+		super("noted", memoryLinkPair()[0]);
+	}
+	override open(context: LinkContext): void {
+		super.open(context);
+		this.fail = () => context.failed(new MillraceError("ENODEV", "the device was removed"));
+	}
+	override ref(): void {
+		this.referenced = true;
+	}
+	override unref(): void {
+		this.referenced = false;
+	}
+	receive(batch: Batch): number {
+		return this.inner.receive(batch);
+	}
+	transmit(batch: Batch): number {
+		return this.inner.transmit(batch);
+	}
+	protected ownCounters(): Readonly<Record<string, number>> {
+		return {};
+	}
+}
+
+test("ref and unref are counted from nothing on", async () => {
+	const link = new Noted();
+	const host = createHost({ link, runtime: new VirtualClock().runtime, memory: 1 << 20 });
+	const seen = (["unref", "unref", "ref", "ref", "unref", "unref", "unref", "ref"] as const).map((call) => {
+		host[call]();
+		return link.referenced;
+	});
+	assert.deepEqual(seen, [false, false, true, true, true, false, false, true]);
+	await host.close();
+});
+
+test("once the link is gone, a connect to another machine is ENETDOWN; the host itself can still be reached", async () => {
+	const link = new Noted();
+	const clock = new VirtualClock();
+	const host = createHost({ link, runtime: clock.runtime, addresses: [`${CLIENT}/24`], memory: 1 << 20 });
+	const told: Error[] = [];
+	host.onLinkFailed = (error) => told.push(error);
+	const connect = (address: string) => host.tcpConnect({ address, port: 80 }, new Ear());
+	connect(SERVER).abort();
+	link.fail();
+	assert.equal(told.length, 1);
+	assert.throws(
+		() => connect(SERVER),
+		(error: Error) => {
+			assert.match(error.message, /memory:a/);
+			assert.equal(error.cause, told[0]);
+			return coded("ENETDOWN")(error);
+		},
+	);
+	await assert.rejects(host.tcp.connect({ address: SERVER, port: 80 }), coded("ENETDOWN"));
+	for (const address of [CLIENT, "127.0.0.1"]) {
+		const ear = new Ear();
+		host.tcpConnect({ address, port: 80 }, ear);
+		clock.advance(1e6);
+		assert.deepEqual(ear.heard, ["closed ECONNREFUSED"]);
+	}
+	await host.close();
+});
 
 test("all ports in use towards one peer: EADDRNOTAVAIL; towards another they are free, but for those that are listened on", () =>
 	world(

@@ -5,8 +5,12 @@ import { createHost, type HostOptions } from "../../src/host/host.ts";
 import type { LinkContext } from "../../src/link/link.ts";
 import { memoryLinkPair } from "../../src/link/memory.ts";
 import { LinkWrapper } from "../../src/link/wrapper.ts";
+import { ARENA_MAX } from "../../src/memory/arena.ts";
 import type { Batch } from "../../src/memory/batch.ts";
+import { MEMORY_MOST } from "../../src/node/run-options.ts";
+import { arenaBytes, mostMemory } from "../../src/shard/room.ts";
 import { simulate } from "../../src/sim/simulate.ts";
+import { TCP_DEFAULTS } from "../../src/tcp/options.ts";
 import { VirtualClock } from "../helpers/runtime.ts";
 
 const { runtime } = new VirtualClock();
@@ -64,6 +68,20 @@ test("a link that opens with an MTU too small for IP is closed again", () => {
 	const link = new Device(60);
 	assert.throws(() => host({ link }), { code: "MILLRACE_MTU" });
 	assert.ok(link.closed);
+});
+
+test("the most memory that is told of is what there is room for beside the tables, and what a run may ask for", () => {
+	for (const congestion of ["cubic", "newreno", "bbr"] as const) {
+		for (const tcp of [{ congestion }, { congestion, maxConnections: 100, maxTimeWait: 1 }]) {
+			const limits = { ...TCP_DEFAULTS, ...tcp };
+			const most = mostMemory(limits);
+			assert.ok(arenaBytes(most, limits) <= ARENA_MAX && arenaBytes(most + 4096, limits) > ARENA_MAX);
+			refused({ memory: most + 4096, tcp }, new RegExp(`: at most ${most} can be had`));
+		}
+	}
+	const least = mostMemory({ ...TCP_DEFAULTS, congestion: "bbr" });
+	assert.equal(Math.floor(least / 2 ** 20) * 2 ** 20, MEMORY_MOST);
+	refused({ memory: 1 << 20, tcp: { maxConnections: 2 ** 22, maxTimeWait: 2 ** 24 } }, /the tables leave no memory/);
 });
 
 test("memory is a whole number of bytes", () => {

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { existsSync, mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, test } from "node:test";
@@ -8,7 +8,7 @@ import { type CaptureOptions, CaptureWriter, captureLink } from "../../src/link/
 import { impairLink } from "../../src/link/impair.ts";
 import { memoryLinkPair } from "../../src/link/memory.ts";
 import type { Batch } from "../../src/memory/batch.ts";
-import { openCaptureFile } from "../../src/node/capture-file.ts";
+import { openCaptureFile, prepareCaptureFile } from "../../src/node/capture-file.ts";
 import { makePool, Speaker } from "../helpers/memory-bench.ts";
 import { VirtualClock } from "../helpers/runtime.ts";
 import { pushFrame, testFrame } from "./compliance.ts";
@@ -16,6 +16,7 @@ import { pushFrame, testFrame } from "./compliance.ts";
 const folder = mkdtempSync(join(tmpdir(), "millrace-capture-"));
 after(() => rmSync(folder, { recursive: true }));
 const noTshark = spawnSync("tshark", ["--version"]).error === undefined ? false : "tshark is not installed (apt-get install tshark)";
+const noFull = !existsSync("/dev/full") && "no /dev/full";
 
 interface Block {
 	type: number;
@@ -232,6 +233,17 @@ test("a capture file that cannot be written is refused with the path and the rea
 		message: /such\.pcapng": no such directory/,
 	});
 	assert.throws(() => openCaptureFile(folder), { name: "MillraceError", code: "EISDIR", message: /is a directory/ });
+});
+
+test("a capture file that takes no more is told of once, also where that is known only when it begins", { skip: noFull }, () => {
+	const told: string[] = [];
+	const file = prepareCaptureFile("/dev/full");
+	file.write(Uint8Array.of(1));
+	file.begin((what) => told.push(what));
+	for (let i = 0; i < 2; i++) assert.throws(() => file.write(Uint8Array.of(2)), { code: "ENOSPC" });
+	file.close();
+	assert.equal(told.length, 1);
+	assert.match(told[0]!, /"\/dev\/full" has ended: no space left on the device\. /);
 });
 
 for (const medium of ["ip", "ethernet"] as const) {

@@ -1,6 +1,6 @@
 /** What keeps a process alive: each script, on the kernel and on the stack, must end (or not) in the same way. */
 import assert from "node:assert/strict";
-import { spawn } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
 import { describe, it } from "node:test";
 
 const preload = new URL("./preload-loopback.js", import.meta.url).href;
@@ -59,4 +59,20 @@ describe("a process with sockets on the stack lives as long as with the kernel's
 			assert.equal(actual, expected);
 		});
 	}
+});
+
+describe("host.ref and host.unref", () => {
+	it("are counted from nothing on: an unref too many takes no later ref away", () => {
+		const index = new URL("../../src/index.js", import.meta.url).href;
+		const source = `
+			import { createHost, loopbackLink } from ${JSON.stringify(index)};
+			const host = createHost({ link: loopbackLink(), memory: 1 << 20 });
+			host.unref();
+			host.unref();
+			host.ref();
+			setTimeout(() => { console.log("held"); host.unref(); }, 50).unref();
+			setTimeout(() => { console.log("still held"); process.exit(); }, 5000).unref();`;
+		const { stdout, stderr } = spawnSync(process.execPath, ["--input-type=module", "-e", source], { encoding: "utf8", timeout: 20_000 });
+		assert.equal(stdout + stderr, "held\n");
+	});
 });

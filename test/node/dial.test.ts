@@ -63,6 +63,11 @@ test("a local IPv6 address that means one of ours is taken for it", async () => 
 	server.close();
 });
 
+test("from 127.0.0.1 to another machine: EINVAL, as with the kernel", { timeout: 10_000 }, async () => {
+	const client = createNet(host).connect({ port: 84, host: "10.0.0.77", localAddress: "127.0.0.1" });
+	assert.match(await failure(client), /^connect EINVAL 10\.0\.0\.77:84/);
+});
+
 test("a local address that is not the kernel's, towards a destination that is: the error is that of bind", async () => {
 	class Kernel extends StackOnly {
 		override destination(): typeof KERNEL {

@@ -121,6 +121,33 @@ test("a scenario that waits for what cannot come is told so, and so is one that 
 	await assert.rejects(simulate({ seed: 1, steps: 1000 }, busy), { code: "MILLRACE_SIM_STEPS" });
 });
 
+test("options of a run and its hosts that are wrong are refused by name; bounds may be none", async () => {
+	for (const [option, ...values] of [
+		["seed", undefined, 1.5, "1"],
+		["seconds", Number.NaN, -1, "10", null],
+		["steps", Number.NaN, -1, 0, 1.5, "10", null],
+		["start", Number.NaN, -1, Number.POSITIVE_INFINITY, 2 ** 33, "1"],
+		["onFrame", 5, null],
+	] as const) {
+		for (const value of values) {
+			const run = simulate({ seed: 1, [option]: value } as never, () => {});
+			await assert.rejects(run, { code: "MILLRACE_BAD_OPTION", message: new RegExp(`\\b${option}\\b`) }, `${option} ${value}`);
+		}
+	}
+	await assert.rejects(simulate({ seed: 1 }, undefined as never), { code: "MILLRACE_BAD_OPTION", message: /scenario/ });
+	await simulate({ seed: 1, seconds: Number.POSITIVE_INFINITY, steps: Number.POSITIVE_INFINITY, start: 0 }, (sim) =>
+		sim.after(1, () => {}),
+	);
+	await simulate({ seed: 1 }, (sim) => {
+		for (const options of [undefined, {}, { on: "wire" }])
+			assert.throws(() => sim.host("a", options as never), { code: "MILLRACE_BAD_OPTION", message: /"on"/ });
+		for (const options of [null, 5]) assert.throws(() => sim.segment(options as never), { code: "MILLRACE_BAD_OPTION" });
+		twoHosts(sim);
+		assert.throws(() => sim.hold("c", 1), { code: "MILLRACE_SIM_NAME" });
+		for (const seconds of [Number.NaN, -1]) assert.throws(() => sim.hold("a", seconds), { code: "MILLRACE_SIM_TIME" });
+	});
+});
+
 test("an error of the scenario comes out of simulate", async () => {
 	await assert.rejects(
 		simulate({ seed: 1 }, async (sim) => {
