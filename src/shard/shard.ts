@@ -2,7 +2,7 @@
  * A shard: one core's slice of the stack, from the link to the ready list, and the loop that drives it.
  *
  * Hides cores and turns. A turn has two halves, with the application's reactions between them: first a batch is received,
- * taken in, timers fire, and what is ready is handed to the application; then, after all that the application set off
+ * taken in, timers fire, SYNs are answered, and what is ready is handed to the application; then, after all that the application set off
  * (promises included), each connection that wants to send sends once, and the link gets the frames with one kick. So data,
  * ACK and FIN that one request causes share segments. Both halves are deferred tasks queued together, so nothing runs inside
  * a caller of `wake`, and a blocked application blocks its stack and nobody else's.
@@ -249,6 +249,10 @@ export class Shard implements Outbox {
 		if (!full || this.#patience >= TIMER_PATIENCE) {
 			this.#patience = 0;
 			this.tcp.advance();
+		}
+		if (this.tcp.greet()) {
+			this.#transmit();
+			this.link.flush();
 		}
 		try {
 			this.tcp.deliver();

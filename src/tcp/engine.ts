@@ -325,6 +325,16 @@ export class Tcp implements Transport {
 		this.#flush(this.#data);
 	}
 
+	/**
+	 * Sends SYNs and SYN-ACKs, true if there were any. Before the application hears of what else has come: how long it takes is then no part of the
+	 * peer's first round trip. (Linux goes by the shortest for five minutes: tcp_min_rtt, which says when slow start ends, and how long frames are.)
+	 */
+	greet(): boolean {
+		if (this.#control.length === 0) return false;
+		this.#flush(this.#control);
+		return true;
+	}
+
 	#flush(queue: IndexQueue): void {
 		let n = queue.length;
 		if (n === 0) return;

@@ -66,6 +66,22 @@ class Flooded extends LinkWrapper {
 	}
 }
 
+/** Counts the SYN-ACKs that have left. */
+class Greeting extends LinkWrapper {
+	synAcks = 0;
+	protected ownCounters(): Readonly<Record<string, number>> {
+		return {};
+	}
+	receive(batch: Batch): number {
+		return this.inner.receive(batch);
+	}
+	transmit(batch: Batch): number {
+		// IP packets without options; the flags are TCP's 14th byte.
+		for (let i = 0; i < batch.count; i++) if ((batch.frame(i)[33]! & 0x12) === 0x12) this.synAcks++;
+		return this.inner.transmit(batch);
+	}
+}
+
 const turns = () => new Promise((resolve) => setTimeout(resolve, 20));
 
 test("what a read sets off comes before the events of another connection, and the other way round", () =>
@@ -264,3 +280,26 @@ for (const [what, waiting, holdWindows, held] of [
 		}
 	});
 }
+
+test("a SYN is answered before the application hears of what came with it", async () => {
+	const [a, b] = memoryLinkPair();
+	const link = new Greeting("greeting", a);
+	const server = createHost({ link, runtime: nodeRuntime(), addresses: [`${SERVER}/24`], memory: 4 << 20 });
+	const client = createHost({ link: b, runtime: nodeRuntime(), addresses: ["10.0.0.2/24"], memory: 4 << 20 });
+	try {
+		const left: number[] = [];
+		const first = await event(server, client, 80, () => left.push(link.synAcks));
+		// The last ACK of the handshake is on its way.
+		await turns();
+		const listener = server.tcp.listen({ port: 81 });
+		// Both in one flush, so in one batch.
+		const second = client.tcp.connect({ address: SERVER, port: 81 });
+		await first.write(hello);
+		(await second).close();
+		listener.close();
+		assert.deepEqual(left, [2]);
+	} finally {
+		await client.close();
+		await server.close();
+	}
+});
