@@ -1,7 +1,10 @@
-/** Many bulk flows at once, each way: the source and the sink of `bulk`, with clients of `net` on kernel sockets. */
+/**
+ * Many bulk flows at once, each way: the source and the sink of `bulk`, with clients of `net` on kernel sockets; and how long a new connection takes
+ * beside them.
+ */
 import type { Bench, Options, Result, Row } from "../lib/bench.ts";
 import { pinLoopback } from "../lib/congestion.ts";
-import { kernel, millrace } from "../lib/contestants.ts";
+import { kernel, millrace, type Server, variant } from "../lib/contestants.ts";
 import { flows as load } from "../lib/flow.ts";
 import { CUBIC, isolationNeeds } from "../lib/lab.ts";
 import { rowsOf } from "../lib/rows.ts";
@@ -20,13 +23,20 @@ const run = (options: Options): Promise<Result> =>
 				const title = `${count} flows, ${name}`;
 				const ours = millrace(lab, options, file);
 				const theirs = kernel(lab, options, file, "lo");
+				// Windows are those of who receives.
+				const others: Server[] = mode === "push" ? [variant(lab, options, file, "--hold-windows", "off")] : [];
+				const comparisons = [ours, ...others].map((of) => ({ of, against: theirs }));
 				const figures = await servers.rounds(
 					title,
-					[ours, theirs],
-					async (serving, seconds) => ({ gbits: (await load(lab, mode, serving, seconds, count, CUBIC)) / 1e9 }),
+					[ours, ...others, theirs],
+					async (serving, seconds) => {
+						const { bits, connect } = await load(lab, mode, serving, seconds, count, CUBIC);
+						return { gbits: bits / 1e9, connect };
+					},
 					LONG_WARM_UP,
 				);
-				rows.push(...rowsOf(figures, { title, metric: "gbits", unit: "Gbit/s" }, [{ of: ours, against: theirs }]));
+				rows.push(...rowsOf(figures, { title, metric: "gbits", unit: "Gbit/s" }, comparisons));
+				rows.push(...rowsOf(figures, { title, suffix: ": a connection beside them", metric: "connect", unit: "ms" }, comparisons));
 			}
 		}
 		return rows;

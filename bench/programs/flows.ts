@@ -3,8 +3,9 @@
  *
  *   flows.js pull|push ADDRESS PORT SECONDS CONNECTIONS CONGESTION
  *
- * prints { bytes, seconds }: of "pull" what arrived here, of "push" what the server's TCP acknowledged. Counted from the first byte on, slow
+ * prints { bytes, seconds, connect }: of "pull" what arrived here, of "push" what the server's TCP acknowledged. Counted from the first byte on, slow
  * start included. A write that is under way at the end counts only for what it had done before: at most a block for each connection.
+ * `connect`: how many milliseconds it takes until one more connection has come about, the median of those tried every 20 ms meanwhile.
  */
 import net from "node:net";
 import koffi from "koffi";
@@ -67,14 +68,30 @@ for (const socket of sockets) {
 	next();
 }
 
+/** Every 20 ms one connection more, which is closed again: when it was begun, and how long it took. */
+const begun: bigint[] = [];
+const took: number[] = [];
+const since = (then: bigint): number => Number(process.hrtime.bigint() - then) / 1e6;
+setInterval(() => {
+	const index = begun.push(process.hrtime.bigint()) - 1;
+	const socket = net.connect({ host: address, port: Number(port) }, () => {
+		took[index] = since(begun[index]!);
+		socket.destroy();
+	});
+	// A server that writes already when its connection is closed resets it.
+	socket.on("error", () => socket.destroy());
+}, 20);
+
 setTimeout(() => {
-	const took = Number(process.hrtime.bigint() - start) / 1e9;
+	const elapsed = Number(process.hrtime.bigint() - start) / 1e9;
 	const queue = new Int32Array(1);
 	if (mode === "push")
 		for (const socket of sockets) {
 			check(ioctl(descriptor(socket), SIOCOUTQ, new Uint8Array(queue.buffer)), "bytes in the queue");
 			bytes -= queue[0]!;
 		}
-	console.log(JSON.stringify({ bytes, seconds: took }));
+	// One that is not there yet has taken as long as it has waited.
+	const times = begun.map((then, index) => took[index] ?? since(then)).sort((a, b) => a - b);
+	console.log(JSON.stringify({ bytes, seconds: elapsed, connect: times[times.length >> 1] ?? Number(seconds) * 1000 }));
 	process.exit(0);
 }, Number(seconds) * 1000);
