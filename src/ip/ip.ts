@@ -45,7 +45,7 @@ export interface IpOptions {
 	ttl?: number;
 	/** Packets to ourselves that wait for `pump`; default 1024. */
 	loopMax?: number;
-	/** Neighbors kept; default 512. */
+	/** Neighbors kept, half of them known and half asked for; default 2048, so that who tries a thousand addresses at once (as many as Linux keeps) asks each once a second. */
 	neighborsMax?: number;
 	out: Outbox;
 }
@@ -122,7 +122,7 @@ export class IpLayer {
 				},
 				discard: (page) => pool.release(page),
 			},
-			neighborsMax: options.neighborsMax ?? 512,
+			neighborsMax: options.neighborsMax ?? 2048,
 			announce: this.#ethernet && !this.#loopbackLink,
 		});
 		this.neighbors = this.#arp.neighbors;

@@ -2,7 +2,7 @@
  * Neighbors: which hardware address an IPv4 address on this link has, found out by ARP (RFC 826).
  *
  * Hides that the answer takes time, gets old and may never come. A packet for a neighbor that is not known yet waits here, and is given back
- * when nobody has answered. However many packets come, a neighbor is asked once a second (RFC 1122 2.3.2.1); the next packet after that begins anew (as in
+ * when nobody has answered. However many packets come, a neighbor is asked once a second (RFC 1122 2.3.2.1), as long as there is room for all that are asked for; the next packet after that begins anew (as in
  * Linux), so that a station which comes up late is found as soon as it is there.
  *
  * Life of a neighbor: resolving (asked by broadcast, 3 times, 1 s apart) → reachable (30 to 60 s after the last proof, at

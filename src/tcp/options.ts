@@ -25,7 +25,7 @@ export interface TcpOptions {
 	synRetries: number;
 	/** SYN-ACKs that are sent again before a half-open connection is forgotten. */
 	synAckRetries: number;
-	/** Data that is sent again before ETIMEDOUT (R2 of RFC 9293 3.8.3: at least 100 s; 15 make more than 10 minutes). */
+	/** Data that is sent again before ETIMEDOUT (R2 of RFC 9293 3.8.3: at least 100 s; 15 make 9 minutes where round trips are short, else more). */
 	retries: number;
 	/** Delay of an ACK in ms (RFC 9293 3.8.6.3: below 500; 40 is Linux's and keeps Nagle peers quick). */
 	delayedAck: number;

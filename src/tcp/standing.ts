@@ -16,7 +16,7 @@
 import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
 
-/** RFC 8289 4.2: the delay that a queue may add. */
+/** The delay that a queue may add: the target of CoDel (RFC 8289). */
 const TARGET_MS = 5;
 /** What the first limit is half of: the default of `tcp.receiveBuffer` is held first. */
 const FIRST = 524_288;

@@ -309,6 +309,21 @@ test("malformed ARP is counted and leaves no trace", () => {
 	assert.deepEqual(counted(host), { arpMalformed: 1 });
 });
 
+test("RFC 1122 2.3.2.1: each of a thousand addresses that are tried at once is asked for once a second, however often", () => {
+	const host = alone({ addresses: ["10.77.0.2/16"] });
+	const asked = () => host.sent().filter((frame) => frame.arp?.operation === "request").length;
+	const all = () => {
+		for (let i = 0; i < 1000; i++) host.send(`10.77.${1 + (i >> 8)}.${i & 0xff}`);
+	};
+	all();
+	assert.equal(asked(), 1000);
+	all();
+	assert.equal(asked(), 0);
+	host.at(3);
+	assert.equal(asked(), 1000);
+	assert.equal(host.ip.counters.neighborsEvicted, 0);
+});
+
 test("a flood to dead addresses is bounded and does not push out who is known", () => {
 	const host = alone({ addresses: ["10.77.0.2/16"], neighborsMax: 8 });
 	host.receive(arpFrame({ operation: ARP_REQUEST, target: OWN }));

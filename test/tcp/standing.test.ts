@@ -27,7 +27,7 @@ function setup(slabs = 0) {
 	return { t, pool, c, look, window };
 }
 
-test("RFC 8289 4.2: a queue that stands for 5 ms has windows held, half as large each time, down to a frame", () => {
+test("RFC 8289: a queue that stands for 5 ms has windows held, half as large each time, down to a frame", () => {
 	const { t, c, look } = setup();
 	look(5, true);
 	assert.equal(shownBuffer(t, c), DEFAULT, "not before");
