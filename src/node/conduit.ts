@@ -364,8 +364,9 @@ export class Conduit implements StackEvents {
 		const errno = errnoOf(error);
 		if (this.#connect !== null) return this.#connectDone(errno);
 		this.#dead = true;
-		// The host was closed: its sockets are told, also those that nobody reads.
-		if (errno === ECONNABORTED) return this.#tellError(errno);
+		// The host was closed: its sockets are told, also those that nobody reads. Not where all was read, and all written: nothing is lost.
+		const over = this.#ended && this.#finishing && !this.#finishWaits;
+		if (errno === ECONNABORTED && !over) return this.#tellError(errno);
 		this.#error = errno;
 		if (this.#reading) this.readable();
 		else this.#failWrite();

@@ -101,7 +101,7 @@ export class Simulation {
 	/** A host on a segment. Its name must be new; its random numbers follow from the seed and the name. */
 	host(name: string, options: SimulatedHostOptions): Host {
 		if (this.hosts.has(name)) throw new MillraceError("MILLRACE_SIM_NAME", `there is a host named "${name}" already; give another name`);
-		if (!(options?.on instanceof Segment)) throw bad(`host "${name}" needs an option "on": the segment that it is plugged into`);
+		if (typeof options?.on?.plug !== "function") throw bad(`host "${name}" needs an option "on": the segment that it is plugged into`);
 		const { on, ...rest } = options;
 		const runtime = this.#time.runtime(this.#seed.fork(`host ${name}`));
 		const link = on.plug(name, this.#time.trace, this.#onFrame);

@@ -69,3 +69,26 @@ it("closing the host ends every socket of host.net with an error, also where nob
 		assert.deepEqual(heard, Object.fromEntries(Object.keys(sockets).map((name) => [name, "read ECONNABORTED"])));
 	}
 });
+
+it("closing the host is no error for a socket that has heard the end and said its own", { timeout: 20_000 }, async () => {
+	for (const options of [{}, { plainHandles: false }]) {
+		const host = createHost({ link: loopbackLink(), addresses: ["10.0.0.2/24"] });
+		const net = createNet(host, options);
+		const heard: string[] = [];
+		const over = new Promise<void>((resolve) => {
+			const server = net.createServer((socket) => {
+				socket.resume().on("end", () => setImmediate(() => void host.close()));
+				socket.on("error", ({ message }) => heard.push(message)).on("close", resolve);
+			});
+			// The other end is told: it has not heard the end.
+			server.listen(80, "10.0.0.2", () =>
+				net
+					.connect(80, "10.0.0.2")
+					.on("error", () => {})
+					.end("hello"),
+			);
+		});
+		await over;
+		assert.deepEqual(heard, []);
+	}
+});
