@@ -5,7 +5,7 @@
  * the link's.
  */
 import type { RouteOption } from "../ip/routes.ts";
-import { bad, isLink, refuseUnknown, trueOrFalse, withMethods } from "../link/known-options.ts";
+import { bad, refuseUnknown, trueOrFalse, withLinkMethods, withMethods } from "../link/known-options.ts";
 import type { Link } from "../link/link.ts";
 import { TCP_DEFAULTS, type TcpOptions, tcpOptions } from "../tcp/options.ts";
 import type { Runtime } from "../time/clock.ts";
@@ -99,7 +99,7 @@ export function hostOptions(options: HostOptions): CheckedOptions {
 		quietStreams = true,
 	} = options;
 	if (!link || !runtime) throw bad("createHost needs a link and a runtime");
-	isLink("the link of a host", link);
+	withLinkMethods("the link of a host", link);
 	checkRuntime(runtime);
 	if (!(Number.isInteger(memory) && memory >= MEMORY_MIN))
 		throw bad(`memory of ${memory}: give a whole number of bytes, at least ${MEMORY_MIN}`);

@@ -42,7 +42,7 @@ export function withMethods(what: string, value: unknown, methods: readonly stri
 const LINK_METHODS = ["open", "receive", "transmit", "flush", "ref", "unref", "close", "counters"];
 
 /** Refuses what is no link. */
-export function isLink(what: string, value: unknown): void {
+export function withLinkMethods(what: string, value: unknown): void {
 	withMethods(what, value, LINK_METHODS, "a link, such as that of tapLink() or memoryLinkPair(), or an object with the Link interface");
 }
 

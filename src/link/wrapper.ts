@@ -6,7 +6,7 @@
  * counters carry its kind as prefix, with a number from the second of a kind on: `impair.inLost`, `impair2.inLost`.
  */
 import type { Batch } from "../memory/batch.ts";
-import { isLink } from "./known-options.ts";
+import { withLinkMethods } from "./known-options.ts";
 import type { Link, LinkContext, LinkOffload } from "./link.ts";
 
 export abstract class LinkWrapper implements Link {
@@ -19,7 +19,7 @@ export abstract class LinkWrapper implements Link {
 	constructor(kind: string, inner: Link, transparent = false) {
 		this.#kind = kind;
 		this.#transparent = transparent;
-		isLink(`what ${kind} is put around`, inner);
+		withLinkMethods(`what ${kind} is put around`, inner);
 		this.inner = inner;
 		this.#takeMac();
 	}

@@ -7,7 +7,7 @@
  *
  * A connection is named by its number. Whether the record still serves the one that is meant, the caller knows (socket/socket.ts).
  */
-import { closedWhenRead, finished, free, reset, toTimeWait } from "./closing.ts";
+import { closedWhenRead, finished, free, reset } from "./closing.ts";
 import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
 import type { Listener } from "./listeners.ts";
@@ -42,7 +42,6 @@ const {
 	LAST_ACK,
 	SYN_RECEIVED,
 	SYN_SENT,
-	TIME_WAIT,
 } = state;
 
 /**
@@ -201,10 +200,6 @@ export function close(t: Tcp, index: number): void {
 		reset(t, c);
 		return;
 	}
-	if (c.state === TIME_WAIT) {
-		toTimeWait(t, c);
-		return;
-	}
 	if (c.state === SYN_RECEIVED) {
 		reset(t, c);
 		return;
@@ -278,7 +273,7 @@ export function setKeepAlive(t: Tcp, index: number, on: boolean, idle: number, i
 	c.keepIdle = Math.max(1, idle);
 	c.error = (interval << 16) | (probes << 8) | (c.error & 0xff);
 	c.lastHeard = t.tick;
-	if (c.state >= ESTABLISHED && c.state !== TIME_WAIT) {
+	if (c.state >= ESTABLISHED) {
 		setIdle(t, c, c.keepIdle);
 		t.onWork();
 	}

@@ -3,7 +3,7 @@
  *
  * Hides that a connection ends twice, for the peer and for the application, in either order. While an application holds it, the record
  * stays until E_CLOSED has been handed over: in good order after the last byte was read, else at once. Nobody holds it with C_DETACHED; then
- * it is freed when TCP is done with it, and in TIME-WAIT what the peer may still ask for moves to a small record.
+ * it is freed when TCP is done with it. TIME-WAIT is a small record of its own (timewait.ts) from its beginning, whoever still reads.
  *
  * Invariants: a record is freed only after E_CLOSED has been handed over or when nobody wants it, and then holds no page and no timer. A
  * connection becomes CLOSED by `finished` alone: from there on it is in no hash table, holds no pages but those that can still be read, and is
@@ -14,11 +14,10 @@
 import type { Connection } from "./connection.gen.ts";
 import { dropEarly } from "./early.ts";
 import type { Tcp } from "./engine.ts";
-import { output, sendReset } from "./output.ts";
+import { sendAck, sendReset } from "./output.ts";
 import { dropReceived } from "./receive.ts";
 import { dropSendQueue } from "./sendqueue.ts";
 import * as state from "./state.ts";
-import { setIdle, stopRetransmitTimer } from "./timers.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
 const {
@@ -37,34 +36,22 @@ const {
 	LAST_ACK,
 	SYN_RECEIVED,
 	SYN_SENT,
-	TIME_WAIT,
 } = state;
 
-/** Our FIN and the peer's are both done on this side: TIME-WAIT. */
+/** Our FIN and the peer's are both done on this side: what the peer may still ask for is in a TIME-WAIT record from now on. */
 export function enterTimeWait(t: Tcp, c: Connection): void {
-	c.state = TIME_WAIT;
-	stopRetransmitTimer(c);
-	setIdle(t, c, t.options.timeWait);
-	if ((c.flags & C_DETACHED) !== 0) toTimeWait(t, c);
-	else closedWhenRead(t, c);
+	// The ACK of the peer's FIN would get lost with the connection. If there is no page for it, the FIN comes again.
+	if ((c.flags & C_ACK_NOW) !== 0) sendAck(t, c);
+	c.flags &= ~C_ACK_NOW;
+	if (t.table.addTimeWait(c.index, (t.tick + t.options.timeWait) | 0)) t.counters.timeWaitOverflow++;
+	finished(t, c, ERR_NONE);
+	t.onWork();
 }
 
 /** The connection has ended in good order; the application is told when it has read everything. */
 export function closedWhenRead(t: Tcp, c: Connection): void {
 	if (c.rcvHead !== 0) return;
-	if (c.state === TIME_WAIT || (c.state === CLOSED && (c.error & 0xff) === ERR_NONE)) t.raise(c, E_CLOSED);
-}
-
-/** What is left of a connection in TIME-WAIT that nobody reads any more fits a small record. */
-export function toTimeWait(t: Tcp, c: Connection): void {
-	dropSendQueue(t, c);
-	if (c.rcvHead !== 0 || c.oooHead !== 0) dropReceived(t, c);
-	// An ACK that is still due must not get lost with the record.
-	if ((c.flags & C_ACK_NOW) !== 0 || c.ackAt !== 0) output(t, c);
-	t.wheel.remove(c.index);
-	const expires = c.idleAt;
-	if (t.table.toTimeWait(c.index, expires)) t.counters.timeWaitOverflow++;
-	t.onWork();
+	if (c.state === CLOSED && (c.error & 0xff) === ERR_NONE) t.raise(c, E_CLOSED);
 }
 
 /** The connection is over. With an application it stays until that has been told (and, in good order, has read all); else it is freed. */

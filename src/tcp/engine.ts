@@ -20,7 +20,7 @@ import { TcpOptions as SegmentOptions, TIMESTAMPS_LENGTH } from "../wire/tcp.ts"
 import { Bbr } from "./bbr.ts";
 import { BBR_STATE_WORDS } from "./bbr-state.gen.ts";
 import { ChallengeLimit } from "./challenge.ts";
-import { free, reset, toTimeWait } from "./closing.ts";
+import { free, reset } from "./closing.ts";
 import type { CongestionControl, PathModel } from "./congestion.ts";
 import { CONNECTION_WORDS, type Connection, connectionOffset } from "./connection.gen.ts";
 import { TcpCounters } from "./counters.ts";
@@ -42,7 +42,7 @@ import { ConnectionTable } from "./table.ts";
 import { unreachableArrives } from "./unreachable.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
-const { C_CWND_LIMITED, C_DETACHED, C_LOSS, C_WANT_ROOM, CLOSED, E_ACCEPT, E_CLOSED, E_WRITABLE, L_OUTPUT, L_READY, TIME_WAIT } = state;
+const { C_CWND_LIMITED, C_DETACHED, C_LOSS, C_WANT_ROOM, CLOSED, E_ACCEPT, E_CLOSED, E_WRITABLE, L_OUTPUT, L_READY } = state;
 
 /** What tcp needs of the layer below. */
 export interface Lower {
@@ -312,7 +312,6 @@ export class Tcp implements Transport {
 			if (c.generation === generation && (c.events & E_CLOSED) === 0) {
 				c.flags |= C_DETACHED;
 				if (c.state === CLOSED) free(this, c);
-				else if (c.state === TIME_WAIT) toTimeWait(this, c);
 			}
 		}
 	}

@@ -39,7 +39,6 @@ import {
 	P_SENT,
 	SYN_RECEIVED,
 	SYN_SENT,
-	TIME_WAIT,
 	TIMER_PERSIST,
 	TIMER_REORDER,
 	TIMER_RTO,
@@ -230,17 +229,11 @@ function lastSegment(t: Tcp, c: Connection, page: number): number {
 	return splitPage(t, c, page, length - (length % c.mss || c.mss)) ? t.pool.next(page) : 0;
 }
 
-/** The idle timer fired: TIME-WAIT and FIN-WAIT-2 end, a silent peer is probed. */
+/** The idle timer fired: FIN-WAIT-2 ends, a silent peer is probed. */
 function idleDue(t: Tcp, c: Connection): void {
-	switch (c.state) {
-		case TIME_WAIT:
-			finished(t, c, ERR_NONE);
-			return;
-		case FIN_WAIT_2:
-			if ((c.flags & C_DETACHED) !== 0) {
-				finished(t, c, ERR_NONE);
-				return;
-			}
+	if (c.state === FIN_WAIT_2 && (c.flags & C_DETACHED) !== 0) {
+		finished(t, c, ERR_NONE);
+		return;
 	}
 	if ((c.flags & C_KEEPALIVE) === 0 || c.state < ESTABLISHED) return;
 	if (c.sndHead !== 0) {

@@ -70,7 +70,6 @@ const {
 	LAST_ACK,
 	SYN_RECEIVED,
 	SYN_SENT,
-	TIME_WAIT,
 	TIMER_PERSIST,
 	TIMER_REORDER,
 } = state;
@@ -299,8 +298,6 @@ function outside(t: Tcp, c: Connection, packet: IpPacket, seq: number, ack: numb
 	// before a probe: who has sent it cannot know that it was taken while our ACK is under way. If both sides probe, neither ACK may ever be heard else.
 	// Nor can it know how much was taken of what was out when its window was shut: then what acknowledges more than any before counts from there.
 	const behind = (c.rcvNxt - seq - span) | 0;
-	// Fifth: the peer's FIN again, which ends where the window begins: TIME-WAIT begins anew.
-	if (c.state === TIME_WAIT && (bits & FIN) !== 0 && behind === 0) setIdle(t, c, t.options.timeWait);
 	let asked = false;
 	const heard = behind <= PROBE || (span === 0 && behind <= c.rcvBuf && seqGt(ack, c.sndUna));
 	if (seqLeq(seq, c.rcvNxt) && heard && (bits & (ACK | SYN)) === ACK && c.state !== SYN_RECEIVED) {
@@ -372,9 +369,6 @@ function resetArrives(t: Tcp, c: Connection): void {
 		case SYN_RECEIVED:
 			// A passive open goes back to LISTEN; an active one (simultaneous open) was refused.
 			finished(t, c, (c.flags & C_PASSIVE) !== 0 ? ERR_RESET : ERR_REFUSED);
-			return;
-		case TIME_WAIT:
-			// RFC 1337 F1: a RST does not end TIME-WAIT.
 			return;
 		case CLOSING:
 		case LAST_ACK:

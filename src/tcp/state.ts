@@ -6,7 +6,7 @@
  * of the budget that decides what is inlined.
  */
 
-/** RFC 9293 3.3.2. LISTEN is not here: listeners are not connections and have a table of their own. */
+/** RFC 9293 3.3.2. Two are not here: LISTEN, for listeners are not connections, and TIME-WAIT; both have a table of their own. */
 export const CLOSED = 0;
 export const SYN_SENT = 1;
 export const SYN_RECEIVED = 2;
@@ -16,7 +16,6 @@ export const FIN_WAIT_2 = 5;
 export const CLOSE_WAIT = 6;
 export const CLOSING = 7;
 export const LAST_ACK = 8;
-export const TIME_WAIT = 9;
 
 /** Names of the states, by number, as RFC 9293 writes them. */
 export const STATE_NAMES: readonly string[] = [
@@ -29,7 +28,6 @@ export const STATE_NAMES: readonly string[] = [
 	"CLOSE-WAIT",
 	"CLOSING",
 	"LAST-ACK",
-	"TIME-WAIT",
 ];
 
 /** Timestamps are in use (RFC 7323). */

@@ -212,16 +212,12 @@ export class ConnectionTable {
 	}
 
 	/**
-	 * Turns connection `index` (in the hash table, without pages or timers) into a TIME-WAIT record and frees it.
+	 * Makes a TIME-WAIT record of connection `index`, which is to leave the hash table before anything is looked up.
 	 *
 	 * @returns True if the oldest record had to go early to make room.
 	 */
-	toTimeWait(index: number, expires: number): boolean {
-		if (this.#timeWaitCapacity === 0) {
-			this.remove(index);
-			this.free(index);
-			return true;
-		}
+	addTimeWait(index: number, expires: number): boolean {
+		if (this.#timeWaitCapacity === 0) return true;
 		const early = this.timeWaitCount === this.#timeWaitCapacity;
 		if (early) this.removeTimeWait(this.#oldest - 1);
 		let slot: number;
@@ -230,7 +226,6 @@ export class ConnectionTable {
 			slot = this.#timeWaitFree - 1;
 			this.#timeWaitFree = tw.at(slot).hashNext;
 		} else slot = this.#timeWaitFresh++;
-		this.remove(index);
 		const c = this.#probe.at(index);
 		tw.at(slot);
 		tw.localPort = c.localPort;
@@ -250,7 +245,6 @@ export class ConnectionTable {
 		const bucket = this.#bucketOf(tw);
 		tw.hashNext = this.words[bucket]!;
 		this.words[bucket] = -(slot + 1);
-		this.free(index);
 		this.#append(slot, expires);
 		this.timeWaitCount++;
 		return early;

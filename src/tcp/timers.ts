@@ -15,20 +15,8 @@ import { backedOff, inMilliseconds } from "./rto.ts";
 import * as state from "./state.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
-const {
-	C_DETACHED,
-	C_KEEPALIVE,
-	C_LOSS,
-	C_RECOVERY,
-	C_SACK,
-	FIN_WAIT_2,
-	TIME_WAIT,
-	TIMER_MASK,
-	TIMER_REORDER,
-	TIMER_RTO,
-	TIMER_SHIFT,
-	TIMER_TLP,
-} = state;
+const { C_DETACHED, C_KEEPALIVE, C_LOSS, C_RECOVERY, C_SACK, FIN_WAIT_2, TIMER_MASK, TIMER_REORDER, TIMER_RTO, TIMER_SHIFT, TIMER_TLP } =
+	state;
 
 /** Smallest delay of a tail loss probe, ms: a delayed ACK of a busy peer is not a loss. */
 const MIN_PROBE_DELAY = 10;
@@ -125,7 +113,7 @@ export function setIdle(t: Tcp, c: Connection, delay: number): void {
 /** The peer of a connection that was probed lives: it may be idle again as long as at first. */
 export function keepAliveAnswered(t: Tcp, c: Connection): void {
 	c.retries &= 0x00ffffff;
-	if ((c.flags & C_KEEPALIVE) === 0 || c.state === TIME_WAIT) return;
+	if ((c.flags & C_KEEPALIVE) === 0) return;
 	if (c.state === FIN_WAIT_2 && (c.flags & C_DETACHED) !== 0) return;
 	setIdle(t, c, c.keepIdle);
 }

@@ -1,5 +1,6 @@
 /**
- * TIME-WAIT: segments for a connection of which only the small record is left (RFC 9293 3.10.7.4, RFC 6191).
+ * TIME-WAIT: segments for a connection of which only the small record is left (RFC 9293 3.10.7.4, RFC 6191). Its own may still be there, for a program
+ * that has not read all, but no segment finds that.
  */
 import type { IpPacket } from "../ip/transport.ts";
 import * as pages from "../memory/pages.ts";
@@ -30,7 +31,7 @@ export function timeWaitArrives(
 	const tw = t.table.timeWaitAt(found);
 	const options = t.segmentOptions;
 	const stamps = tw.tsOffset !== 0;
-	// Records go in the order in which they were made. One whose program read late waits behind others that have longer to live.
+	// The timers of a turn come after its frames.
 	if (seqLeq(tw.expires, t.tick)) return true;
 	if ((bits & RST) !== 0) {
 		// RFC 9293 3.10.7.4, second: a RST ends TIME-WAIT, an exact one (RFC 5961 3.2). With RFC 1337's fix F1, which forbids it, a peer that begins anew

@@ -30,7 +30,6 @@ import {
 	STATE_NAMES,
 	SYN_RECEIVED,
 	SYN_SENT,
-	TIME_WAIT,
 } from "../../src/tcp/state.ts";
 
 export class Invariants {
@@ -221,13 +220,13 @@ export class Invariants {
 
 	#flags(c: Connection): void {
 		const { state, flags } = c;
-		if (state < 0 || state > TIME_WAIT) fail(c, "no such state");
-		const finReceived = state === CLOSE_WAIT || state === CLOSING || state === LAST_ACK || state === TIME_WAIT;
+		if (state < 0 || state > LAST_ACK) fail(c, "no such state");
+		const finReceived = state === CLOSE_WAIT || state === CLOSING || state === LAST_ACK;
 		if (finReceived !== ((flags & C_FIN_RECEIVED) !== 0)) fail(c, "C_FIN_RECEIVED does not fit the state");
 		if (finReceived && c.oooHead !== 0) fail(c, "early data after the FIN");
 		const finished = state > ESTABLISHED && state !== CLOSE_WAIT;
 		if (state >= ESTABLISHED && finished !== ((flags & C_FINISHED) !== 0)) fail(c, "C_FINISHED does not fit the state");
-		const acked = state === FIN_WAIT_2 || state === TIME_WAIT;
+		const acked = state === FIN_WAIT_2;
 		if (acked !== ((flags & C_FIN_ACKED) !== 0)) fail(c, "C_FIN_ACKED does not fit the state");
 		if (acked && c.sndHead !== 0) fail(c, "something to send after the FIN was acknowledged");
 		if ((flags & C_HELD) !== 0 && state !== SYN_RECEIVED) fail(c, "C_HELD beyond SYN-RECEIVED");
@@ -274,7 +273,6 @@ export class Invariants {
 		if (c.sndUna !== c.sndNxt && !waits) fail(c, "data in flight, and no timer");
 		if (c.sndUna === c.sndNxt && c.sndNext !== 0 && !waits) fail(c, "data unsent, nothing in flight, and no timer");
 		if ((c.flags & C_FIN_PENDING) !== 0 && (c.lists & L_STARVED) === 0) fail(c, "a FIN without a page, and nobody looks for one");
-		if (c.state === TIME_WAIT && c.idleAt === 0) fail(c, "TIME-WAIT for ever");
 		if (c.state === FIN_WAIT_2 && (c.flags & C_DETACHED) !== 0 && c.idleAt === 0) fail(c, "FIN-WAIT-2 for ever, and nobody wants it");
 	}
 }

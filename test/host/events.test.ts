@@ -888,3 +888,36 @@ test("peek shows bytes where they lie, recvDone frees them and opens the window:
 		},
 		{ server: { tcp: { receiveBuffer: 16_384, maxReceiveBuffer: 16_384 } } },
 	));
+
+test("RFC 9293 3.6.1: a peer may come again from its port while a program has not read all of the connection before, and it can be read still", () =>
+	world(async ({ sim, server, client }) => {
+		const accepted: Ear[] = [];
+		server.tcpListen({ port: 80 }).onconnection = (socket) => {
+			const ear = new Ear();
+			ear.socket = socket;
+			socket.events = ear;
+			accepted.push(ear);
+			// Who ends first has TIME-WAIT.
+			socket.finish();
+		};
+		const come = async () => {
+			const ear = new Ear();
+			ear.socket = client.tcpConnect({ address: SERVER, port: 80, localPort: 5000 }, ear);
+			await sim.sleep(1);
+			ear.socket.write(hello, 0);
+			ear.socket.finish();
+			await sim.sleep(1);
+			assert.deepEqual(ear.heard, ["connected", "ended", "closed null"]);
+		};
+		await come();
+		await come();
+		assert.equal(accepted.length, 2);
+		for (const { socket, heard } of accepted) {
+			assert.deepEqual(heard, ["readable"]);
+			const bytes = new Uint8Array(10);
+			assert.equal(socket.readInto(bytes, 0, 10), 5);
+			assert.deepEqual(bytes.subarray(0, 5), hello);
+			await sim.sleep(1);
+			assert.deepEqual(heard, ["readable", "ended", "closed null"]);
+		}
+	}));

@@ -41,7 +41,7 @@ script(
 );
 
 script(
-	"RFC 9293 3.10.7.4, fifth: the same while the program has not read all, and the record is whole",
+	"RFC 9293 3.10.7.4, fifth: the same while the program has not read all",
 	`
 	established(mss 1460)
 	shutdown
@@ -50,12 +50,12 @@ script(
 	< FP. 1:101(100) ack 2
 	> . 2:2(0) ack 102
 	event readable
-	info state=TIME-WAIT
+	info state=CLOSED
 	+50 < FP. 1:101(100) ack 2
 	> . 2:2(0) ack 102
 	+50 < F. 101:101(0) ack 2
 	> . 2:2(0) ack 102
-	info state=TIME-WAIT
+	info state=CLOSED
 	+50 < F. 1000:1000(0) ack 2
 	> . 2:2(0) ack 102
 	+11 read 100
@@ -133,6 +133,31 @@ script(
 	< . 1:1(0) ack 1
 	accept
 	info state=ESTABLISHED
+`,
+);
+
+const unread = `
+	shutdown
+	> F. 1:1(0) ack 1
+	< . 1:1(0) ack 2
+	< FP. 1:101(100) ack 2
+	> . 2:2(0) ack 102
+	event readable
+`;
+
+script(
+	"RFC 9293 3.10.7.4, second: an exact RST ends TIME-WAIT also while the program has not read all, which it still may",
+	`
+	established(mss 1460)
+	${unread}
+	+1 < R 102:102(0)
+	no segment for 1
+	< F. 101:101(0) ack 2
+	> R 2:2(0)
+	read 100
+	event ended
+	event closed null
+	gone
 `,
 );
 

@@ -146,8 +146,8 @@ const states: readonly (readonly [string, readonly Act[]])[] = [
 	["CLOSE-WAIT", [established, dataAndFin]],
 	["CLOSING", [established, finish, crossingFin]],
 	["LAST-ACK", [established, fin, finish]],
-	// Bytes that nobody has read keep the connection's own record; without, a small record is left.
-	["TIME-WAIT", [established, finish, ack, dataAndFin]],
+	// In TIME-WAIT, and its own record waits for somebody to read.
+	["CLOSED", [established, finish, ack, dataAndFin]],
 	["CLOSED", [established, close, ack, fin]],
 ];
 

@@ -111,7 +111,9 @@ class Step implements fc.Command<Model, ConnectionTable> {
 				model.entries.delete(this.#tuple);
 				break;
 			case "wait": {
-				const early = table.toTimeWait(entry.index, model.now + 1000);
+				const early = table.addTimeWait(entry.index, model.now + 1000);
+				table.remove(entry.index);
+				table.free(entry.index);
 				assert.equal(early, model.waiting.length === WAITING);
 				if (early) model.entries.delete(model.waiting.shift()!);
 				model.entries.set(this.#tuple, { ...entry, index: -1, expires: model.now + 1000 });
@@ -182,7 +184,9 @@ test("a table without room for TIME-WAIT forgets at once", () => {
 	const table = new ConnectionTable(new Arena(1 << 16), CONNECTIONS, 0, new SeededRandom(1));
 	const index = table.alloc();
 	table.insert(index);
-	assert.equal(table.toTimeWait(index, 1000), true);
+	assert.equal(table.addTimeWait(index, 1000), true);
+	table.remove(index);
+	table.free(index);
 	assert.equal(table.count, 0);
 	assert.equal(table.timeWaitCount, 0);
 	assert.equal(table.lookup(0, 0, 0, 0, 0, 0, 0, 0, 0, 0), -1);
