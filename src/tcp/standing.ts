@@ -4,7 +4,8 @@
  * Hides when windows are held, and at what. The name is RFC 8289's: a queue that never empties adds nothing to throughput, only delay. It stands where
  * many send more than this core takes, in a device whose queue holds 100 MB and more. A router would drop; the receiver itself need not, for it says
  * how much may come. So while the link has had more frames at each look for TARGET_MS, a window may be no larger than `limit`, half as much each time, down
- * to a frame; once the link is found empty now and then, the limit grows, until it holds nobody.
+ * to a frame, but not below each connection's share of what comes in in that time: with these windows nothing waits longer. Once the link is found
+ * empty now and then, the limit grows, until it holds nobody.
  *
  * A window that is held moves by whole long frames (`edgeStep`): a sender that waits for its window fills it with what each ACK opens, and would
  * send shorter and shorter frames (the silly window of RFC 9293 3.8.6.2.2, at the scale of segmentation offload).
@@ -40,6 +41,8 @@ export class StandingQueue {
 	/** Whether the link had more frames at the last look, and since when. */
 	#waits = false;
 	#since = 0;
+	/** What had come in then, in bytes. */
+	#bytes = 0;
 	/** When the limit was moved last. */
 	#moved = 0;
 
@@ -52,10 +55,15 @@ export class StandingQueue {
 		} else if (!this.#waits) {
 			this.#waits = true;
 			this.#since = tick;
+			this.#bytes = t.counters.bytesIn;
 		} else if ((tick - this.#since) >>> 0 >= TARGET_MS) {
 			t.counters.standingQueues++;
-			this.limit = Math.max(Math.min(this.limit, FIRST) >> 1, LEAST);
+			const { bytesIn } = t.counters;
+			const inTarget = ((bytesIn - this.#bytes) * TARGET_MS) / ((tick - this.#since) >>> 0);
+			const share = Math.min(Math.floor(inTarget / Math.max(t.table.count, 1)), NONE);
+			this.limit = Math.max(Math.min(this.limit, FIRST) >> 1, LEAST, share);
 			this.#since = tick;
+			this.#bytes = bytesIn;
 			this.#moved = tick;
 		}
 	}

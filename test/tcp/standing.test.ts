@@ -41,6 +41,20 @@ test("RFC 8289: a queue that stands for 5 ms has windows held, half as large eac
 	assert.equal(t.counters.standingQueues, 5);
 });
 
+test("no window is held below its share of what comes in in 5 ms: with these nothing waits longer", () => {
+	const { t, c, look } = setup();
+	c.rcvBuf = 4_194_304;
+	look(1, true);
+	const shown = [];
+	for (const bytes of [8_000_000, 800_000, 800_000, 800_000, 1000]) {
+		t.counters.bytesIn += bytes;
+		look(5, true);
+		shown.push(shownBuffer(t, c));
+	}
+	// One connection, so all of it is its share.
+	assert.deepEqual(shown, [4_194_304, 800_000, 800_000, 800_000, DEFAULT]);
+});
+
 test("a burst that is over within 5 ms, again and again, holds nobody", () => {
 	const { t, c, look } = setup();
 	for (let n = 0; n < 1000; n++) {
