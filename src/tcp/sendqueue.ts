@@ -32,8 +32,12 @@ const WAITING_BUFFERS = 4;
 const SLAB_SHARE = 8;
 /** Bytes of a write from which on a slab is worth it, for it is taken from all other connections. */
 const LONG_WRITE = 8192;
-/** Smallest MSS for which a slab is used: for a smaller one there would not be a slice for each segment. */
-const SLICE_MSS_MIN = 512;
+/**
+ * Smallest MSS for which a slab is used: for a smaller one there would not be a slice for each segment. And smallest for which bytes count as
+ * they are: a page holds one segment, so a peer with an MSS of 64 would have thirty times the pages for what waits for it, and an ACK a list as long to walk.
+ * Below it buffers hold less, so that bytes take four times their length at most (as early ones do, early.ts).
+ */
+const FULL_MSS_MIN = 512;
 
 /** Sequence space of a page: its bytes and the FIN. */
 export function pageSpan(t: Tcp, page: number): number {
@@ -50,7 +54,13 @@ export function inFlight(c: Connection): number {
  * Before the handshake is complete, neither is known.
  */
 function usesSlabs(t: Tcp, c: Connection): boolean {
-	return t.longPieces && c.state >= ESTABLISHED && (c.flags & C_MODEL) === 0 && c.mss >= SLICE_MSS_MIN;
+	return t.longPieces && c.state >= ESTABLISHED && (c.flags & C_MODEL) === 0 && c.mss >= FULL_MSS_MIN;
+}
+
+/** What a buffer of so many bytes holds of this connection's segments. */
+function held(c: Connection, bytes: number): number {
+	const { mss } = c;
+	return mss >= FULL_MSS_MIN ? bytes : Math.ceil((bytes / FULL_MSS_MIN) * mss);
 }
 
 /** Bytes that the application may still write now. */
@@ -62,13 +72,13 @@ export function sendRoom(t: Tcp, c: Connection): number {
 	const limit = Math.min(Math.max(sendBuffer, 2 * cwnd + c.sacked), options.maxSendBuffer);
 	// What is in flight may be as much as the network takes; what waits is only to bridge the application's next turn. More would be
 	// bytes that have left the cache when their turn comes, and that are old when they arrive. Slabs are cheap to send, so there the turns are few.
-	return Math.min(limit - ((sndEnd - c.sndUna) | 0), waitingMost(t, c) - ((sndEnd - c.sndNxt) | 0));
+	return Math.min(held(c, limit) - ((sndEnd - c.sndUna) | 0), waitingMost(t, c) - ((sndEnd - c.sndNxt) | 0));
 }
 
 /** Bytes that may wait until they are sent. */
 function waitingMost(t: Tcp, c: Connection): number {
 	const { sendBuffer } = t.options;
-	if (!usesSlabs(t, c)) return sendBuffer;
+	if (!usesSlabs(t, c)) return held(c, sendBuffer);
 	const { slabs, slabsFree } = t.pool;
 	const most = Math.max(sendBuffer, Math.min(c.cwnd, WAITING_BUFFERS * sendBuffer));
 	const share = Math.max(2 * slabsFree >= slabs ? sendBuffer : SLAB_SIZE, (slabsFree * SLAB_SIZE) / SLAB_SHARE);

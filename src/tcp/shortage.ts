@@ -62,7 +62,7 @@ export class Shortage {
 		this.firstPages = this.lastPages + (this.lastPages >> 1);
 		this.#step = Math.max(this.reservedPages, pool.capacity >> 4);
 		this.#rightsLimit = pool.capacity >> 2;
-		this.#ample = 2 * this.#step + this.#rightsLimit;
+		this.#ample = 3 * this.#step + this.#rightsLimit;
 		this.#t = t;
 		this.#pool = pool;
 		this.#starved = new IndexQueue(connections);
@@ -111,10 +111,18 @@ export class Shortage {
 		return free >= this.#ample || free >= this.tightPages || (free >= this.lastPages && !this.#greedy(c));
 	}
 
-	/** Whether early pages may be kept: what is in order comes first, and the early list is given up before the stream stops. @param held Early pages that there are. */
+	/**
+	 * Whether early pages may be kept: what is in order comes first, and writers too. Beyond its share a connection keeps none of those that writers
+	 * need to have some to pass on: early bytes stay for as long as the sender leaves the hole, and it sends again what is not kept (RFC 2018 8).
+	 * @param held Early pages that there are.
+	 */
 	mayKeepEarly(held: number): boolean {
 		const { free } = this.#pool;
-		return free >= this.#ample || free >= this.tightPages || (free >= this.reservedPages && held * this.#t.table.count < this.#step >> 1);
+		return (
+			free >= this.#ample ||
+			free >= this.writeReserve + this.#step ||
+			(free >= this.reservedPages && held * this.#t.table.count < this.#step >> 1)
+		);
 	}
 
 	/** Whether a page may be had for what the application writes. @param spare Pages that there must be beyond. */

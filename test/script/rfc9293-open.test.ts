@@ -36,7 +36,7 @@ script(
 );
 
 script(
-	"RFC 9293 3.10.7.2: LISTEN drops a RST, answers an ACK with RST, and drops what has neither SYN nor ACK",
+	"RFC 9293 3.10.7.2: LISTEN drops a RST, answers an ACK with RST, and drops what has neither SYN nor ACK, or a FIN beside the SYN",
 	`
 	listen
 	< R 0:0(0)
@@ -48,6 +48,8 @@ script(
 	< F 1:1(0)
 	no segment for 1
 	< - 1:11(10)
+	no segment for 1
+	< SF 0:0(0)
 	no segment for 1
 	gone
 `,

@@ -291,6 +291,27 @@ function wide(slabs: number, options = {}) {
 
 const frame = 45 * 1448;
 
+test("a peer with a small MSS has no more pages than four times its bytes fill, and who waits for room hears of it all the same", () => {
+	for (const [mss, pages] of [
+		[512, 40],
+		[511, 40],
+		[64, 40],
+		[24, 40],
+	] as const) {
+		const { t, pool, connection } = bareTcp({ sendBuffer: 20_480, maxSendBuffer: 20_480 });
+		const c = connection();
+		c.mss = mss;
+		c.sndWnd = c.sndWndMax = 200_000;
+		const taken = write(t, c.index, new Uint8Array(200_000), 0, 200_000);
+		assert.equal(pool.inUse, pages, `MSS ${mss}`);
+		assert.ok(taken <= pages * mss && taken > (pages - 1) * mss, `MSS ${mss}: ${taken} bytes`);
+		assert.equal(muchRoom(t, c), false);
+		c.sndNxt = c.sndEnd;
+		acknowledge(t, c, (c.sndUna + Math.ceil(taken / 2)) | 0, () => {});
+		assert.equal(muchRoom(t, c), true, `MSS ${mss}`);
+	}
+});
+
 test("long writes fill slabs to the last whole segment of a frame, one behind the other; short ones take pages", () => {
 	const { t, pool, c, list } = wide(32);
 	write(t, c.index, new Uint8Array(100_000), 0, 100_000);
