@@ -105,6 +105,12 @@ export const OPTIONS: readonly OptionSpec[] = [
 	},
 	{ name: "offload", path: "offload", value: "on|off", help: "leave checksums and segmentation to the kernel (tap, packet); default on" },
 	{ name: "page-order", path: "pageOrder", value: "on|off", help: "put pages of long frames into the order of memory (tap); default on" },
+	{
+		name: "express-lane",
+		path: "expressLane",
+		value: "on|off",
+		help: "SYNs, the first bytes of a flow and ACKs alone come first (tap); default on",
+	},
 	{ name: "landing", path: "landing", value: "on|off", help: "read bulk data to where programs have them (tap); default on" },
 	{
 		name: "qdisc-bypass",

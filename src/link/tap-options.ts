@@ -32,6 +32,7 @@ const KNOWN = [
 	"landing",
 	"pageOrder",
 	"rps",
+	"expressLane",
 ];
 
 /** Options of `tapLink`. */
@@ -100,6 +101,11 @@ export interface TapOptions {
 	 * /sys does not show it. Or the numbers of the processors, always: where they are busy, it costs; [] for none. Default "auto".
 	 */
 	rps?: "auto" | readonly number[];
+	/**
+	 * What is short and new comes by a queue of its own and is read first: SYNs, the first 16 KB of a flow, ACKs alone (express-lane.ts). Default
+	 * true: where the device is made by the link, `queues` is 1, and the kernel permits such a program (CAP_BPF, Linux 5.8).
+	 */
+	expressLane?: boolean;
 }
 
 /** The options, complete. */
@@ -121,6 +127,7 @@ export interface TapSettings {
 	readonly pageOrder: boolean;
 	/** Empty: none. */
 	readonly rps: "auto" | readonly number[];
+	readonly expressLane: boolean;
 }
 
 /** Reads options; throws MILLRACE_BAD_OPTION. */
@@ -136,8 +143,9 @@ export function tapSettings(options: TapOptions): TapSettings {
 		landing = true,
 		pageOrder = true,
 		rps = "auto",
+		expressLane = true,
 	} = options;
-	trueOrFalse({ offload, ioUring, qdiscBypass, landing, pageOrder });
+	trueOrFalse({ offload, ioUring, qdiscBypass, landing, pageOrder, expressLane });
 	for (const name of ["landing", "pageOrder"] as const)
 		if (options[name] === true && !offload)
 			throw bad(`${name} goes with offload only: without it no frame is longer than a page. Leave it out`);
@@ -151,6 +159,8 @@ export function tapSettings(options: TapOptions): TapSettings {
 		if (!Array.isArray(rps)) throw bad(`bad rps: ${rps}. Give "auto" or the numbers of processors, such as [1, 3]`);
 		for (const processor of rps) wholeNumber("rps", processor, 0, PROCESSORS_MAX - 1);
 	}
+	if (options.expressLane === true && queues > 1)
+		throw bad("expressLane goes with one queue only: with more, flows are spread over them. Leave it out, or leave out queues");
 	if (steering !== "kernel" && steering !== "flow-group") throw bad(`bad steering: "${steering}". Give "kernel" or "flow-group"`);
 	if (steering === "kernel" && options.flowGroups !== undefined)
 		throw bad('flowGroups goes with steering "flow-group" only: the kernel has no table of them. Leave it out, or give that steering');
@@ -172,6 +182,7 @@ export function tapSettings(options: TapOptions): TapSettings {
 		landing,
 		pageOrder,
 		rps: rps === "auto" ? rps : [...rps],
+		expressLane,
 	};
 }
 

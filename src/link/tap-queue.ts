@@ -48,6 +48,8 @@ export class TapCounters {
 	/** Frames whose payload was read to where the application has it, and those that were guessed to be of that kind and were not. */
 	rxLanded = 0;
 	rxScattered = 0;
+	/** Frames that came by the express lane. */
+	rxExpress = 0;
 	/** Times that the device took no more frames for now. */
 	txStalled = 0;
 	/** Frames lost because the kernel had no memory for them. */

@@ -6,7 +6,7 @@
  *
  * In, fair: a batch begins with one queue and goes on with the next ones until it is full; only queues that have said that there
  * is something are looked at. A queue that filled a batch alone gives way to the next one; one that got what room was left begins
- * the next batch. So no queue waits longer than for a batch of each of the others.
+ * the next batch. So no queue waits longer than for a batch of each of the others. But for an express lane (express-lane.ts): batches begin with it.
  *
  * Out, two ways, for the kernel learns from what it is sent (drivers/net/tun.c, tun_flow_update):
  * - Without a steering program it notes by which queue the last frame of a flow came, and sends the flow's next frames to that
@@ -32,6 +32,9 @@ export interface TapQueueFigures {
 	readonly txFrames: number;
 }
 
+/** Full batches of the lane alone before the main queue has one: it must not wait for ever, and what has changed over to it (express-lane.ts) should seldom come too early. */
+const LANE_BATCHES = 4;
+
 export class TapRound {
 	/** As in `TapQueue`, of all queues together. */
 	state = READY;
@@ -45,17 +48,24 @@ export class TapRound {
 	/** 1 for each queue that may have frames, and how many those are. */
 	readonly #ready: Uint8Array;
 	#readyCount = 0;
+	/** The queue that batches begin with, until it has filled LANE_BATCHES of them alone; -1: none. */
+	readonly #lane: number;
+	#laneFilled = 0;
 	/** The queue that the next batch begins with. */
 	#first = 0;
 	readonly #rxFrames: Float64Array;
 	readonly #txFrames: Float64Array;
 
-	/** @param byFlow There is no steering program: the kernel learns from what leaves by which queue. */
-	constructor(queue: TapQueue, count: number, counters: TapCounters, byFlow: boolean) {
+	/**
+	 * @param byFlow There is no steering program: the kernel learns from what leaves by which queue.
+	 * @param lane The queue that is read before the others, or -1.
+	 */
+	constructor(queue: TapQueue, count: number, counters: TapCounters, byFlow: boolean, lane = -1) {
 		this.#queue = queue;
 		this.#count = count;
 		this.#counters = counters;
 		this.#byFlow = byFlow;
+		this.#lane = lane;
 		this.#ready = new Uint8Array(count);
 		this.#rxFrames = new Float64Array(count);
 		this.#txFrames = new Float64Array(count);
@@ -68,13 +78,18 @@ export class TapRound {
 		this.#readyCount++;
 	}
 
+	/** Any queue may have frames. */
+	noticeAll(): void {
+		for (let i = 0; i < this.#count; i++) this.notice(i);
+	}
+
 	receive(batch: Batch, time: number): number {
 		const queue = this.#queue;
 		const before = batch.count;
 		const wasEnding = queue.ending;
 		let state = this.#round(batch, time);
 		if (queue.ending && !wasEnding) {
-			for (let i = 0; i < this.#count; i++) this.notice(i);
+			this.noticeAll();
 			if (state === DRAINED) state = READY;
 		}
 		this.state = state;
@@ -88,20 +103,25 @@ export class TapRound {
 		const queue = this.#queue;
 		const count = this.#count;
 		const before = batch.count;
-		let at = this.#first;
+		const lane = this.#lane;
+		let at = lane >= 0 && this.#laneFilled < LANE_BATCHES ? lane : this.#first;
 		for (let n = 0; n < count && this.#readyCount > 0; n++) {
 			if (this.#ready[at] === 1) {
 				const had = batch.count;
 				const frames = this.#counters.rxFrames + queue.held;
 				queue.turn = at;
 				queue.read(batch, time);
-				this.#rxFrames[at]! += this.#counters.rxFrames + queue.held - frames;
+				const read = this.#counters.rxFrames + queue.held - frames;
+				this.#rxFrames[at]! += read;
+				if (at === lane) this.#counters.rxExpress += read;
 				if (queue.state === DRAINED) {
 					this.#ready[at] = 0;
 					this.#readyCount--;
 				} else {
 					// Full, or no more can be had from any queue.
-					this.#first = had === before && batch.count > had ? this.#after(at) : at;
+					const alone = had === before && batch.count > had;
+					this.#first = alone ? this.#after(at) : at;
+					this.#laneFilled = alone && at === lane ? this.#laneFilled + 1 : 0;
 					return queue.state;
 				}
 			}

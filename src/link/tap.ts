@@ -14,7 +14,7 @@
  *
  * Queues: a device may have several (tap-round.ts). The kernel chooses the queue of a frame, or a program with a table of flow
  * groups does (flow-steering.ts). The table may change at any time; frames that are queued stay where they are, so a flow that is
- * moved may be seen out of order once.
+ * moved may be seen out of order once. A device of one queue has a second one where it can, for what is not to wait behind bulk data (express-lane.ts).
  */
 import { factOf, MillraceError } from "../errors.ts";
 import type { Batch } from "../memory/batch.ts";
@@ -24,9 +24,20 @@ import { Poll } from "../sys/poll.ts";
 import { idleSeconds, threadSeconds } from "../sys/processors.ts";
 import { removeQdisc } from "../sys/qdisc.ts";
 import { receiveUnsteered, steerReceive } from "../sys/rps.ts";
-import { closeTap, endTapSteering, IFF_VNET_HDR, openTap, setTapHeader, setTapOffload, setTapSteering, type Tap } from "../sys/tun.ts";
+import {
+	closeTap,
+	endTapSteering,
+	IFF_VNET_HDR,
+	openTap,
+	setTapHeader,
+	setTapOffload,
+	setTapSteering,
+	type Tap,
+	tapExists,
+} from "../sys/tun.ts";
 import type { Alarm } from "../time/clock.ts";
 import { formatIpv4, mask4, parseIpv4 } from "../wire/address.ts";
+import { ExpressLane, LANE_QUEUE } from "./express-lane.ts";
 import { FlowSteering, flowGroup } from "./flow-steering.ts";
 import { frameLimit } from "./frames.ts";
 import { wholeNumber } from "./known-options.ts";
@@ -112,7 +123,7 @@ export class TapLink implements Link {
 
 	/** Frames of each queue since the link was opened. */
 	queueFigures(): TapQueueFigures[] {
-		if (this.#queue instanceof TapRound) return this.#queue.figures();
+		if (this.#queue instanceof TapRound && this.queues > 1) return this.#queue.figures();
 		return [{ rxFrames: this.#counters.rxFrames, txFrames: this.#counters.txFrames }];
 	}
 
@@ -145,14 +156,17 @@ export class TapLink implements Link {
 	open(context: LinkContext): void {
 		if (this.#context !== null)
 			throw new MillraceError("MILLRACE_LINK_USED", `link ${this.name} was opened before: a link serves one host, once; make another`);
-		const { landing, offload, pageOrder, queues } = this.#settings;
+		const { landing, offload, pageOrder } = this.#settings;
+		const lane = this.#expressLane();
+		const queues = lane === null ? this.#settings.queues : 2;
 		const tap = openTap(this.#name, offload ? IFF_VNET_HDR : 0, queues);
 		const plain = context.plain === true;
 		this.#context = context;
 		this.#tap = tap;
 		this.#name = tap.name;
 		try {
-			if (queues > 1) this.#steer(tap);
+			if (lane !== null) setTapSteering(tap, lane.program);
+			else if (queues > 1) this.#steer(tap);
 			const queueFrames = this.#configure(tap) * queues;
 			const limit = frameLimit(this);
 			const queue = offload
@@ -166,7 +180,7 @@ export class TapLink implements Link {
 				this.#poll = new Poll(tap.fd, () => this.#notice(), failed);
 				return;
 			}
-			const round = new TapRound(queue, queues, this.#counters, this.#steering === null);
+			const round = new TapRound(queue, queues, this.#counters, lane === null && this.#steering === null, lane === null ? -1 : LANE_QUEUE);
 			this.#queue = round;
 			this.#poll = new TapPolls(
 				tap.fds,
@@ -179,6 +193,9 @@ export class TapLink implements Link {
 		} catch (error) {
 			this.close();
 			throw error;
+		} finally {
+			// The device holds what it was given.
+			lane?.close();
 		}
 	}
 
@@ -198,7 +215,7 @@ export class TapLink implements Link {
 	}
 
 	look(): number {
-		if (this.#queue instanceof TapRound) for (let i = 0; i < this.queues; i++) this.#queue.notice(i);
+		if (this.#queue instanceof TapRound) this.#queue.noticeAll();
 		this.#readable = !this.#failed;
 		return 0;
 	}
@@ -247,6 +264,17 @@ export class TapLink implements Link {
 
 	counters(): Readonly<Record<string, number>> {
 		return { ...this.#counters };
+	}
+
+	/** A lane for a device that is to be made, where the kernel permits one: without, frames wait for each other, as ever. */
+	#expressLane(): ExpressLane | null {
+		const { expressLane, queues } = this.#settings;
+		if (!expressLane || queues > 1 || tapExists(this.#name)) return null;
+		try {
+			return new ExpressLane();
+		} catch {
+			return null;
+		}
 	}
 
 	/** Says who chooses queues, before the first frame does. */

@@ -53,6 +53,7 @@ const ONLY: Readonly<Record<string, readonly LinkChoice["kind"][]>> = {
 	ioUring: ["tap"],
 	offload: ["tap", "packet"],
 	landing: ["tap"],
+	expressLane: ["tap"],
 	pageOrder: ["tap"],
 	slabs: ["tap", "packet", "user"],
 	ring: ["packet"],

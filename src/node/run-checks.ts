@@ -81,6 +81,7 @@ function checkSwitches(options: RunOptions, label: OptionLabel): void {
 /** Who deals frames out to queues has no meaning with one. */
 function checkQueues(options: RunOptions, label: OptionLabel): void {
 	const queues = options.queues ?? 1;
+	if (options.expressLane === true && queues > 1) throw bad(`${label("expressLane")} on does not go with ${label("queues")}: choose one`);
 	if (options.link?.kind === "packet" && queues > PACKET_QUEUES_MOST)
 		throw bad(`${label("queues")}: ${queues} is not between 1 and ${PACKET_QUEUES_MOST}, as link packet needs`);
 	for (const path of ["fanout", "steering"] as const) {

@@ -128,7 +128,7 @@ function open(choice: LinkChoice, options: RunOptions, why: string, say: Say): R
 		kernelAddress: ends.kernelAddress,
 		...mtu,
 		...(choice.name === undefined ? {} : { name: choice.name }),
-		...given(options, "queues", "steering", "offload", "landing", "pageOrder", "ioUring", "qdiscBypass", "rps"),
+		...given(options, "queues", "steering", "offload", "landing", "pageOrder", "ioUring", "qdiscBypass", "rps", "expressLane"),
 	});
 	const routes = options.gateway === null ? options.routes : [...options.routes, { to: "0.0.0.0/0", via: options.gateway }];
 	const parts = openHost(link, options, [ends.address], routes);

@@ -106,6 +106,8 @@ export interface RunOptions {
 	offload: boolean | null;
 	/** `tap`: whether the payload of long frames is read to where the program has it; null: it is. */
 	landing: boolean | null;
+	/** As `TapOptions.expressLane`. */
+	expressLane: boolean | null;
 	/** Whether long writes go to slabs, where the link takes them; null: they do. */
 	slabs: boolean | null;
 	/** Whether windows are held while a queue stands in the link; null: they are. */
@@ -204,6 +206,7 @@ export function parseRunOptions(input: unknown, label: OptionLabel = jsonLabel):
 		ioUring: fields.take("ioUring", readSwitch),
 		offload: fields.take("offload", readSwitch),
 		landing: fields.take("landing", readSwitch),
+		expressLane: fields.take("expressLane", readSwitch),
 		slabs: fields.take("slabs", readSwitch),
 		holdWindows: fields.take("holdWindows", readSwitch),
 		pageOrder: fields.take("pageOrder", readSwitch),

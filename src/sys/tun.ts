@@ -101,6 +101,11 @@ function closeAll(fds: readonly number[]): void {
 	for (const fd of fds.toReversed()) libc().close(fd);
 }
 
+/** Whether there is an interface of that name: a device of that name would be attached to. */
+export function tapExists(name: string): boolean {
+	return interfaceIndex(name) !== 0;
+}
+
 function interfaceIndex(name: string): number {
 	const lookup = new NetworkInterface(name);
 	try {

@@ -13,11 +13,16 @@ const tap = (options: object) => () => tapLink(options as TapOptions);
 const packet = (options: object) => () => packetLink({ interface: "none0", addresses: ["10.0.0.2/24"], ...options } as PacketOptions);
 
 test("what is on or off is true or false", () => {
-	for (const name of ["offload", "landing", "pageOrder", "ioUring", "qdiscBypass"])
+	for (const name of ["offload", "landing", "pageOrder", "ioUring", "qdiscBypass", "expressLane"])
 		for (const wrong of ["off", 0, null]) refused(tap({ [name]: wrong }), new RegExp(`${name} of ${wrong}: give true or false`));
 	for (const name of ["offload", "qdiscBypass", "txRing"])
 		for (const wrong of ["off", 0, null]) refused(packet({ [name]: wrong }), new RegExp(`${name} of ${wrong}: give true or false`));
 	tapLink({ offload: undefined as never, landing: false });
+});
+
+test("expressLane, asked for, goes with one queue only", () => {
+	refused(tap({ queues: 2, expressLane: true }), /expressLane goes with one queue only/);
+	tapLink({ queues: 2, expressLane: false });
 });
 
 test("landing and pageOrder, asked for, go with offload only", () => {

@@ -93,16 +93,17 @@ class MadeUpQueue extends TapQueue {
 	}
 }
 
-function make(waiting: number[], byFlow = false) {
+function make(waiting: number[], byFlow = false, lane = -1) {
 	const pool = new PagePool(new Arena(1 << 20), 256);
 	const counters = new TapCounters();
 	const queue = new MadeUpQueue(pool, counters, waiting);
-	const round = new TapRound(queue, waiting.length, counters, byFlow);
+	const round = new TapRound(queue, waiting.length, counters, byFlow, lane);
 	const batch = new Batch(pool);
 	for (const [i, frames] of waiting.entries()) if (frames > 0) round.notice(i);
 	return {
 		pool,
 		queue,
+		counters,
 		round,
 		batch,
 		/** Frames of each queue in the next batch. */
@@ -140,6 +141,24 @@ describe("several queues as one", { skip: lack }, () => {
 			round.figures().map(({ rxFrames }) => rxFrames),
 			[128, 0, 128, 128],
 		);
+	});
+
+	test("batches begin with the lane; what is left of them is the main queue's, and each fifth one where the lane fills all others", () => {
+		const { counters, next } = make([1000, 10], false, 1);
+		assert.deepEqual(
+			[next(), next()],
+			[
+				[54, 10],
+				[64, 0],
+			],
+		);
+		assert.equal(counters.rxExpress, 10);
+		const full = make([1000, 1000], false, 1);
+		assert.deepEqual(
+			Array.from({ length: 11 }, full.next),
+			[1, 1, 1, 1, 0, 1, 1, 1, 1, 0, 1].map((busy) => [busy === 0 ? 64 : 0, busy === 1 ? 64 : 0]),
+		);
+		assert.equal(full.counters.rxExpress, 9 * 64);
 	});
 
 	test("a frame that was read for one batch and came with the next counts for the queue that it came by", () => {

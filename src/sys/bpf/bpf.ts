@@ -38,6 +38,7 @@ export const XDP_REDIRECT = 4;
 
 /** Functions of the kernel that a program may call. */
 export const MAP_LOOKUP = 1;
+export const KTIME_GET_NS = 5;
 export const REDIRECT_MAP = 51;
 export const LOAD_BYTES_RELATIVE = 68;
 
@@ -46,7 +47,8 @@ export const XDP_DATA = 0;
 export const XDP_DATA_END = 4;
 export const XDP_QUEUE = 16;
 
-/** Offset in struct __sk_buff, which programs on packets of the kernel get: the ethertype, in network order. */
+/** Offsets in struct __sk_buff, which programs on packets of the kernel get, each a word: bytes of the frame; its ethertype, in network order. */
+export const SKB_LENGTH = 0;
 export const SKB_PROTOCOL = 16;
 /** What LOAD_BYTES_RELATIVE counts from: the header behind Ethernet's. */
 export const HEADER_NETWORK = 1;
