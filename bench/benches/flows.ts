@@ -23,8 +23,9 @@ const run = (options: Options): Promise<Result> =>
 				const title = `${count} flows, ${name}`;
 				const ours = millrace(lab, options, file);
 				const theirs = kernel(lab, options, file, "lo");
+				const others: Server[] = [variant(lab, options, file, "--express-lane", "off")];
 				// Windows are those of who receives.
-				const others: Server[] = mode === "push" ? [variant(lab, options, file, "--hold-windows", "off")] : [];
+				if (mode === "push") others.push(variant(lab, options, file, "--hold-windows", "off"));
 				const comparisons = [ours, ...others].map((of) => ({ of, against: theirs }));
 				const figures = await servers.rounds(
 					title,

@@ -8,7 +8,7 @@ import { createServer, type ListenOptions } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { packetAbilities, packetAvailable } from "../link/packet.ts";
-import { tapAvailable, tapQueuesAvailable, tapSteeringAvailable, uringAvailable } from "../link/tap.ts";
+import { expressLaneAvailable, tapAvailable, tapQueuesAvailable, tapSteeringAvailable, uringAvailable } from "../link/tap.ts";
 import { xdpAvailable } from "../link/xdp.ts";
 import { Arena } from "../memory/arena.ts";
 import { named } from "../node/quantities.ts";
@@ -126,12 +126,13 @@ function tapUringFinding(): Finding {
 
 /** Several queues of a TAP device, and who may choose among them. */
 function tapQueueFindings(): Record<string, Finding> {
-	const both = (finding: Finding) => ({ "tap queues": finding, "tap steering": finding });
+	const all = (finding: Finding) => ({ "tap queues": finding, "tap steering": finding, "tap lane": finding });
 	const lack = lackOfLibc();
-	if (lack !== null) return both(lack);
+	if (lack !== null) return all(lack);
 	const queues = tapQueuesAvailable();
-	if (!queues.ok) return both({ ok: false, reason: `${queues.reason}; see link tap` });
+	if (!queues.ok) return all({ ok: false, reason: `${queues.reason}; see link tap` });
 	const steering = tapSteeringAvailable();
+	const lane = expressLaneAvailable();
 	return {
 		"tap queues": { ok: true, reason: `${queues.reason}, with --queues` },
 		"tap steering": {
@@ -139,6 +140,12 @@ function tapQueueFindings(): Record<string, Finding> {
 			reason: steering.ok
 				? "by flow group: --queues N --steering flow-group"
 				: `${steering.reason}. The kernel steers; by flow group takes CAP_BPF and CAP_NET_ADMIN, and Linux 4.18`,
+		},
+		"tap lane": {
+			ok: lane.ok,
+			reason: lane.ok
+				? "new connections and ACKs do not wait behind bulk data"
+				: `${lane.reason}. All frames wait in one queue; a lane takes CAP_BPF and CAP_NET_ADMIN, and Linux 5.8`,
 		},
 	};
 }

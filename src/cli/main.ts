@@ -21,6 +21,8 @@ async function main(words: readonly string[]): Promise<void> {
 			return run(rest);
 		case "doctor":
 			refuseMore(command, rest);
+			// Whoever reads may have read enough: millrace doctor | head.
+			process.stdout.on("error", () => process.exit());
 			process.exitCode = await doctor((line) => process.stdout.write(`${line}\n`));
 			return;
 		case "--version":

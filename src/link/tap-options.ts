@@ -103,7 +103,7 @@ export interface TapOptions {
 	rps?: "auto" | readonly number[];
 	/**
 	 * What is short and new comes by a queue of its own and is read first: SYNs, the first 16 KB of a flow, ACKs alone (express-lane.ts). Default
-	 * true: where the device is made by the link, `queues` is 1, and the kernel permits such a program (CAP_BPF, Linux 5.8).
+	 * true: where the device is made by the link, `queues` is 1, `steering` the kernel's, and the kernel permits such a program (CAP_BPF, Linux 5.8).
 	 */
 	expressLane?: boolean;
 }
@@ -159,8 +159,10 @@ export function tapSettings(options: TapOptions): TapSettings {
 		if (!Array.isArray(rps)) throw bad(`bad rps: ${rps}. Give "auto" or the numbers of processors, such as [1, 3]`);
 		for (const processor of rps) wholeNumber("rps", processor, 0, PROCESSORS_MAX - 1);
 	}
-	if (options.expressLane === true && queues > 1)
-		throw bad("expressLane goes with one queue only: with more, flows are spread over them. Leave it out, or leave out queues");
+	if (options.expressLane === true && (queues > 1 || steering === "flow-group"))
+		throw bad(
+			"expressLane goes with one queue only, without steering: else flows are spread over queues. Leave it out, or leave out those",
+		);
 	if (steering !== "kernel" && steering !== "flow-group") throw bad(`bad steering: "${steering}". Give "kernel" or "flow-group"`);
 	if (steering === "kernel" && options.flowGroups !== undefined)
 		throw bad('flowGroups goes with steering "flow-group" only: the kernel has no table of them. Leave it out, or give that steering');

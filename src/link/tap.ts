@@ -156,8 +156,17 @@ export class TapLink implements Link {
 	open(context: LinkContext): void {
 		if (this.#context !== null)
 			throw new MillraceError("MILLRACE_LINK_USED", `link ${this.name} was opened before: a link serves one host, once; make another`);
-		const { landing, offload, pageOrder } = this.#settings;
 		const lane = this.#expressLane();
+		try {
+			this.#openWith(context, lane);
+		} finally {
+			// The device holds what it was given.
+			lane?.close();
+		}
+	}
+
+	#openWith(context: LinkContext, lane: ExpressLane | null): void {
+		const { landing, offload, pageOrder } = this.#settings;
 		const queues = lane === null ? this.#settings.queues : 2;
 		const tap = openTap(this.#name, offload ? IFF_VNET_HDR : 0, queues);
 		const plain = context.plain === true;
@@ -193,9 +202,6 @@ export class TapLink implements Link {
 		} catch (error) {
 			this.close();
 			throw error;
-		} finally {
-			// The device holds what it was given.
-			lane?.close();
 		}
 	}
 
@@ -268,8 +274,8 @@ export class TapLink implements Link {
 
 	/** A lane for a device that is to be made, where the kernel permits one: without, frames wait for each other, as ever. */
 	#expressLane(): ExpressLane | null {
-		const { expressLane, queues } = this.#settings;
-		if (!expressLane || queues > 1 || tapExists(this.#name)) return null;
+		const { expressLane, queues, flowGroups } = this.#settings;
+		if (!expressLane || queues > 1 || flowGroups > 0 || tapExists(this.#name)) return null;
 		try {
 			return new ExpressLane();
 		} catch {
@@ -436,6 +442,16 @@ export function tapLink(options: TapOptions = {}): TapLink {
 export function tapSteeringAvailable(): { ok: boolean; reason: string } {
 	try {
 		new FlowSteering(1).close();
+		return { ok: true, reason: "permitted" };
+	} catch (error) {
+		return { ok: false, reason: factOf(error) };
+	}
+}
+
+/** Whether a device may have an express lane here, and if not, why, in a few words. Touches no device. */
+export function expressLaneAvailable(): { ok: boolean; reason: string } {
+	try {
+		new ExpressLane().close();
 		return { ok: true, reason: "permitted" };
 	} catch (error) {
 		return { ok: false, reason: factOf(error) };

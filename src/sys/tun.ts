@@ -75,6 +75,10 @@ export function openTap(name: string, flags = 0, queues = 1): Tap {
 	const attached = index !== 0;
 	const wanted = IFF_TAP | IFF_NO_PI | flags | (queues > 1 ? IFF_MULTI_QUEUE : 0);
 	const what = `${attached ? "attach to" : "create"} TAP device "${name}"`;
+	if (attached && queues === 1) {
+		const facts = tapFacts(index);
+		if (facts?.multiQueue === true && facts.queues > 0) throw systemError(what, EBUSY, TAKEN);
+	}
 	const first = openQueue(name, attached ? wanted : wanted | IFF_TUN_EXCL, what, (errno) => remedy(errno, index, queues));
 	const fds = [first.fd];
 	try {

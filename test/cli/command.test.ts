@@ -1,9 +1,11 @@
 import assert from "node:assert/strict";
+import { spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { after, describe, test } from "node:test";
-import { millrace } from "./helpers.ts";
+import { MAIN, millrace } from "./helpers.ts";
 
 const dir = mkdtempSync(join(tmpdir(), "millrace-cli-"));
 after(() => rmSync(dir, { recursive: true }));
@@ -56,6 +58,17 @@ describe("millrace", () => {
 		assert.deepEqual([run.code, run.stdout], [2, ""]);
 	});
 
+	test("doctor ends in peace when nobody reads on", async () => {
+		const child = spawn(process.execPath, [MAIN, "doctor"], { stdio: ["ignore", "pipe", "pipe"] });
+		let stderr = "";
+		child.stderr.on("data", (chunk) => {
+			stderr += chunk;
+		});
+		child.stdout.destroy();
+		const [code, signal] = await once(child, "close");
+		assert.deepEqual([code, signal, stderr], [0, null, ""]);
+	});
+
 	test("doctor says of each link whether it can run here, and why", async () => {
 		const { code, stdout, stderr } = await millrace(["doctor"]);
 		const links = [
@@ -63,6 +76,7 @@ describe("millrace", () => {
 			"tap io_uring",
 			"tap queues",
 			"tap steering",
+			"tap lane",
 			"xdp generic",
 			"xdp native",
 			"xdp zero-copy",

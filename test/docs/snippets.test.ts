@@ -16,6 +16,7 @@ import { OPTIONS } from "../../src/cli/options.ts";
 import { IcmpCounters } from "../../src/icmp/icmp.ts";
 import { IpCounters } from "../../src/ip/counters.ts";
 import { WAITING_MAX } from "../../src/ip/neighbors.ts";
+import { TapCounters } from "../../src/link/tap-queue.ts";
 import { ShardCounters } from "../../src/shard/shard.ts";
 import { TcpCounters } from "../../src/tcp/counters.ts";
 import { TCP_DEFAULTS } from "../../src/tcp/options.ts";
@@ -117,7 +118,9 @@ describe("tables in README and guides", () => {
 
 	test("guide-observe.md names only counters that there are", () => {
 		const there = new Set(
-			[new TcpCounters(), new IpCounters(), new IcmpCounters(), new ShardCounters()].flatMap((counters) => Object.keys(counters)),
+			[new TcpCounters(), new IpCounters(), new IcmpCounters(), new ShardCounters(), new TapCounters()].flatMap((counters) =>
+				Object.keys(counters),
+			),
 		);
 		const others = new Set(["pagesInUse", "pages", "pagesExhausted", "slabsInUse", "slabs", "largePages", "rxDropNoPage"]);
 		const table = read("docs/guide-observe.md")

@@ -22,6 +22,7 @@ test("what is on or off is true or false", () => {
 
 test("expressLane, asked for, goes with one queue only", () => {
 	refused(tap({ queues: 2, expressLane: true }), /expressLane goes with one queue only/);
+	refused(tap({ steering: "flow-group", expressLane: true }), /expressLane goes with one queue only, without steering/);
 	tapLink({ queues: 2, expressLane: false });
 });
 

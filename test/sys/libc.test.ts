@@ -33,7 +33,17 @@ describe("the C library", () => {
 		assert.equal(stderr, "");
 		assert.equal(status, 0);
 		const reason = "no {3}kernel devices need a 64-bit little-endian machine";
-		for (const what of ["tap", "tap io_uring", "tap queues", "tap steering", "xdp generic", "xdp native", "xdp zero-copy", "packet"])
+		for (const what of [
+			"tap",
+			"tap io_uring",
+			"tap queues",
+			"tap steering",
+			"tap lane",
+			"xdp generic",
+			"xdp native",
+			"xdp zero-copy",
+			"packet",
+		])
 			assert.match(stdout, new RegExp(`^link ${what} +${reason}`, "m"));
 		assert.match(stdout, /^link user +yes/m);
 		assert.match(stdout, /^default link +user$/m);
