@@ -28,7 +28,7 @@ script(
 	established(mss 1000, wscale 7, rtt 0.1)
 	write 1000
 	> P. 1:1001(1000) ack 1
-	+0.05 < . 65536:65536(0) ack 1001 win 60
+	+0.05 < . 262145:262145(0) ack 1001 win 60
 	no segment for 3
 	info retransmits=0
 	counter outsideWindow=0
@@ -43,9 +43,8 @@ script(
 	> burst 1:1001(1000)
 	+0.05 < . 1001:1001(0) ack 1001 win 200
 	> burst 1001:3001(2000)
-	< . 1:1001(1000) ack 1 win 0
+	< . 1:1001(1000) ack 1001 win 0
 	+0~0.05 > . 3001:3001(0) ack 1001
-	+0.05 < . 1001:1001(0) ack 3001 win 200
 	write 1000
 	> P. 3001:4001(1000) ack 1001
 	info retransmits=0
