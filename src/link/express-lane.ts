@@ -14,19 +14,10 @@
  *
  * Flows share an entry of the table where their hashes meet: then the sparse one of them counts as bulk, which costs it what it had without.
  */
-import { Assembler, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, swap16 } from "../sys/bpf/assembler.ts";
-import {
-	createMap,
-	HEADER_NETWORK,
-	KTIME_GET_NS,
-	LOAD_BYTES_RELATIVE,
-	loadSocketFilter,
-	MAP_ARRAY,
-	MAP_LOOKUP,
-	SKB_LENGTH,
-	SKB_PROTOCOL,
-} from "../sys/bpf/bpf.ts";
+import { Assembler, R0, R1, R2, R4, R5, R6, R7, R8, R9, R10, swap16 } from "../sys/bpf/assembler.ts";
+import { createMap, KTIME_GET_NS, loadSocketFilter, MAP_ARRAY, MAP_LOOKUP, SKB_LENGTH, SKB_PROTOCOL } from "../sys/bpf/bpf.ts";
 import { libc } from "../sys/libc.ts";
+import { copyToStack } from "./flow-steering.ts";
 
 /** Queues by what they are for. */
 export const MAIN_QUEUE = 0;
@@ -91,11 +82,12 @@ export function laneProgram(table: number): Uint8Array {
 	const a = new Assembler();
 	a.move(R6, R1);
 	a.load("w", R4, R6, SKB_PROTOCOL).jump("!=", R4, swap16(TYPE_IPV4), "lane");
-	copy(a, 0, IP_AT, IPV4);
+	// What is cut short goes by the main queue.
+	copyToStack(a, 0, IP_AT, IPV4, "main");
 	a.load("h", R4, R10, IP_AT + FRAGMENT).jump("&", R4, swap16(0x3fff), "main");
 	a.load("b", R4, R10, IP_AT + PROTOCOL).jump("!=", R4, TCP, "main");
 	a.load("b", R7, R10, IP_AT).alu("&", R7, 15).alu("<<", R7, 2);
-	copy(a, R7, TCP_AT, TCP_TO_FLAGS);
+	copyToStack(a, R7, TCP_AT, TCP_TO_FLAGS, "main");
 
 	// An ACK alone: no other flag of the stream's, and nothing behind its header.
 	a.load("b", R8, R10, TCP_AT + FLAGS);
@@ -128,10 +120,4 @@ export function laneProgram(table: number): Uint8Array {
 	a.label("main").move(R0, MAIN_QUEUE).exit();
 	a.label("lane").move(R0, LANE_QUEUE).exit();
 	return a.assemble();
-}
-
-/** Copies bytes of the packet, counted from its IP header, to the stack; what is shorter goes by the main queue. */
-function copy(a: Assembler, from: typeof R7 | number, to: number, bytes: number): void {
-	a.move(R1, R6).move(R2, from).move(R3, R10).alu("+", R3, to).move(R4, bytes).move(R5, HEADER_NETWORK).call(LOAD_BYTES_RELATIVE);
-	a.jump("!=", R0, 0, "main");
 }

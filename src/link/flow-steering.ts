@@ -15,7 +15,7 @@
  * Ports count for TCP and UDP. All fragments of a packet go by their addresses alone, as later ones have no ports; so does
  * what has no ports, ICMP errors about a flow too: they may reach another queue than the flow. What is not IP belongs to group 0.
  */
-import { Assembler, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, swap16 } from "../sys/bpf/assembler.ts";
+import { Assembler, R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10, type Register, swap16 } from "../sys/bpf/assembler.ts";
 import {
 	createMap,
 	HEADER_NETWORK,
@@ -147,21 +147,21 @@ export function steeringProgram(table: number, groups: number): Uint8Array {
 	a.load("w", R4, R6, SKB_PROTOCOL);
 	a.jump("==", R4, swap16(TYPE_IPV4), "IPv4").jump("!=", R4, swap16(TYPE_IPV6), "group");
 
-	copy(a, 0, HEADER_AT, IPV6, "group");
+	copyToStack(a, 0, HEADER_AT, IPV6, "group");
 	for (let at = ADDRESSES6; at < IPV6; at += 4) a.load("w", R4, R10, HEADER_AT + at).alu("^", R9, R4);
 	a.load("b", R8, R10, HEADER_AT + PROTOCOL6)
 		.move(R7, IPV6)
 		.goto("ports");
 
 	a.label("IPv4");
-	copy(a, 0, HEADER_AT, IPV4, "group");
+	copyToStack(a, 0, HEADER_AT, IPV4, "group");
 	for (let at = ADDRESSES4; at < IPV4; at += 4) a.load("w", R4, R10, HEADER_AT + at).alu("^", R9, R4);
 	a.load("h", R4, R10, HEADER_AT + FRAGMENT).jump("&", R4, swap16(0x3fff), "hash");
 	a.load("b", R8, R10, HEADER_AT + PROTOCOL4);
 	a.load("b", R7, R10, HEADER_AT).alu("&", R7, 15).alu("<<", R7, 2);
 
 	a.label("ports").jump("==", R8, TCP, "with ports").jump("!=", R8, UDP, "hash").label("with ports");
-	copy(a, R7, PORTS_AT, 4, "hash");
+	copyToStack(a, R7, PORTS_AT, 4, "hash");
 	a.load("w", R4, R10, PORTS_AT).alu("^", R9, R4);
 
 	a.label("hash").move(R4, R9).alu(">>", R4, 16).alu("^", R9, R4).fromNetwork(R9, 16);
@@ -184,7 +184,7 @@ export function steeringProgram(table: number, groups: number): Uint8Array {
 }
 
 /** Copies bytes of the packet, counted from its IP header, to the stack; goes on at `short` if they are not there. */
-function copy(a: Assembler, from: typeof R7 | number, to: number, bytes: number, short: string): void {
+export function copyToStack(a: Assembler, from: Register | number, to: number, bytes: number, short: string): void {
 	a.move(R1, R6).move(R2, from).move(R3, R10).alu("+", R3, to).move(R4, bytes).move(R5, HEADER_NETWORK).call(LOAD_BYTES_RELATIVE);
 	a.jump("!=", R0, 0, short);
 }
