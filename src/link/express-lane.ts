@@ -7,10 +7,10 @@
  *
  * - the first FIRST_BYTES of a flow since its SYN, or since it was quiet for QUIET_NS, go by the lane;
  * - so does an ACK without anything else, always: it may overtake its flow's data, for its number is no older than theirs;
- * - and what is not IP, ARP above all. All else, fragments too, goes by the main queue.
+ * - and what is not IPv4, ARP above all. All else, fragments too, goes by the main queue.
  *
- * A flow changes over from the lane to the main queue only, and the lane is read first, so it stays in order; but for one that was quiet for
- * less time than the main queue is long, which then sees segments out of order, once.
+ * A flow changes over from the lane to the main queue, and the lane is read first, so it stays in order. Out of order, once, is seen what changes
+ * over while the lane holds more batches than it is given in a row (tap-round.ts), and a flow that was quiet while the main queue was longer than QUIET_NS.
  *
  * Flows share an entry of the table where their hashes meet: then the sparse one of them counts as bulk, which costs it what it had without.
  */

@@ -67,7 +67,7 @@ export interface TapOptions {
 	/**
 	 * Who chooses the queue of a frame from the kernel: "kernel", which spreads flows as it likes and lets each follow the queue that
 	 * it is answered by; or "flow-group", a program with a table that `setReta` changes (needs CAP_BPF, and Linux 4.18). Default
-	 * "kernel". No effect with one queue.
+	 * "kernel". With one queue, no effect but that there is no express lane.
 	 */
 	steering?: "kernel" | "flow-group";
 	/**

@@ -2,7 +2,7 @@
  * Several queues of a TAP device as one: read in turns, written where it does not move a flow.
  *
  * Hides the number of queues from the link: members are those of `TapQueue`, which does the reading and writing, with the
- * descriptor of one queue after the other. A link of one queue uses a `TapQueue` alone and never comes here.
+ * descriptor of one queue after the other. A link of one queue without an express lane uses a `TapQueue` alone and never comes here.
  *
  * In, fair: a batch begins with one queue and goes on with the next ones until it is full; only queues that have said that there
  * is something are looked at. A queue that filled a batch alone gives way to the next one; one that got what room was left begins

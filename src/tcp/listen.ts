@@ -45,7 +45,7 @@ export function noConnection(
 		sendStrayReset(t, packet.dst3, localPort, packet.src3, remotePort, seq, ack, (bits & ACK) !== 0, span);
 		return false;
 	}
-	// RFC 9293 3.10.7.2, fourth: neither SYN nor ACK. And a SYN with a FIN, which opens nothing that could be used: only scanners send it, and all stacks drop it.
+	// RFC 9293 3.10.7.2, fourth: neither SYN nor ACK. And a SYN with a FIN, which opens nothing that could be used; Linux drops it, too.
 	if ((bits & (SYN | FIN)) !== SYN) {
 		t.counters.noAck++;
 		return false;
