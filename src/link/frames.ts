@@ -31,6 +31,13 @@ export function frameEntries(batch: Batch, at: number): number {
 	return end + 1 - at;
 }
 
+/** Frames in entries `at` and behind. */
+export function frameCount(batch: Batch, at: number): number {
+	let frames = 0;
+	for (; at < batch.count; at += frameEntries(batch, at)) frames++;
+	return frames;
+}
+
 /** Bytes of the frame in entries `at` to `at + entries`. */
 export function frameBytes(batch: Batch, at: number, entries: number): number {
 	let bytes = 0;

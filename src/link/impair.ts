@@ -11,7 +11,7 @@
 import { Batch } from "../memory/batch.ts";
 import type { Alarm } from "../time/clock.ts";
 import { SeededRandom } from "../time/random.ts";
-import { frameEntries } from "./frames.ts";
+import { frameCount, frameEntries } from "./frames.ts";
 import { checkImpairOptions, Impairment, type ImpairOptions } from "./impairment.ts";
 import type { Link, LinkContext } from "./link.ts";
 import { LinkWrapper } from "./wrapper.ts";
@@ -58,7 +58,12 @@ class ImpairLink extends LinkWrapper {
 		const context = this.#context;
 		const impairment = this.#in;
 		if (context === null || impairment === null) return 0;
-		if (impairment.idle) return this.inner.receive(batch);
+		if (impairment.idle) {
+			const before = batch.count;
+			const count = this.inner.receive(batch);
+			impairment.pass(frameCount(batch, before));
+			return count;
+		}
 		this.#asked = false;
 		this.#take(context, impairment);
 		const moved = impairment.moveDue(batch, context.runtime.clock.now());
@@ -74,7 +79,13 @@ class ImpairLink extends LinkWrapper {
 	override transmit(batch: Batch): number {
 		const context = this.#context;
 		const impairment = this.#out;
-		if (context === null || impairment === null || impairment.idle) return this.inner.transmit(batch);
+		if (context === null || impairment === null) return this.inner.transmit(batch);
+		if (impairment.idle) {
+			const before = frameCount(batch, 0);
+			const taken = this.inner.transmit(batch);
+			impairment.pass(before - frameCount(batch, 0));
+			return taken;
+		}
 		const now = context.runtime.clock.now();
 		const count = batch.count;
 		let at = 0;

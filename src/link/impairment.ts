@@ -228,6 +228,11 @@ export class Impairment {
 		}
 	}
 
+	/** Notes `frames` that went past it: an idle one only counts. */
+	pass(frames: number): void {
+		this.counters.seen += frames;
+	}
+
 	/** Moves what is through at `now` to `batch` while it fits, stamped with the time it was through; returns how many entries. */
 	moveDue(batch: Batch, now: number): number {
 		return this.#line.moveDue(batch, now);
