@@ -72,6 +72,8 @@ const TCP_FATES: readonly (keyof TcpCounters)[] = [
 	"connectionsFull",
 	"duplicateSegments",
 	"passiveOpens",
+	// Of a TIME-WAIT record: any other counts the segment itself, too.
+	"resetsIn",
 ];
 
 interface Entry {

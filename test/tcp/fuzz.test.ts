@@ -255,6 +255,19 @@ for (const [kind, options] of hosts) {
 	}
 }
 
+// What chance seldom hits: an exact reset, which ends TIME-WAIT and is counted once.
+for (const [kind, options] of hosts) {
+	test(`${kind}: an exact reset in TIME-WAIT is counted`, () => {
+		const host = new FuzzHost(options);
+		host.begin({ read: true, echo: false, closeOnEnd: false, cutOnConnect: false });
+		perform(host, ["reach", states.length - 1]);
+		const { resetsIn } = host.tcp.counters;
+		host.segment({ ...BOOK, flags: "R", seqOffset: 1002 });
+		assert.equal(host.tcp.counters.resetsIn, resetsIn + 1);
+		host.finish(true);
+	});
+}
+
 test("as many frames as were asked for", (t) => {
 	t.diagnostic(`${total} frames`);
 	assert.ok(total > runs / 2, `${total} frames`);
