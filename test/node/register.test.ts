@@ -51,6 +51,21 @@ describe("millrace/register", { concurrency: 2 }, () => {
 		assert.equal(await run(["--require", fileURLToPath(register)], source), "from 127.0.0.1 ServerHandle");
 	});
 
+	it("goes on where nobody reads what it has to say", async () => {
+		const env = { MILLRACE_OPTIONS: JSON.stringify({ link: "loopback" }) };
+		const child = spawn(process.execPath, ["--import", register.href, "-e", kind()], {
+			stdio: ["ignore", "pipe", "pipe"],
+			env: { ...process.env, ...env },
+		});
+		child.stderr.destroy(); // long before the program's first line runs
+		let output = "";
+		child.stdout.on("data", (chunk) => (output += chunk));
+		const timer = setTimeout(() => child.kill("SIGKILL"), 20_000);
+		const code = await new Promise((resolve) => child.on("close", resolve));
+		clearTimeout(timer);
+		assert.deepEqual([code, output], [0, "ServerHandle\n"]);
+	});
+
 	it("warns of nothing deprecated that the program does not use itself", async () => {
 		const source = `
 			const net = require("node:net");
