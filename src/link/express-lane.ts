@@ -1,11 +1,12 @@
 /**
- * The express lane: a queue of a TAP device beside the main one, for what is short and new, read first.
+ * The express lane: a queue of a TAP device beside the main one, for flows that send little, read first.
  *
  * Hides which frames go there. Where many send bulk data, the device's queue holds a hundred milliseconds of them, and whatever comes waits
  * behind: the SYN of a new connection, its first request, the ACKs that let others go on. Flow queueing gives *sparse* flows priority, those
  * that have little queued (RFC 8290 1.2 and 4.2, Hoeiland-Joergensen et al.); here a program of ours in the kernel does, by a table of flows:
  *
- * - the first FIRST_BYTES of a flow since its SYN, or since it was quiet for QUIET_NS, go by the lane;
+ * - a flow goes by the lane as long as it is sparse: at most FIRST_BYTES, and what LEAK_SHIFT allows it in the time, since its SYN. So
+ *   requests on an open connection go there for ever. Once it has sent more, it goes by the main queue, until it was quiet for QUIET_NS;
  * - so does an ACK without anything else, always: it may overtake its flow's data, for its number is no older than theirs;
  * - and what is not IPv4, ARP above all. All else, fragments too, goes by the main queue.
  *
@@ -25,6 +26,8 @@ export const LANE_QUEUE = 1;
 
 /** Bytes of a flow, frame headers included, that are sparse: an initial window of ten segments (RFC 6928). */
 const FIRST_BYTES = 16_384;
+/** Nanoseconds by which a byte of a sparse flow is forgotten, as a shift: 1 us, which is 1 MB/s, some thousand requests each second. */
+const LEAK_SHIFT = 10;
 /** A flow that was quiet for so long is new again, in nanoseconds: longer than the main queue of a device that is read. */
 const QUIET_NS = 200_000_000;
 /** Entries of the table, as a shift. Each has a time and a number of bytes. */
@@ -112,9 +115,16 @@ export function laneProgram(table: number): Uint8Array {
 	a.map(R1, table).move(R2, R10).alu("+", R2, KEY_AT).call(MAP_LOOKUP);
 	a.jump("==", R0, 0, "main"); // never: the table has all entries
 	a.move(R9, R8).move(R8, R0).call(KTIME_GET_NS);
-	// Since the flow's last packet; and what it had sent since it was new.
-	a.load("dw", R4, R8, 0).store("dw", R8, 0, R0).alu("-", R0, R4).load("dw", R5, R8, 8);
-	a.jump("&", R9, SYN, "new").jump("<=", R0, QUIET_NS, "old").label("new").move(R5, 0).label("old");
+	// Since the flow's last packet; and what it had sent since it was new, but for what is forgotten.
+	a.load("dw", R4, R8, 0);
+	// Another processor may have come between, with a later time.
+	a.jump(">=", R0, R4, "later").move(R0, R4).label("later");
+	a.store("dw", R8, 0, R0).alu("-", R0, R4).load("dw", R5, R8, 8);
+	a.jump("&", R9, SYN, "new").jump(">", R0, QUIET_NS, "new");
+	// Its packets are in the main queue, and none must come before them.
+	a.jump(">", R5, FIRST_BYTES, "old");
+	a.alu(">>", R0, LEAK_SHIFT).jump(">=", R0, R5, "new").alu("-", R5, R0).goto("old");
+	a.label("new").move(R5, 0).label("old");
 	a.load("w", R4, R6, SKB_LENGTH).alu("+", R5, R4).store("dw", R8, 8, R5);
 	a.jump("<=", R5, FIRST_BYTES, "lane");
 	a.label("main").move(R0, MAIN_QUEUE).exit();

@@ -102,7 +102,7 @@ export interface TapOptions {
 	 */
 	rps?: "auto" | readonly number[];
 	/**
-	 * What is short and new comes by a queue of its own and is read first: SYNs, the first 16 KB of a flow, ACKs alone (express-lane.ts). Default
+	 * What is sparse comes by a queue of its own and is read first: SYNs, flows of up to 16 KB and 1 MB/s, ACKs alone (express-lane.ts). Default
 	 * true: where the device is made by the link, `queues` is 1, `steering` the kernel's, and the kernel permits such a program (CAP_BPF, Linux 5.8).
 	 */
 	expressLane?: boolean;
