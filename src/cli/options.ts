@@ -109,7 +109,7 @@ export const OPTIONS: readonly OptionSpec[] = [
 		name: "express-lane",
 		path: "expressLane",
 		value: "on|off",
-		help: "SYNs, the first bytes of a flow and ACKs alone come first (tap); default on",
+		help: "SYNs, flows that send little and ACKs alone come first (tap); default on",
 	},
 	{ name: "landing", path: "landing", value: "on|off", help: "read bulk data to where programs have them (tap); default on" },
 	{
