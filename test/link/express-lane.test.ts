@@ -92,7 +92,7 @@ describe("express lane", { skip, concurrency: false }, () => {
 	test("a flow of requests goes by the lane however long it lasts", async (t) => {
 		const lane = new ExpressLane();
 		t.after(() => lane.close());
-		// 300 times 140 bytes, at no more than 140 KB/s.
+		// 300 times 130 bytes, at no more than 130 KB/s.
 		for (let i = 0; i < 300; i++) {
 			assert.equal(queueOf(lane, { port: 50_003, flags: ACK | PUSH, bytes: 64 }), LANE_QUEUE, `request ${i}`);
 			await sleep(1);
