@@ -1,6 +1,6 @@
 /**
  * Many bulk flows at once, each way: the source and the sink of `bulk`, with clients of `net` on kernel sockets; and how long a new connection takes
- * beside them.
+ * beside them, and a request on an open one.
  */
 import type { Bench, Options, Result, Row } from "../lib/bench.ts";
 import { pinLoopback } from "../lib/congestion.ts";
@@ -31,13 +31,14 @@ const run = (options: Options): Promise<Result> =>
 					title,
 					[ours, ...others, theirs],
 					async (serving, seconds) => {
-						const { bits, connect } = await load(lab, mode, serving, seconds, count, CUBIC);
-						return { gbits: bits / 1e9, connect };
+						const { bits, ...beside } = await load(lab, mode, serving, seconds, count, CUBIC);
+						return { gbits: bits / 1e9, ...beside };
 					},
 					LONG_WARM_UP,
 				);
 				rows.push(...rowsOf(figures, { title, metric: "gbits", unit: "Gbit/s" }, comparisons));
 				rows.push(...rowsOf(figures, { title, suffix: ": a connection beside them", metric: "connect", unit: "ms" }, comparisons));
+				rows.push(...rowsOf(figures, { title, suffix: ": a request beside them", metric: "request", unit: "ms" }, comparisons));
 			}
 		}
 		return rows;

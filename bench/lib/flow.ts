@@ -30,7 +30,7 @@ export async function flow(lab: Lab, mode: "pull" | "push", server: Serving, sec
 	return (bytes! * 8) / took!;
 }
 
-/** As `flow`, of `count` flows together; and how long a connection beside them takes to come about: the median, in milliseconds. */
+/** As `flow`, of `count` flows together; and how long a connection beside them takes to come about, and a request on one that is open: medians, in milliseconds. */
 export async function flows(
 	lab: Lab,
 	mode: "pull" | "push",
@@ -38,7 +38,7 @@ export async function flows(
 	seconds: number,
 	count: number,
 	congestion: string,
-): Promise<{ bits: number; connect: number }> {
-	const { bytes, seconds: took, connect } = await client(lab, "flows", mode, server, seconds, String(count), congestion);
-	return { bits: (bytes! * 8) / took!, connect: connect! };
+): Promise<{ bits: number; connect: number; request: number }> {
+	const { bytes, seconds: took, connect, request } = await client(lab, "flows", mode, server, seconds, String(count), congestion);
+	return { bits: (bytes! * 8) / took!, connect: connect!, request: request! };
 }

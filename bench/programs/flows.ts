@@ -3,9 +3,10 @@
  *
  *   flows.js pull|push ADDRESS PORT SECONDS CONNECTIONS CONGESTION
  *
- * prints { bytes, seconds, connect }: of "pull" what arrived here, of "push" what the server's TCP acknowledged. Counted from the first byte on, slow
+ * prints { bytes, seconds, connect, request }: of "pull" what arrived here, of "push" what the server's TCP acknowledged. Counted from the first byte on, slow
  * start included. A write that is under way at the end counts only for what it had done before: at most a block for each connection.
  * `connect`: how many milliseconds it takes until one more connection has come about, the median of those tried every 20 ms meanwhile.
+ * `request`: the same for 64 bytes and back on a connection that was there before, to the server's other port; the next follows 20 ms behind the answer.
  */
 import net from "node:net";
 import koffi from "koffi";
@@ -21,6 +22,10 @@ const ioctl = libc.func("int ioctl(int fd, unsigned long request, void *argument
 
 const [mode, address, port, seconds, count, congestion] = process.argv.slice(2) as [string, string, string, string, string, string];
 const block = Buffer.alloc(65536, "millrace");
+/** Where the server sends back what it gets: so far above its port (servers/beside.mjs). */
+const BESIDE = 1000;
+/** Milliseconds between two that are tried beside the flows. */
+const BETWEEN = 20;
 
 function descriptor(socket: net.Socket): number {
 	return (socket as unknown as { _handle: { fd: number } })._handle.fd;
@@ -31,8 +36,8 @@ function check(result: number, what: string): void {
 }
 
 /** One after the other, as clients come: the first handshake of all at once would be the round trip that the kernel goes by for long. */
-async function connect(): Promise<net.Socket> {
-	const socket = net.connect({ host: address, port: Number(port) });
+async function connect(to = Number(port)): Promise<net.Socket> {
+	const socket = net.connect({ host: address, port: to });
 	await new Promise<void>((resolve, reject) => socket.once("connect", resolve).once("error", reject));
 	socket.on("error", (error) => {
 		throw error;
@@ -46,6 +51,7 @@ async function connect(): Promise<net.Socket> {
 }
 
 if (mode !== "pull" && mode !== "push") throw new Error(`flows: no mode "${mode}"`);
+const beside = await connect(Number(port) + BESIDE);
 const sockets: net.Socket[] = [];
 while (sockets.length < Number(count)) sockets.push(await connect());
 
@@ -68,19 +74,54 @@ for (const socket of sockets) {
 	next();
 }
 
-/** Every 20 ms one connection more, which is closed again: when it was begun, and how long it took. */
-const begun: bigint[] = [];
-const took: number[] = [];
-const since = (then: bigint): number => Number(process.hrtime.bigint() - then) / 1e6;
+/** What was begun, each with its time, and how long it took. */
+class Trials {
+	readonly #begun: bigint[] = [];
+	readonly #took: number[] = [];
+
+	begin(): number {
+		return this.#begun.push(process.hrtime.bigint()) - 1;
+	}
+
+	end(index: number): void {
+		this.#took[index] = Number(process.hrtime.bigint() - this.#begun[index]!) / 1e6;
+	}
+
+	/** Milliseconds. One that is not over yet has taken as long as it has waited. */
+	median(): number {
+		for (const index of this.#begun.keys()) if (this.#took[index] === undefined) this.end(index);
+		const times = this.#took.sort((a, b) => a - b);
+		return times[times.length >> 1] ?? Number(seconds) * 1000;
+	}
+}
+
+const connects = new Trials();
 setInterval(() => {
-	const index = begun.push(process.hrtime.bigint()) - 1;
+	const trial = connects.begin();
 	const socket = net.connect({ host: address, port: Number(port) }, () => {
-		took[index] = since(begun[index]!);
+		connects.end(trial);
 		socket.destroy();
 	});
 	// A server that writes already when its connection is closed resets it.
 	socket.on("error", () => socket.destroy());
-}, 20);
+}, BETWEEN);
+
+const requests = new Trials();
+const question = Buffer.alloc(64, "millrace");
+const ask = (): void => {
+	const trial = requests.begin();
+	beside.write(question);
+	let missing = question.length;
+	beside.on("data", function answered(bytes: Buffer) {
+		missing -= bytes.length;
+		if (missing > 0) return;
+		requests.end(trial);
+		beside.off("data", answered);
+		setTimeout(ask, BETWEEN);
+	});
+};
+beside.setNoDelay();
+ask();
 
 setTimeout(() => {
 	const elapsed = Number(process.hrtime.bigint() - start) / 1e9;
@@ -90,8 +131,6 @@ setTimeout(() => {
 			check(ioctl(descriptor(socket), SIOCOUTQ, new Uint8Array(queue.buffer)), "bytes in the queue");
 			bytes -= queue[0]!;
 		}
-	// One that is not there yet has taken as long as it has waited.
-	const times = begun.map((then, index) => took[index] ?? since(then)).sort((a, b) => a - b);
-	console.log(JSON.stringify({ bytes, seconds: elapsed, connect: times[times.length >> 1] ?? Number(seconds) * 1000 }));
+	console.log(JSON.stringify({ bytes, seconds: elapsed, connect: connects.median(), request: requests.median() }));
 	process.exit(0);
 }, Number(seconds) * 1000);

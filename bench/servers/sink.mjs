@@ -1,5 +1,6 @@
 // Reads everything and forgets it.
 import { createServer } from "node:net";
+import "./beside.mjs";
 
 const server = createServer((socket) => {
 	socket.on("data", () => {});

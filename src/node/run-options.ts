@@ -158,7 +158,7 @@ const QUEUES_MOST = 256;
 /** An arena smaller than this has no room for the tables. */
 const MEMORY_LEAST = 8 * 1024 * 1024;
 /** What an arena of 2 GiB has room for beside the tables of 131072 connections, those of BBR included (shard/room.ts). */
-export const MEMORY_MOST: number = 1944 * 1024 * 1024;
+export const MEMORY_MOST: number = 1910 * 1024 * 1024;
 /** Fastest replay that is still one in time. */
 const SPEED_MOST = 1e6;
 
@@ -253,7 +253,7 @@ const readFlag: Read<boolean> = (value, complain) => (typeof value === "boolean"
 const readSwitch: Read<boolean> = (value, complain) =>
 	value === "on" || value === true ? true : value === "off" || value === false ? false : complain("on or off");
 const readMemory: Read<number> = (value, complain) =>
-	Math.floor(readQuantity(value, complain, readBytes, MEMORY_LEAST, MEMORY_MOST, "a size between 8mb and 1944mb, such as 256mb"));
+	Math.floor(readQuantity(value, complain, readBytes, MEMORY_LEAST, MEMORY_MOST, "a size between 8mb and 1910mb, such as 256mb"));
 
 const readPath: Read<string> = (value, complain) =>
 	typeof value === "string" && value !== "" && !value.includes("\0") ? value : complain("a file name");

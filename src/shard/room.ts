@@ -13,9 +13,9 @@ import { TIME_WAIT_WORDS } from "../tcp/time-wait.gen.ts";
 
 /** Most landings (memory/pages.ts), up to 64 KiB each: the largest receive window of a connection. */
 export const LANDINGS = 64;
-/** Most slabs (memory/pages.ts), 32 MiB: what 32 connections let wait. And the part of the memory option that they may be. */
-const SLABS = 512;
-const SLABS_PART = 8;
+/** Most slabs (memory/pages.ts), 64 MiB: five each for 200 connections, of which three leave in a turn. And the part of the memory option that they may be. */
+const SLABS = 1024;
+const SLABS_PART = 4;
 /** A page with its descriptor, in bytes. */
 const PAGE_ROOM = PAGE_SIZE + 32;
 /** Least pages: less than this moves nothing. */

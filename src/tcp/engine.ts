@@ -138,8 +138,8 @@ export class Tcp implements Transport {
 	finArrived = false;
 	/** Bytes that the connection in hand may still send now, as far as pacing goes. */
 	paceLeft = 0;
-	/** Segments that a connection may send now. */
-	turnSegments = TURN_SEGMENTS_MIN;
+	/** Segments that a connection may send in a turn, as of the last one that sent data. */
+	turnSegments = TURN_SEGMENTS;
 	/** The shift that we offer: enough for the largest receive buffer. */
 	readonly windowScale: number;
 	/** Payload of a full segment on our own link, for window updates. */
@@ -319,6 +319,9 @@ export class Tcp implements Transport {
 	/** Sends what connections have to send: control first, then ACKs, then data, each as many as were queued. */
 	flush(): void {
 		this.shortage.feed();
+		const senders = this.#data.length;
+		if (!this.longPieces) this.turnSegments = TURN_SEGMENTS_MIN;
+		else if (senders > 0) this.turnSegments = Math.max(TURN_SEGMENTS_MIN, Math.floor(TURN_SEGMENTS / senders));
 		this.#flush(this.#control);
 		this.#flush(this.#acks);
 		this.#flush(this.#data);
@@ -335,10 +338,7 @@ export class Tcp implements Transport {
 	}
 
 	#flush(queue: IndexQueue): void {
-		let n = queue.length;
-		if (n === 0) return;
-		this.turnSegments = this.longPieces ? Math.max(TURN_SEGMENTS_MIN, Math.floor(TURN_SEGMENTS / n)) : TURN_SEGMENTS_MIN;
-		for (; n > 0; n--) {
+		for (let n = queue.length; n > 0; n--) {
 			const index = queue.shift();
 			const c = this.#c.at(index);
 			c.lists &= ~L_OUTPUT;

@@ -41,7 +41,7 @@ export interface TcpOptions {
 	sendBuffer: number;
 	/** Send segment with what is in flight, in bytes: the limit to which it follows twice the congestion window. */
 	maxSendBuffer: number;
-	/** Long writes go to slabs of 64 KiB, up to 512 of them, and leave from there in one piece where the link can (memory/pages.ts). */
+	/** Long writes go to slabs of 64 KiB, up to 1024 of them, and leave from there in one piece where the link can (memory/pages.ts). */
 	slabs: boolean;
 	/** Keep-alive: idle time before the first probe, in ms (RFC 9293 3.8.4: at least 2 hours by default). */
 	keepAliveIdle: number;

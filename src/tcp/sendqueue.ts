@@ -22,8 +22,12 @@ import * as state from "./state.ts";
 const { C_FIN_PENDING, C_LOSS, C_MODEL, C_RECOVERY, ESTABLISHED, P_FIN, P_LOST, P_SACKED, P_SENT } = state;
 const { HEADROOM, PAGE_SIZE, SLAB_SIZE } = pages;
 
-/** What may wait in slabs at most, in send buffers: with the default, a mebibyte, as much as the second cache of a core. */
+/**
+ * What may wait in slabs at most, in send buffers: with the default, a mebibyte, as much as the second cache of a core. And no more than leaves in one
+ * turn: where many send, each has a share of that, and what waited behind it would take slabs from the others. Two slabs are worth a turn anyway.
+ */
 const WAITING_BUFFERS = 4;
+const TURN_SLABS = 2;
 /**
  * What may wait in slabs is this part of those that are free, at most, so that however many connections write, each finds some. (Choudhury and Hahne, "Dynamic
  * Queue Length Thresholds for Shared-Memory Packet Switches", 1998: n of them get slabs / (n + SLAB_SHARE) each.) While half of them are free, a
@@ -80,7 +84,8 @@ function waitingMost(t: Tcp, c: Connection): number {
 	const { sendBuffer } = t.options;
 	if (!usesSlabs(t, c)) return held(c, sendBuffer);
 	const { slabs, slabsFree } = t.pool;
-	const most = Math.max(sendBuffer, Math.min(c.cwnd, WAITING_BUFFERS * sendBuffer));
+	const turn = Math.max(TURN_SLABS * SLAB_SIZE, t.turnSegments * c.mss);
+	const most = Math.min(Math.max(sendBuffer, Math.min(c.cwnd, WAITING_BUFFERS * sendBuffer)), turn);
 	const share = Math.max(2 * slabsFree >= slabs ? sendBuffer : SLAB_SIZE, (slabsFree * SLAB_SIZE) / SLAB_SHARE);
 	return most <= share ? most : Math.floor(share);
 }

@@ -355,6 +355,36 @@ test("what waits is an eighth of the slabs that are free, and a slab at least, o
 	assert.ok(t.counters.noSlab > 0);
 });
 
+test("what waits is no more than leaves in a turn, which those share who send, and two slabs at least", () => {
+	for (const [senders, mss, most] of [
+		[1, 1448, 400_000],
+		[4, 1448, 256 * 1448],
+		[8, 1448, 128 * 1448],
+		[20, 1448, 128 * 1448],
+		[20, 600, 131_072],
+	] as const) {
+		const { t, connection } = bareTcp({ sendBuffer: 100_000, maxConnections: 32 }, 2048, 0, 512);
+		const all = Array.from({ length: senders }, () => {
+			const c = connection();
+			t.table.insert(c.index);
+			c.mss = mss;
+			c.cwnd = c.sndWnd = c.sndWndMax = 1 << 20;
+			write(t, c.index, new Uint8Array(50_000), 0, 50_000);
+			return c.index;
+		});
+		t.flush();
+		// As many again when they have left.
+		for (let round = 0; round < 2; round++) {
+			for (const index of all) {
+				write(t, index, new Uint8Array(500_000), 0, 500_000);
+				const c = t.at(index);
+				assert.equal((c.sndEnd - c.sndNxt) | 0, most, `${senders} by ${mss}, round ${round}`);
+			}
+			for (let n = 0; n < 4; n++) t.flush();
+		}
+	}
+});
+
 test("no slabs while the handshake goes on, for a model of the path, for a small MSS, or while losses are repaired", () => {
 	const cases: Record<string, (c: Connection) => void> = {
 		handshake: (c) => (c.state = SYN_SENT),
@@ -411,6 +441,7 @@ test("what windows permit leaves before a reset, also when it is more than a con
 	const { t, connection } = bareTcp({ sendBuffer: 1 << 20, maxSendBuffer: 1 << 20 }, 2048);
 	const c = connection();
 	t.table.insert(c.index);
+	t.flush();
 	const segments = 3 * t.turnSegments + 7;
 	c.cwnd = c.sndWnd = segments * c.mss;
 	assert.equal(write(t, c.index, new Uint8Array(segments * c.mss), 0, segments * c.mss), segments * c.mss);
