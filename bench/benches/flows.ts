@@ -17,8 +17,8 @@ const run = (options: Options): Promise<Result> =>
 		pinLoopback(CUBIC);
 		for (const count of options.short ? [20] : [20, 200]) {
 			for (const [mode, file, name] of [
-				["pull", "source.mjs", "server sends"],
-				["push", "sink.mjs", "server receives"],
+				["pull", "source-beside.mjs", "server sends"],
+				["push", "sink-beside.mjs", "server receives"],
 			] as const) {
 				const title = `${count} flows, ${name}`;
 				const ours = millrace(lab, options, file);

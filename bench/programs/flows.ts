@@ -23,7 +23,7 @@ const ioctl = libc.func("int ioctl(int fd, unsigned long request, void *argument
 const [mode, address, port, seconds, count, congestion] = process.argv.slice(2) as [string, string, string, string, string, string];
 const block = Buffer.alloc(65536, "millrace");
 /** Where the server sends back what it gets: so far above its port (servers/beside.mjs). */
-const BESIDE = 1000;
+const BESIDE = 500;
 /** Milliseconds between two that are tried beside the flows. */
 const BETWEEN = 20;
 

@@ -1,8 +1,8 @@
-// What the source and the sink have beside them: a port, 1000 above theirs, that sends back what it gets.
+// What the source and the sink may have beside them: a port, 500 above theirs, that sends back what it gets.
 import { createServer } from "node:net";
 
 const server = createServer({ noDelay: true }, (socket) => {
 	socket.on("data", (bytes) => socket.write(bytes));
 	socket.on("error", () => {});
 });
-server.listen({ port: Number(process.env.PORT ?? 8080) + 1000, host: "0.0.0.0", backlog: 4096 });
+server.listen({ port: Number(process.env.PORT ?? 8080) + 500, host: "0.0.0.0", backlog: 4096 });

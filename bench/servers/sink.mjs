@@ -1,6 +1,5 @@
 // Reads everything and forgets it.
 import { createServer } from "node:net";
-import "./beside.mjs";
 
 const server = createServer((socket) => {
 	socket.on("data", () => {});

@@ -1,6 +1,5 @@
 // Sends as fast as the connection takes it, until the client closes.
 import { createServer } from "node:net";
-import "./beside.mjs";
 
 const block = Buffer.alloc(65536, "millrace");
 

@@ -1,0 +1,3 @@
+// The sink, and beside it one that answers.
+import "./beside.mjs";
+import "./sink.mjs";

@@ -1,0 +1,3 @@
+// The source, and beside it one that answers.
+import "./beside.mjs";
+import "./source.mjs";
