@@ -65,8 +65,8 @@ const CHOICES: readonly Choice[] = [
 		unit: "connections/s",
 	},
 	lost(0, "goodput, 100 Mbit/s, 40 ms, 0 % loss, CUBIC"),
-	lost(1, "the same with 1 % loss"),
-	lost(3, "the same with 3 % loss (random, so rounds differ by a third)"),
+	lost(1, "the same with 1 % loss (random: a round is half or twice the other)"),
+	lost(3, "the same with 3 % loss (random as well)"),
 	{
 		what: "the same with 3 % loss, BBR",
 		file: "goodput",
