@@ -423,7 +423,7 @@ script(
 	counter slabsOpened=2
 	counter noSlab=1
 `,
-	{ ...long, host: { ...long.host, memory: 600_000 } },
+	{ ...long, host: { ...long.host, memory: 300_000 } },
 );
 
 script(
