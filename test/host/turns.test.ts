@@ -269,11 +269,11 @@ for (const [what, waiting, holdWindows, held] of [
 		server.ref();
 		try {
 			const begun = server.stats().shard.turns;
-			// Many times the 5 ms for which a queue has to stand.
-			await turns();
-			await turns();
+			// Many times the 5 ms for which a queue has to stand; on a machine that stood still meanwhile they may have been two looks only.
+			const seen = (): boolean => server.stats().tcp.standingQueues > 0;
+			for (let n = 0; n < 2 || (held && !seen() && n < 100); n++) await turns();
 			assert.ok(server.stats().shard.turns > begun, "it turns");
-			assert.equal(server.stats().tcp.standingQueues > 0, held);
+			assert.equal(seen(), held);
 		} finally {
 			flooded.over = true;
 			await server.close();
