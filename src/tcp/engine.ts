@@ -319,7 +319,8 @@ export class Tcp implements Transport {
 	/** Sends what connections have to send: control first, then ACKs, then data, each as many as were queued. */
 	flush(): void {
 		this.shortage.feed();
-		const senders = this.#data.length;
+		// Who owes an ACK may send data with it.
+		const senders = this.#acks.length + this.#data.length;
 		if (!this.longPieces) this.turnSegments = TURN_SEGMENTS_MIN;
 		else if (senders > 0) this.turnSegments = Math.max(TURN_SEGMENTS_MIN, Math.floor(TURN_SEGMENTS / senders));
 		this.#flush(this.#control);
