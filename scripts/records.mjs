@@ -47,10 +47,13 @@ for (const entry of readdirSync(layouts).sort()) {
 		lines.push(`\tget ${name}(): number {`, `\t\treturn this.w[this.b + ${offset}]!;`, "\t}");
 		lines.push(`\tset ${name}(value: number) {`, `\t\tthis.w[this.b + ${offset}] = value;`, "\t}");
 	}
-	lines.push("}", "", `/** Word offsets in a ${layout.name} record, for code that keeps lists through records. */`);
-	lines.push(`export const ${layout.name.charAt(0).toLowerCase()}${layout.name.slice(1)}Offset = {`);
-	for (const [offset, name] of names.entries()) lines.push(`\t${name}: ${offset},`);
-	lines.push("} as const;", "");
+	lines.push("}", "");
+	if (layout.listed) {
+		lines.push(`/** Word offsets in a ${layout.name} record, for code that keeps lists through records. */`);
+		lines.push(`export const ${layout.name.charAt(0).toLowerCase()}${layout.name.slice(1)}Offset = {`);
+		for (const [offset, name] of names.entries()) lines.push(`\t${name}: ${offset},`);
+		lines.push("} as const;", "");
+	}
 	const target = new URL(`../${layout.file}`, import.meta.url);
 	const text = lines.join("\n");
 	if (check) {

@@ -18,6 +18,14 @@ export class MillraceError extends Error {
 	}
 }
 
+/** A value as messages show it, whatever it is: none of them makes this throw. */
+export function shown(value: unknown): string {
+	if (typeof value === "string") return JSON.stringify(value);
+	if (typeof value === "bigint") return `${value}n`;
+	if (Array.isArray(value)) return "an array";
+	return typeof value === "object" && value !== null ? "an object" : String(value);
+}
+
 /** What an error states, without what to do about it: for where it is a reason among others. */
 export function factOf(error: unknown): string {
 	return (error as Error).message.replace(/^millrace: /, "").replace(/\. .*$/s, "");

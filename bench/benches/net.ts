@@ -29,6 +29,7 @@ export const net: Bench = {
 				file: "net-close.mjs",
 				ours: (lab) => millrace(lab, options, "net-close.mjs"),
 				variants: (lab) => [steered(lab, options, "net-close.mjs")],
+				// Node 20's own objects take most of a short connection, on the kernel and here: less of it is a stack's to save.
 				againstKernel: ratioAtLeast(Number.parseInt(nodeVersion(options.node), 10) >= 26 ? 2 : 1.6),
 				againstNginx: ratioAtLeast(1.5),
 				user: ratioAtMost(0.7),

@@ -3,6 +3,8 @@
 export default {
 	name: "Connection",
 	file: "src/tcp/connection.gen.ts",
+	// Lists run through these records.
+	listed: true,
 	words: 96,
 	comment: "A TCP connection (RFC 9293 3.3.1 and the RFCs named at each word), read and written in place.",
 	fields: {

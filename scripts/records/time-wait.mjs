@@ -2,6 +2,8 @@
 export default {
 	name: "TimeWait",
 	file: "src/tcp/time-wait.gen.ts",
+	// Lists run through these records.
+	listed: true,
 	words: 20,
 	comment: "A connection in TIME-WAIT: just what is needed to acknowledge a retransmitted FIN and to judge a new SYN (RFC 6191).",
 	fields: {

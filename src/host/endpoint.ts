@@ -3,7 +3,7 @@
  *
  * Hides what of it is refused: a text that is no IPv4 address, a number that is no port.
  */
-import { MillraceError } from "../errors.ts";
+import { MillraceError, shown } from "../errors.ts";
 import { formatIpv4, parseIpv4 } from "../wire/address.ts";
 
 /** Where to connect, and from where. */
@@ -37,15 +37,15 @@ export function ipv4(text: string, what: string): number {
 	try {
 		return parseIpv4(text);
 	} catch (cause) {
-		throw new MillraceError("EINVAL", `${what} ${JSON.stringify(text)} is not an IPv4 address such as ${formatIpv4(0x0a4d0002)}`, {
+		throw new MillraceError("EINVAL", `${what} ${shown(text)} is not an IPv4 address such as ${formatIpv4(0x0a4d0002)}`, {
 			cause,
 		});
 	}
 }
 
-/** A port that may be given. @throws {MillraceError} EINVAL */
-export function portNumber(port: number, least: number): number {
+/** A port that may be given; `what` names it. @throws {MillraceError} EINVAL */
+export function portNumber(port: number, least: number, what = "port"): number {
 	if (!Number.isInteger(port) || port < least || port > 65535)
-		throw new MillraceError("EINVAL", `port ${port} is not a whole number from ${least} to 65535`);
+		throw new MillraceError("EINVAL", `${what} ${shown(port)} is not a whole number from ${least} to 65535`);
 	return port;
 }

@@ -11,7 +11,7 @@ import { assertEvents, type ConnectionInfo, connectionInfo, type SocketEvents, t
 import { type Refusal, SocketTable, type TcpRequest } from "../socket/table.ts";
 import { abort, open } from "../tcp/calls.ts";
 import type { Runtime } from "../time/clock.ts";
-import { MAPPED, parseIpv4 } from "../wire/address.ts";
+import { ipVersion, MAPPED, parseIpv4 } from "../wire/address.ts";
 import { isLoopback } from "../wire/ipv4.ts";
 import { CONNECT_OPTIONS, type ConnectOptions, ipv4, type ListenOptions, portNumber } from "./endpoint.ts";
 import { leave } from "./leaving.ts";
@@ -36,7 +36,7 @@ export type {
 /**
  * Opens the link and starts a host on it.
  *
- * @throws {MillraceError} MILLRACE_BAD_OPTION, MILLRACE_ADDRESS, or the link's own error.
+ * @throws {MillraceError} MILLRACE_BAD_OPTION, MILLRACE_ADDRESS, MILLRACE_ROUTE, or the link's own error.
  */
 export function createHost(options: HostOptions): Host {
 	return new Host(options);
@@ -134,7 +134,7 @@ export class Host {
 				cause: this.#lost,
 			});
 		const localPort = options.localPort ?? 0;
-		const chosen = localPort === 0 ? this.#freePort(local, remote, port) : portNumber(localPort, 1);
+		const chosen = localPort === 0 ? this.#freePort(local, remote, port) : portNumber(localPort, 1, "localPort");
 		if (chosen === 0)
 			throw new MillraceError(
 				"EADDRNOTAVAIL",
@@ -195,9 +195,9 @@ export class Host {
 		}
 	}
 
-	/** Whether anybody listens on this port; with an IPv4 address, whether a connection to that would find somebody. */
+	/** Whether anybody listens on this port; with an IPv4 address, whether a connection to that would find somebody: false for what is no address. */
 	hasListener(port: number, address?: string): boolean {
-		return address === undefined ? this.#listening.on(port) : this.#listening.at(address, port);
+		return address === undefined ? this.#listening.on(port) : ipVersion(address) === 4 && this.#listening.at(address, port);
 	}
 
 	/** The connections there are, with their figures. */

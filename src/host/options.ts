@@ -98,7 +98,8 @@ export function hostOptions(options: HostOptions): CheckedOptions {
 		spin = 0,
 		quietStreams = true,
 	} = options;
-	if (!link || !runtime) throw bad("createHost needs a link and a runtime");
+	if (!link) throw bad("createHost needs a link: give that of tapLink(), userLink() or another");
+	if (!runtime) throw bad("createHost needs a runtime: give nodeRuntime(), or an object with the Runtime interface");
 	withLinkMethods("the link of a host", link);
 	checkRuntime(runtime);
 	if (!(Number.isInteger(memory) && memory >= MEMORY_MIN))

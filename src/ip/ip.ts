@@ -10,7 +10,7 @@
  * page's.
  */
 import { MillraceError } from "../errors.ts";
-import { type Batch, FRAME_MORE } from "../memory/batch.ts";
+import { type Batch, FRAME_MAY_FRAGMENT, FRAME_MORE } from "../memory/batch.ts";
 import type { PagePool } from "../memory/pages.ts";
 import type { Runtime } from "../time/clock.ts";
 import * as ethernet from "../wire/ethernet.ts";
@@ -66,6 +66,7 @@ export class IpLayer {
 	readonly #out: Outbox;
 	readonly #ethernet: boolean;
 	#mtu = 0;
+	#identification = 0;
 	readonly #macHigh: number = 0;
 	readonly #macLow: number = 0;
 	readonly #loopbackLink: boolean;
@@ -191,7 +192,8 @@ export class IpLayer {
 	 * @param flags FRAME_PARTIAL_CHECKSUM or 0; passed on to the link.
 	 * @returns False if there is no route. A packet that is lost otherwise is counted.
 	 */
-	output(page: number, start: number, length: number, src: number, dst: number, protocol: number, flags: number): boolean {
+	output(page: number, start: number, length: number, src: number, dst: number, protocol: number, marks: number): boolean {
+		const flags = marks & ~FRAME_MAY_FRAGMENT;
 		const at = start - ipv4.IPV4_HEADER;
 		const total = length + ipv4.IPV4_HEADER;
 		if (total > this.#mtu) {
@@ -200,6 +202,10 @@ export class IpLayer {
 			return true;
 		}
 		ipv4.writeIpv4Header(this.#u8, at, total, this.#ttl, protocol, src, dst);
+		if (flags !== marks) {
+			this.#identification = (this.#identification + 1) & 0xffff;
+			ipv4.allowFragments(this.#u8, at, this.#identification);
+		}
 		if (dst === this.#flow && this.#flowChanges === this.neighbors.changes) {
 			this.#transmit(page, at, total, flags, this.#flowHigh, this.#flowLow);
 			return true;

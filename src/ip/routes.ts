@@ -5,7 +5,7 @@
  * searched in order from the longest on; `IpLayer` asks again only when the destination changes.
  */
 import { MillraceError } from "../errors.ts";
-import { formatCidr, formatIpv4, mask4, parseCidr, parseIpv4 } from "../wire/address.ts";
+import { formatCidr, formatIpv4, isEdge, mask4, parseCidr, parseIpv4 } from "../wire/address.ts";
 import { isLoopback, isNoHost } from "../wire/ipv4.ts";
 
 /** An own address, as an option: "10.77.0.2/24" or the same in an object. */
@@ -46,7 +46,7 @@ export class Routes {
 			const address = cidr.words[3]!;
 			if (cidr.version !== 4)
 				throw new MillraceError("MILLRACE_ADDRESS", `${text} is an IPv6 address, which is not supported yet; give IPv4 addresses`);
-			if (isNoHost(address) || this.#isEdge(address, cidr.prefix)) {
+			if (isNoHost(address) || isEdge(address, cidr.prefix)) {
 				throw new MillraceError(
 					"MILLRACE_ADDRESS",
 					`${text} is not an address that a host can have; give one host's address, such as 10.77.0.2/24`,
@@ -69,7 +69,7 @@ export class Routes {
 		if (router !== 0) {
 			const connected = this.connected(router);
 			if (connected !== 0) source = connected;
-			if (this.isOwn(router) || (gateways && connected === 0)) {
+			if (this.isOwn(router) || isNoHost(router) || isLoopback(router) || this.isBroadcast(router) || (gateways && connected === 0)) {
 				const own = [...this.addresses].map(formatIpv4).join(", ") || "none";
 				throw new MillraceError(
 					"MILLRACE_ROUTE",
@@ -85,12 +85,6 @@ export class Routes {
 		const mask = mask4(prefix);
 		const before = this.#routes.findIndex((route) => mask >>> 0 > route.mask >>> 0);
 		this.#routes.splice(before < 0 ? this.#routes.length : before, 0, { network: address & mask, mask, via, source });
-	}
-
-	/** Whether an address is the first or last of its network, which stand for the network and all its hosts (not for /31: RFC 3021). */
-	#isEdge(address: number, prefix: number): boolean {
-		const host = address & ~mask4(prefix);
-		return prefix < 31 && (host === 0 || host === ~mask4(prefix));
 	}
 
 	/** Whether an address is one of our own, 127.0.0.0/8 not counted. */

@@ -11,12 +11,13 @@
  * Jitter keeps the order: a frame is never through before the one ahead of it. A reordered frame is held back by `reorderBy`, and
  * those behind it pass.
  */
-import { MillraceError } from "../errors.ts";
+import type { MillraceError } from "../errors.ts";
 import { Batch, FRAME_CHECKED } from "../memory/batch.ts";
 import type { PagePool } from "../memory/pages.ts";
 import type { SeededRandom } from "../time/random.ts";
 import { DelayLine } from "./delay-line.ts";
 import { copyFrame, frameBytes } from "./frames.ts";
+import { bad } from "./known-options.ts";
 
 /** What can happen to the frames of one direction. Everything is off unless given. */
 export interface Impairments {
@@ -87,24 +88,24 @@ export function checkImpairOptions(options: ImpairOptions): void {
 	check(options, "", ["in", "out", "seed", "drop"]);
 	if (options.in !== undefined) check(options.in, "in.", []);
 	if (options.out !== undefined) check(options.out, "out.", []);
-	if (options.seed !== undefined && !Number.isSafeInteger(options.seed)) throw bad(`seed ${String(options.seed)}: give a whole number`);
+	if (options.seed !== undefined && !Number.isSafeInteger(options.seed)) throw wrong(`seed ${String(options.seed)}: give a whole number`);
 	if (options.drop !== undefined && typeof options.drop !== "function")
-		throw bad("drop: give a function (frame, direction, index) => boolean");
+		throw wrong("drop: give a function (frame, direction, index) => boolean");
 }
 
 function check(values: object, prefix: string, others: readonly string[]): void {
-	if (values === null || typeof values !== "object")
-		throw bad(`${prefix.slice(0, -1) || "the options"}: give an object such as { loss: 0.01 }`);
+	if (values === null || typeof values !== "object" || Array.isArray(values))
+		throw wrong(`${prefix === "" ? "options" : prefix.slice(0, -1)}: give an object such as { loss: 0.01 }`);
 	for (const [key, value] of Object.entries(values)) {
 		if (others.includes(key) || value === undefined) continue;
-		if (!Object.hasOwn(RANGES, key)) throw bad(`"${prefix}${key}" is not known: use ${[...Object.keys(RANGES), ...others].join(", ")}`);
+		if (!Object.hasOwn(RANGES, key)) throw wrong(`"${prefix}${key}" is not known: use ${[...Object.keys(RANGES), ...others].join(", ")}`);
 		const range = RANGES[key as keyof Impairments];
-		if (typeof value !== "number" || !range.ok(value)) throw bad(`${prefix}${key} ${String(value)}: give ${range.what}`);
+		if (typeof value !== "number" || !range.ok(value)) throw wrong(`${prefix}${key} ${String(value)}: give ${range.what}`);
 	}
 }
 
-function bad(message: string): MillraceError {
-	return new MillraceError("MILLRACE_BAD_OPTION", `impairment ${message}`);
+function wrong(message: string): MillraceError {
+	return bad(`impairment ${message}`);
 }
 
 /** What happened in one direction. */

@@ -2,7 +2,7 @@
  * Options that are wrong, of links and of hosts on them: refused by name, with what would be right. A name that was misspelled must not be
  * taken for one that was left out.
  */
-import { MillraceError } from "../errors.ts";
+import { MillraceError, shown } from "../errors.ts";
 
 /** A wrong option. */
 export function bad(message: string): MillraceError {
@@ -24,6 +24,23 @@ export function inRange(whose: string, option: string, value: number, min: numbe
 export function trueOrFalse(options: Readonly<Record<string, unknown>>): void {
 	for (const [name, value] of Object.entries(options))
 		if (value !== undefined && typeof value !== "boolean") throw bad(`${name} of ${String(value)}: give true or false`);
+}
+
+/** Refuses what is no text. */
+export function text(name: string, value: unknown, example: string): void {
+	if (typeof value !== "string") throw bad(`bad ${name}: ${shown(value)}. Give a text such as ${example}`);
+}
+
+/** Refuses what is no array; its members are for others to check. */
+export function list(name: string, value: unknown, example: string): void {
+	if (!Array.isArray(value)) throw bad(`bad ${name}: ${shown(value)}. Give an array such as ${example}`);
+}
+
+/** Refuses what are not the six bytes of a single station's hardware address. */
+export function stationMac(mac: Uint8Array): Uint8Array {
+	if (!(mac instanceof Uint8Array) || mac.length !== 6 || (mac[0]! & 1) !== 0)
+		throw bad(`bad mac: ${mac instanceof Uint8Array ? mac : shown(mac)}. Give six bytes of a single station, such as 02:00:00:00:00:01`);
+	return mac.slice();
 }
 
 /**

@@ -9,14 +9,14 @@ import { MemoryLink } from "./memory.ts";
 
 /** Options of `loopbackLink`. */
 export interface LoopbackLinkOptions {
-	/** Largest IP packet, in bytes: 68 to 65535, default 1972. */
+	/** Largest IP packet, in bytes: 68 to 65535, default 1832. */
 	readonly mtu?: number;
 	/** Pages that may wait: 64 to 1048576, default 4096. */
 	readonly capacity?: number;
 }
 
-/** A full page of stream data, 1920 bytes, with 20 of IPv4 header and 32 of TCP header with timestamps: one page, one segment. */
-const MTU = 1972;
+/** Largest segment that the stack sends (`mssFor`: a page less its head room, 1792), with 40 bytes of IPv4 and TCP headers: one page, one segment. */
+const MTU = 1832;
 
 /** Pages that may wait: every connection within the process shares this queue, in both directions. */
 const CAPACITY = 4096;

@@ -73,13 +73,11 @@ export class MemoryLink implements Link {
 	#txDropIncomplete = 0;
 
 	constructor(options: { name: string; medium: "ethernet" | "ip"; mtu: number; capacity: number; loopback: boolean }) {
-		inRange("a memory link", "mtu", options.mtu, MTU_MIN, MTU_MAX);
-		inRange("a memory link", "capacity", options.capacity, 64, CAPACITY_MAX);
+		const whose = options.loopback ? "a loop-back link" : "a memory link";
+		inRange(whose, "mtu", options.mtu, MTU_MIN, MTU_MAX);
+		inRange(whose, "capacity", options.capacity, 64, CAPACITY_MAX);
 		if (options.medium !== "ethernet" && options.medium !== "ip") {
-			throw new MillraceError(
-				"MILLRACE_BAD_OPTION",
-				`medium ${String(options.medium)} of link ${options.name} is not known: give "ethernet" or "ip"`,
-			);
+			throw bad(`medium ${String(options.medium)} of link ${options.name} is not known: give "ethernet" or "ip"`);
 		}
 		this.name = options.name;
 		this.medium = options.medium;

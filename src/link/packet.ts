@@ -41,7 +41,7 @@ import {
 import { parseCidr } from "../wire/address.ts";
 import { type FlowSteering, flowGroup } from "./flow-steering.ts";
 import { FRAME_ROOM, frameLimit } from "./frames.ts";
-import { bad, refuseUnknown, trueOrFalse, wholeNumber } from "./known-options.ts";
+import { bad, list, refuseUnknown, trueOrFalse, wholeNumber } from "./known-options.ts";
 import { type Link, type LinkContext, type LinkOffload, SEGMENTATION_MAX } from "./link.ts";
 import { type Fanout, fanoutModes, joinGroup, type PacketFanout, readFanout } from "./packet-fanout.ts";
 import { addressFilter, NOTHING } from "./packet-filter.ts";
@@ -161,6 +161,7 @@ export class PacketLink implements Link {
 		trueOrFalse({ offload, qdiscBypass, txRing });
 		if (!Object.hasOwn(RINGS, ring)) throw bad(`bad ring: ${ring}. Give v2 or v3`);
 		wholeNumber("ringSize", ringSize, 1, 4096);
+		list("addresses", addresses, '["192.168.1.50/24"]');
 		if (addresses.length > ADDRESSES_MAX) throw bad(`${addresses.length} addresses are more than a packet link takes: ${ADDRESSES_MAX}`);
 		this.name = `packet:${name}`;
 		this.#interface = name;

@@ -9,7 +9,7 @@ import { NetworkInterface } from "../sys/interface.ts";
 import { type KernelRoute, kernelPortRange, kernelTcpPorts } from "../sys/interface-facts.ts";
 import { interfaceAddresses, interfaceWith } from "../sys/kernel-addresses.ts";
 import { formatIpv4, mask4, parseCidr, parseMac } from "../wire/address.ts";
-import { bad } from "./known-options.ts";
+import { bad, list, stationMac, text } from "./known-options.ts";
 
 /** What `createHost` is to be told to fit the link. */
 export interface InterfaceHostOptions {
@@ -24,13 +24,13 @@ function noInterface(name: string): MillraceError {
 
 /** The station on an Ethernet interface: with its hardware address, or with one of its own. */
 export function stationOn(name: string, mac: string | Uint8Array | undefined): { mac: Uint8Array; ownMac: boolean; mtu: number } {
+	text("interface", name, "eth0");
 	const device = new NetworkInterface(name);
 	try {
 		if (device.index === 0) throw noInterface(name);
 		if (!device.ethernet) throw bad(`interface "${name}" is no Ethernet. Use another, or --link tap`);
 		const theirs = device.mac;
-		const own = mac === undefined ? theirs : typeof mac === "string" ? parseMac(mac) : mac.slice();
-		if (own.length !== 6 || (own[0]! & 1) !== 0) throw bad("bad mac: give six bytes of a single station, such as 02:00:00:00:00:01");
+		const own = mac === undefined ? theirs : stationMac(typeof mac === "string" ? parseMac(mac) : mac);
 		return { mac: own, ownMac: !theirs.every((byte, i) => byte === own[i]), mtu: device.mtu };
 	} finally {
 		device.close();
@@ -52,6 +52,7 @@ export function indexOfUp(name: string): number {
 
 /** Addresses of the stack's own, which the kernel must not have; its default router serves us too if it is in our network. */
 export function ownAddresses(name: string, addresses: readonly string[], kernel: readonly KernelRoute[]): InterfaceHostOptions {
+	list("addresses", addresses, '["192.168.1.50/24"]');
 	if (addresses.length === 0) throw bad("the link needs an address of its own, such as 192.168.1.50/24");
 	const own = addresses.map((text) => {
 		const { version, words, prefix } = parseCidr(text);

@@ -26,7 +26,7 @@ import {
 	MTU_MIN,
 	pagesFor,
 } from "./frames.ts";
-import { inRange, refuseUnknown, withMethods } from "./known-options.ts";
+import { bad, inRange, refuseUnknown, stationMac, withMethods } from "./known-options.ts";
 import type { Link, LinkContext } from "./link.ts";
 import type { Pipe } from "./pipe.ts";
 
@@ -101,9 +101,7 @@ class StreamLink implements Link {
 		inRange("a stream link", "capacity", capacity, 64, 2 ** 20);
 		inRange("a stream link", "backlog", backlog, 1, 2 ** 40);
 		if (options.mac !== undefined) {
-			if (options.mac.length !== 6)
-				throw new MillraceError("MILLRACE_BAD_OPTION", `mac of a stream link has ${options.mac.length} bytes: give 6`);
-			this.mac = options.mac;
+			this.mac = stationMac(options.mac);
 		}
 		this.name = name;
 		this.medium = medium;
@@ -366,6 +364,5 @@ export function streamLink(pipe: Pipe, options: StreamLinkOptions = {}): Link {
 }
 
 function choose(option: string, value: string, choices: readonly string[]): void {
-	if (!choices.includes(value))
-		throw new MillraceError("MILLRACE_BAD_OPTION", `${option} ${value} of a stream link is not known: give ${choices.join(" or ")}`);
+	if (!choices.includes(value)) throw bad(`${option} ${String(value)} of a stream link is not known: give ${choices.join(" or ")}`);
 }

@@ -7,10 +7,11 @@
 import { type InterfaceAddress, validInterfaceName } from "../sys/interface.ts";
 import { PROCESSORS_MAX } from "../sys/rps.ts";
 import { TAP_QUEUES_MAX } from "../sys/tun.ts";
-import { parseCidr, parseMac } from "../wire/address.ts";
+import { isEdge, parseCidr, parseMac } from "../wire/address.ts";
+import { isNoHost } from "../wire/ipv4.ts";
 import { FLOW_GROUPS } from "./flow-steering.ts";
 import { FRAME_ROOM } from "./frames.ts";
-import { bad, refuseUnknown, trueOrFalse, wholeNumber } from "./known-options.ts";
+import { bad, refuseUnknown, stationMac, trueOrFalse, wholeNumber } from "./known-options.ts";
 
 /** Bytes of an Ethernet header, without and with a VLAN tag. */
 const ETHERNET = 14;
@@ -151,7 +152,7 @@ export function tapSettings(options: TapOptions): TapSettings {
 			throw bad(`${name} goes with offload only: without it no frame is longer than a page. Leave it out`);
 	const mtuMax = offload ? 65535 - ETHERNET : FRAME_ROOM - ETHERNET_TAGGED;
 	if (typeof name !== "string" || !validInterfaceName(name))
-		throw bad(`bad name of a TAP device: "${name}". Give 1 to 15 letters, digits or dashes, such as mr0`);
+		throw bad(`bad name of a TAP device: "${name}". Give 1 to 15 printable characters without blanks, slashes and colons, such as mr0`);
 	wholeNumber("mtu", mtu, 68, mtuMax);
 	wholeNumber("queueLength", queueLength, 1, 65535);
 	wholeNumber("queues", queues, 1, TAP_QUEUES_MAX);
@@ -190,13 +191,10 @@ export function tapSettings(options: TapOptions): TapSettings {
 
 function parseKernelAddress(text: string): InterfaceAddress {
 	const { version, words, prefix } = parseCidr(text);
-	if (version !== 4) throw bad(`bad kernelAddress: "${text}". Give an IPv4 address with its prefix length, such as 10.77.0.1/24`);
-	return { word: words[3]!, prefix };
-}
-
-function stationMac(mac: Uint8Array): Uint8Array {
-	if (mac?.length !== 6 || (mac[0]! & 1) !== 0) throw bad(`bad mac: ${mac}. Give six bytes of a single station, such as 02:00:00:00:00:01`);
-	return mac.slice();
+	const word = words[3]!;
+	if (version !== 4 || isNoHost(word) || isEdge(word, prefix))
+		throw bad(`bad kernelAddress: "${text}". Give an IPv4 address of a host with its prefix length, such as 10.77.0.1/24`);
+	return { word, prefix };
 }
 
 function randomMac(): Uint8Array {

@@ -15,13 +15,14 @@
  */
 import { lookup } from "node:dns/promises";
 import { isIP } from "node:net";
-import { MillraceError } from "../errors.ts";
+import { MillraceError, shown } from "../errors.ts";
 import { createHost, type Host, type Refusal, type TcpRequest } from "../host/host.ts";
 import type { Batch } from "../memory/batch.ts";
 import { clearInterval, setInterval } from "../sys/timers.ts";
 import type { Runtime } from "../time/clock.ts";
-import { mask4, parseCidr, parseIpv4 } from "../wire/address.ts";
-import { bad, inRange, refuseUnknown, trueOrFalse } from "./known-options.ts";
+import { isEdge, mask4, parseCidr, parseIpv4 } from "../wire/address.ts";
+import { MTU_MAX, MTU_MIN } from "./frames.ts";
+import { bad, inRange, refuseUnknown, text, trueOrFalse } from "./known-options.ts";
 import type { Link, LinkContext, LinkOffload } from "./link.ts";
 import { type MemoryLink, memoryLinkPair } from "./memory.ts";
 import { type AcceptedHandle, KernelServer, KernelSocket } from "./user-kernel.ts";
@@ -100,6 +101,8 @@ const INCOMING = new Uint8Array(65536);
 /** What a gateway and a user link have in common. */
 const KNOWN = ["address", "guest", "dial", "maxConnections", "memory", "sharedBuffer"];
 
+/** Largest IP packet of a user link, in bytes: that of Ethernet. */
+const MTU = 1500;
 const DEFAULT_ADDRESS = "10.0.2.2/24";
 const DEFAULT_GUEST = "10.0.2.15";
 const THIS_MACHINE = "127.0.0.1";
@@ -118,13 +121,24 @@ const REFUSALS: Readonly<Record<string, Refusal>> = {
 	ETIMEDOUT: "silence",
 };
 
+/** Refuses what is wrong in the options that a gateway and a user link have in common. */
+function checkGateway(whose: string, options: UserLinkOptions | GatewayOptions): void {
+	const { address = DEFAULT_ADDRESS, guest = DEFAULT_GUEST, maxConnections = MAX_CONNECTIONS, sharedBuffer, dial } = options;
+	trueOrFalse({ sharedBuffer });
+	inRange(whose, "maxConnections", maxConnections, 0, CONNECTIONS_MAX);
+	if (dial !== undefined && typeof dial !== "function")
+		throw bad(`dial of ${whose}: give a function (to, from) => where the connection goes, or null`);
+	text("guest", guest, DEFAULT_GUEST);
+	if (parseCidr(address).version !== 4) throw bad(`address ${address} of ${whose}: give an IPv4 address such as ${DEFAULT_ADDRESS}`);
+	if (options.guest !== undefined) assertNeighbor(guest, address);
+}
+
 /** The guest is another host of the gateway's network. */
 function assertNeighbor(guest: string, address: string): void {
 	const { words, prefix } = parseCidr(address);
 	const own = words[3]!;
 	const word = isIP(guest) === 4 ? parseIpv4(guest) : own;
-	const edge = prefix < 31 && ((word & ~mask4(prefix)) === 0 || (word | mask4(prefix)) === -1);
-	if (word === own || edge || ((word ^ own) & mask4(prefix)) !== 0)
+	if (word === own || isEdge(word, prefix) || ((word ^ own) & mask4(prefix)) !== 0)
 		throw bad(`guest ${guest} of a gateway: give an address of ${address}, other than its own`);
 }
 
@@ -155,13 +169,9 @@ export class Gateway implements SpliceOwner {
 
 	constructor(options: GatewayOptions) {
 		refuseUnknown("a gateway", options, ["link", "runtime", ...KNOWN]);
+		checkGateway("a gateway", options);
 		const { link, runtime, address = DEFAULT_ADDRESS, guest = DEFAULT_GUEST, memory } = options;
 		const { maxConnections = MAX_CONNECTIONS, sharedBuffer = true } = options;
-		trueOrFalse({ sharedBuffer });
-		inRange("a gateway", "maxConnections", maxConnections, 0, CONNECTIONS_MAX);
-		if (options.dial !== undefined && typeof options.dial !== "function")
-			throw bad("dial of a gateway: give a function (to, from) => where the connection goes, or null");
-		if (options.guest !== undefined) assertNeighbor(guest, address);
 		this.#network = address;
 		this.#address = address.slice(0, address.indexOf("/"));
 		this.#guest = guest;
@@ -177,11 +187,11 @@ export class Gateway implements SpliceOwner {
 	 *
 	 * @returns The port, which matters when any free one was asked for, and a way to close it again; connections go on.
 	 * @throws {MillraceError} EADDRINUSE, EACCES, EADDRNOTAVAIL: the port cannot be had. MILLRACE_BAD_OPTION. EINVAL: there is no such port.
-	 * MILLRACE_LINK_CLOSED: the gateway was closed, also while an address was looked up.
+	 * ENOTFOUND and other codes of the resolver's: nobody knows the name `address`. MILLRACE_LINK_CLOSED: the gateway was closed, also while an address was looked up.
 	 */
 	async publish(publication: Publication): Promise<Published> {
 		const address = addressOf(publication);
-		return this.publishNow({ ...publication, address: isIP(address) === 0 ? (await lookup(address)).address : address });
+		return this.publishNow({ ...publication, address: isIP(address) === 0 ? await addressNamed(address) : address });
 	}
 
 	/** The same before it returns; `address` is not a name then. */
@@ -201,11 +211,14 @@ export class Gateway implements SpliceOwner {
 		const server = new KernelServer();
 		const code = server.listenNow(address, port, (handle) => this.#accepted(handle, to));
 		if (code !== null) {
-			const remedy = code === "EACCES" ? "Ports below 1024 need privilege: publish another one" : "Publish another port";
-			throw new MillraceError(
-				code,
-				`cannot publish port ${port} on ${address}: ${code}. ${remedy}, such as ${(port % 64511) + 1024}:${to}`,
-			);
+			const another = `such as ${(port % 64511) + 1024}:${to}`;
+			const remedy =
+				code === "EADDRNOTAVAIL"
+					? "Give an address of this machine"
+					: code === "EACCES"
+						? `Ports below 1024 need privilege: publish another one, ${another}`
+						: `Publish another port, ${another}`;
+			throw new MillraceError(code, `cannot publish port ${port} on ${address}: ${code}. ${remedy}`);
 		}
 		server.unref();
 		this.#servers.add(server);
@@ -360,13 +373,25 @@ export class Gateway implements SpliceOwner {
 }
 
 /** The address that a publication names. What listens on none would listen on all that the machine has. */
+/** The address of a name. */
+async function addressNamed(name: string): Promise<string> {
+	try {
+		return (await lookup(name)).address;
+	} catch (cause) {
+		const { code = "ENOTFOUND" } = cause as NodeJS.ErrnoException;
+		throw new MillraceError(code, `cannot publish a port on ${name}: ${code}. Give an address of this machine, or a name of one`, {
+			cause,
+		});
+	}
+}
+
 function addressOf(publication: Publication): string {
 	refuseUnknown("a publication", publication, ["port", "to", "address"]);
 	const { address = THIS_MACHINE } = publication;
 	if (typeof address === "string" && address !== "") return address;
 	throw new MillraceError(
 		"MILLRACE_BAD_OPTION",
-		`address ${JSON.stringify(address)} of a publication: give one of this machine, such as ${THIS_MACHINE}`,
+		`address ${shown(address)} of a publication: give one of this machine, such as ${THIS_MACHINE}`,
 	);
 }
 
@@ -402,8 +427,11 @@ export class UserLink implements Link {
 
 	constructor(options: UserLinkOptions = {}) {
 		refuseUnknown("a user link", options, ["mtu", ...KNOWN]);
+		checkGateway("a user link", options);
+		const { mtu = MTU } = options;
+		inRange("a user link", "mtu", mtu, MTU_MIN, MTU_MAX);
 		this.#options = options;
-		[this.#near, this.#far] = memoryLinkPair({ name: "user", medium: "ip", mtu: options.mtu ?? 1500, capacity: QUEUE });
+		[this.#near, this.#far] = memoryLinkPair({ name: "user", medium: "ip", mtu, capacity: QUEUE });
 		this.mtu = this.#near.mtu;
 	}
 

@@ -40,7 +40,7 @@ import { holdPort } from "../sys/ports.ts";
 import { XDP_HEADROOM, Xsk } from "../sys/xsk.ts";
 import { mask4, parseCidr, parseIpv4 } from "../wire/address.ts";
 import { frameLimit } from "./frames.ts";
-import { bad, refuseUnknown } from "./known-options.ts";
+import { bad, list, refuseUnknown } from "./known-options.ts";
 import type { Link, LinkContext, LinkOffload } from "./link.ts";
 import { DRAINED, STARVED } from "./queue-state.ts";
 import {
@@ -142,6 +142,10 @@ export class XdpLink implements Link {
 		if ((addresses === undefined) === (ports === undefined))
 			throw bad("an XDP link needs either addresses (of its own) or ports (of the machine's addresses)");
 		const { queues = [0] } = options;
+		list("queues", queues, "[0, 1]");
+		if (addresses !== undefined) list("addresses", addresses, '["192.168.1.50/24"]');
+		if (ports !== undefined) list("ports", ports, "[8080]");
+		list("outgoingPorts", outgoingPorts, "[61000, 65535]");
 		if (queues.length === 0 || new Set(queues).size < queues.length || queues.some((queue) => !Number.isInteger(queue) || queue < 0))
 			throw bad(`bad queues: ${queues.join(", ")}. Give numbers of receive queues, from 0 on, each once; leave it out for all`);
 		if (options.outgoingPorts !== undefined && ports === undefined)

@@ -50,7 +50,7 @@ export class Arena {
 
 	/** @param bytes Size of the arena; rounded up to 64 KiB. */
 	constructor(bytes: number) {
-		if (!(bytes > 0 && bytes <= ARENA_MAX))
+		if (typeof bytes !== "number" || !(bytes > 0 && bytes <= ARENA_MAX))
 			throw new MillraceError("MILLRACE_BAD_OPTION", `arena of ${String(bytes)} bytes: give 1 to ${ARENA_MAX}`);
 		const pages = Math.ceil(bytes / WASM_PAGE);
 		this.memory = memoryOf(pages);

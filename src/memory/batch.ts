@@ -20,6 +20,9 @@ export const FRAME_CHECKED = 2;
 /** Flag, outward: the transport checksum field holds only the pseudo-header sum; the link completes it. */
 export const FRAME_PARTIAL_CHECKSUM = 4;
 
+/** Flag, from a transport to ip, which takes it off: routers may cut the packet. */
+export const FRAME_MAY_FRAGMENT = 8;
+
 /** Up to `capacity` entries, each a frame or a piece of one, as columns of words. */
 export class Batch {
 	/** The pool that the pages are from. */

@@ -4,7 +4,8 @@
  * Hides the list of links from everything that reads options. A link that joins something is written KIND:WHAT; an option that has no
  * meaning for the link that was chosen is refused by its name, for somebody who gave it expects it to do something.
  */
-import { bad, type Complain, Fields, type OptionLabel, type Read } from "./option-fields.ts";
+import { bad } from "../link/known-options.ts";
+import { type Complain, Fields, type OptionLabel, type Read } from "./option-fields.ts";
 import { readStreamEnd, STREAM_FORMS } from "./stream-end.ts";
 
 /** Which link carries the frames. */

@@ -4,7 +4,7 @@
  * Hides how a wrong value becomes one line: each reader is given a `complain` that knows the option's name and the value, and says only
  * what would be right. What was not asked for is left over, and refused by its name.
  */
-import { MillraceError } from "../errors.ts";
+import { bad } from "../link/known-options.ts";
 import { readInteger } from "./quantities.ts";
 
 /** How an option is called in complaints: `path` is that of the field, e.g. "impair.loss". */
@@ -14,11 +14,6 @@ export type OptionLabel = (path: string) => string;
 export type Complain = (wanted: string) => never;
 /** Makes the value of a field out of what was given. */
 export type Read<T> = (value: unknown, complain: Complain, path: string, label: OptionLabel) => T;
-
-/** A wrong option; the message is one line. */
-export function bad(message: string): MillraceError {
-	return new MillraceError("MILLRACE_BAD_OPTION", message);
-}
 
 /** Takes fields out of an object one by one, so that what is left over is unknown. */
 export class Fields {

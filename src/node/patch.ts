@@ -1,6 +1,7 @@
 /**
  * The preload's patch: `net.Socket.prototype.connect` and `net.Server.prototype._listen2`, and `resetAndDestroy`, which in Node insists on
- * a TCP handle; nothing else. (The guard around `process.nextTick` is outside.ts's.)
+ * a TCP handle. What it sets off elsewhere: the guards of outside.ts (`process.nextTick`) and ipc-guard.ts, and the upgrade of tls-upgrade.ts.
+ * docs/design.md, decision 14, has all that is patched, and why.
  *
  * http, https, http2, fetch and undici come through the first two, whenever they were imported. All call through, and keep name and
  * arity, so that other wrappers of the same methods find what they expect.

@@ -5,9 +5,10 @@
  * Hides the addresses that a link's two ends have when nobody named them. All is decided before anything has been opened; the first rule
  * that is broken is said, by the names of its options.
  */
+import { bad } from "../link/known-options.ts";
 import { formatIpv4 } from "../wire/address.ts";
 import { foreignOption, refuseForeign } from "./link-choice.ts";
-import { bad, type OptionLabel } from "./option-fields.ts";
+import type { OptionLabel } from "./option-fields.ts";
 import { type Ipv4Prefix, inNetwork, isUsableAddress, networkOf, readIpv4, readIpv4Prefix } from "./quantities.ts";
 import type { RunOptions } from "./run-options.ts";
 

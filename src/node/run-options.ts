@@ -8,11 +8,14 @@
  *
  * Unknown keys and contradictions are refused by name, before anything has been opened.
  */
+
 import { SPIN_MAX } from "../host/options.ts";
+import type { RouteOption } from "../ip/routes.ts";
+import { bad } from "../link/known-options.ts";
 import { PROCESSORS_MAX } from "../sys/rps.ts";
 import { formatIpv4, parseMac } from "../wire/address.ts";
 import { type LinkChoice, readLink } from "./link-choice.ts";
-import { bad, type Complain, Fields, list, type OptionLabel, oneOf, type Read, readQuantity, whole } from "./option-fields.ts";
+import { type Complain, Fields, list, type OptionLabel, oneOf, type Read, readQuantity, whole } from "./option-fields.ts";
 import { isUsableAddress, readBitRate, readBytes, readFraction, readIpv4, readIpv4Prefix, readMicroseconds } from "./quantities.ts";
 import { checkTogether } from "./run-checks.ts";
 
@@ -22,15 +25,9 @@ import { checkTogether } from "./run-checks.ts";
  */
 export const SPIN_DEFAULT = 50;
 
+export type { RouteOption } from "../ip/routes.ts";
 export type { LinkChoice } from "./link-choice.ts";
 export type { OptionLabel } from "./option-fields.ts";
-
-/** A route by the link: packets to `to` go to the neighbour `via`, or straight to the destination. */
-export interface RouteOption {
-	/** "192.168.0.0/16" */
-	to: string;
-	via?: string;
-}
 
 /** A port of this machine that leads to a port of the program (`user` link). */
 export interface PublishOption {

@@ -8,7 +8,7 @@
  * A scenario that returns a promise ends when the promise does, and may await anything that the hosts do (`host.tcp`, `sim.sleep`), but
  * nothing real. A scenario that does not is driven by events only, ends when nothing is left to happen, and runs faster.
  */
-import { MillraceError } from "../errors.ts";
+import { MillraceError, shown } from "../errors.ts";
 import { createHost, type Host, type HostOptions } from "../host/host.ts";
 import { bad, refuseUnknown, wholeNumber } from "../link/known-options.ts";
 import { SeededRandom } from "../time/random.ts";
@@ -130,20 +130,27 @@ export class Simulation {
 
 	/** Runs `task` when so many seconds of the run have passed. */
 	at(seconds: number, task: () => void): void {
-		if (typeof task !== "function") throw bad(`${String(task)} is to be run at ${seconds} s: give a function`);
+		if (typeof task !== "function") throw bad(`${String(task)} is to be run at ${shown(seconds)} s: give a function`);
+		aNumber("at", seconds);
 		this.#scenario.alarm(task).set(this.#start + seconds * SECOND);
 	}
 
 	/** Runs `task` so many seconds from now. */
 	after(seconds: number, task: () => void): void {
-		if (typeof task !== "function") throw bad(`${String(task)} is to be run after ${seconds} s: give a function`);
+		if (typeof task !== "function") throw bad(`${String(task)} is to be run after ${shown(seconds)} s: give a function`);
+		aNumber("after", seconds);
 		this.#scenario.alarm(task).set(this.#time.now() + seconds * SECOND);
 	}
 
 	/** Resolves so many virtual seconds from now. */
 	sleep(seconds: number): Promise<void> {
+		aNumber("sleep", seconds);
 		return new Promise((resolve) => this.after(seconds, resolve));
 	}
+}
+
+function aNumber(call: string, seconds: number): void {
+	if (typeof seconds !== "number" || Number.isNaN(seconds)) throw bad(`${call} of ${shown(seconds)} seconds: give a number`);
 }
 
 /** @throws {MillraceError} MILLRACE_BAD_OPTION */

@@ -234,33 +234,3 @@ export class BbrState {
 		this.w[this.b + 25] = value;
 	}
 }
-
-/** Word offsets in a BbrState record, for code that keeps lists through records. */
-export const bbrStateOffset = {
-	delivered: 0,
-	deliveredAt: 1,
-	firstSentAt: 2,
-	appLimited: 3,
-	mode: 4,
-	marks: 5,
-	roundEnd: 6,
-	rounds: 7,
-	bandwidth: 8,
-	lastBandwidth: 9,
-	bandwidthRound: 10,
-	minRtt: 11,
-	minRttTick: 12,
-	probedRtt: 13,
-	probedRttTick: 14,
-	probeRttEnd: 15,
-	priorCwnd: 16,
-	fullBandwidth: 17,
-	fullRounds: 18,
-	phase: 19,
-	phaseAt: 20,
-	extra: 21,
-	lastExtra: 22,
-	extraRound: 23,
-	epochAt: 24,
-	epochAcked: 25,
-} as const;

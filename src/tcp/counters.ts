@@ -65,6 +65,8 @@ export class TcpCounters {
 	/** Data ahead of a hole, not kept because there are as many holes before it as there may be (RFC 2018 8). */
 	earlyRuns = 0;
 
+	/** Pages of data ahead of a hole that were kept, and given up again while connections waited for pages (RFC 2018 8). */
+	earlyShed = 0;
 	synBacklogFull = 0;
 	acceptBacklogFull = 0;
 	connectionsFull = 0;

@@ -242,6 +242,11 @@ function setBlock(edges: Int32Array, i: number, start: number, end: number): voi
 	edges[2 * i + 1] = end;
 }
 
+/** How many early pages there are. */
+export function earlyPages(c: Connection): number {
+	return c.oooCount & PAGE_MASK;
+}
+
 /** Frees what came too early: allowed by RFC 2018 8, done only when the connection needs it no more. */
 export function dropEarly(t: Tcp, c: Connection): void {
 	for (let page = c.oooHead; page !== 0; ) {

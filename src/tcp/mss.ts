@@ -27,5 +27,5 @@ export function setPeerMss(t: Tcp, c: Connection, mss: number): void {
 
 /** Takes what our side allows now: `own` as from `mssFor`, or less when the path has become narrower. */
 export function updateMss(c: Connection, own: number): void {
-	c.mss = Math.max(Math.min(c.peerMss, own) - ((c.flags & C_TS) !== 0 ? TIMESTAMPS_LENGTH : 0), 24);
+	c.mss = Math.max(Math.min(c.peerMss, own) - ((c.flags & C_TS) !== 0 ? TIMESTAMPS_LENGTH : 0), 16);
 }

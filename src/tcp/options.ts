@@ -1,8 +1,7 @@
 /**
  * The knobs of TCP, each with its default, reason, source and bounds. One object per engine; nothing here changes while it runs.
  */
-import { MillraceError } from "../errors.ts";
-import { refuseUnknown } from "../link/known-options.ts";
+import { bad, refuseUnknown } from "../link/known-options.ts";
 import { MAX_WINDOW } from "./congestion.ts";
 
 /** Limits and timers of TCP. Times are milliseconds, sizes bytes. */
@@ -166,10 +165,6 @@ const ORDERED = [
 
 /** Largest factor from `receiveBuffer` to `maxReceiveBuffer`: a window is told in units of up to a 32767th of the limit (RFC 7323 2.3). */
 const BUFFER_GROWTH = 32767;
-
-function bad(message: string): MillraceError {
-	return new MillraceError("MILLRACE_BAD_OPTION", message);
-}
 
 function check(name: keyof TcpOptions, value: unknown): void {
 	const bounds = BOUNDS[name];

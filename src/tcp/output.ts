@@ -29,6 +29,7 @@ const {
 	C_ACK_NOW,
 	C_CWND_LIMITED,
 	C_FIN_PENDING,
+	C_FRAGMENT,
 	C_HELD,
 	C_LOSS,
 	C_MODEL,
@@ -49,7 +50,7 @@ const {
 	TIMER_PERSIST,
 } = state;
 const { ACK, FIN, PROTOCOL_TCP, PSH, RST, SYN, TCP_HEADER, TIMESTAMPS_LENGTH } = tcp;
-const { FRAME_CHECKED, FRAME_PARTIAL_CHECKSUM } = frame;
+const { FRAME_CHECKED, FRAME_MAY_FRAGMENT, FRAME_PARTIAL_CHECKSUM } = frame;
 const { HEADROOM } = pages;
 
 /** Pages of a run at most: 64 KB, and well within a batch. */
@@ -103,7 +104,11 @@ function repeatLost(t: Tcp, c: Connection, budget: number): number {
 		if ((pool.flags(page) & P_LOST) === 0) continue;
 		if (t.paceLeft <= 0) break;
 		// Of several segments the first goes alone.
-		const span = Math.min(pageSpan(t, page), c.mss);
+		// RFC 9293 3.8.6: nothing beyond a window that has shrunk. One that is shut is probed.
+		const edge = (c.sndUna + c.sndWnd - pool.seq(page)) | 0;
+		if (edge <= 0) break;
+		const most = Math.min(edge, c.mss);
+		const span = Math.min(pageSpan(t, page), most);
 		const flight = inFlight(c);
 		// RFC 5681 3.2, step 3, and RFC 6582 3.2: without SACK, the first hole is repaired whatever the window.
 		const firstHole = page === c.sndHead && (c.flags & (C_SACK | C_RECOVERY)) === C_RECOVERY;
@@ -114,7 +119,7 @@ function repeatLost(t: Tcp, c: Connection, budget: number): number {
 		page = ownPage(t, c, page, before);
 		if (page === 0) break;
 		// The peer's MSS may have shrunk since the page was filled (RFC 1191).
-		if (pool.length(page) > c.mss && !splitPage(t, c, page, c.mss)) break;
+		if (pool.length(page) > most && !splitPage(t, c, page, most)) break;
 		const now = pageSpan(t, page);
 		pool.setFlags(page, (pool.flags(page) & ~P_LOST) | P_RETRANSMITTED);
 		c.lost -= now;
@@ -162,7 +167,7 @@ function sendNew(t: Tcp, c: Connection, budget: number): number {
 	let left = budget;
 	let sent = false;
 	// With segmentation by the link, full pages in a row leave as one frame.
-	const runMax = (c.flags & C_RECOVERY) === 0 ? t.segmentation : 0;
+	const runMax = (c.flags & (C_RECOVERY | C_FRAGMENT)) === 0 ? t.segmentation : 0;
 	let runFirst = 0;
 	let runCount = 0;
 	let runBytes = 0;
@@ -196,13 +201,12 @@ function sendNew(t: Tcp, c: Connection, budget: number): number {
 		if (span > room) {
 			// RFC 9293 3.8.6.2.1: part of a segment goes only if it is half of the largest window the peer ever offered.
 			if (room <= 0 || room < Math.min(c.sndWndMax >> 1, length)) break;
-			if (length > room) {
-				if (!splitPage(t, c, page, room)) break;
-				length = room;
-				// The FIN went with the rest.
-				span = room;
-				flags &= ~P_FIN;
-			} else break;
+			const part = Math.min(length, room);
+			if (!splitPage(t, c, page, part)) break;
+			length = part;
+			// The FIN went with the rest, which is nothing else where only the FIN does not fit.
+			span = part;
+			flags &= ~P_FIN;
 		}
 		// Nagle, RFC 9293 3.7.4: a short segment at the end waits while anything is unacknowledged. (One before the end was cut for a window.)
 		const next = pool.next(page);
@@ -452,9 +456,15 @@ function control(t: Tcp, c: Connection, seq: number, bits: number): void {
 	const start = t.pool.address(page) + HEADROOM;
 	let header = TCP_HEADER;
 	if ((c.flags & C_TS) !== 0) header += writeTimestamps(t.u8, start + header, (t.tick + c.tsOffset) | 0, c.tsRecent);
-	if ((bits & RST) === 0) header += writeSackBlocks(t, c, start + header, (c.flags & C_TS) !== 0 ? 3 : 4);
+	if ((bits & RST) === 0) header += writeSackBlocks(t, c, start + header, sackBlocks(t, c));
 	writeTcpHeader(t.u8, start, c.localPort, c.remotePort, seq, (bits & ACK) !== 0 ? c.rcvNxt : 0, header, bits, advertise(t, c));
 	emit(t, c, page, start, header);
+}
+
+/** SACK blocks that fit the header beside the other options, and the link. */
+function sackBlocks(t: Tcp, c: Connection): number {
+	const stamps = (c.flags & C_TS) !== 0;
+	return Math.min(stamps ? 3 : 4, (t.ownMss + (stamps ? 0 : TIMESTAMPS_LENGTH) - 4) >> 3);
 }
 
 /** Sends our SYN, with ACK if the peer's has come. */
@@ -492,13 +502,14 @@ function emit(t: Tcp, c: Connection, page: number, start: number, length: number
 	c.segmentsOut++;
 	t.counters.segmentsOut++;
 	const pseudo = pseudoHeader4(c.local3, c.remote3, PROTOCOL_TCP, length);
+	const may = (c.flags & C_FRAGMENT) !== 0 ? FRAME_MAY_FRAGMENT : 0;
 	if (t.checksumOffload) {
 		setChecksumField(t.u8, start, fold(pseudo));
-		t.lower.output(page, start, length, c.local3, c.remote3, PROTOCOL_TCP, FRAME_PARTIAL_CHECKSUM);
+		t.lower.output(page, start, length, c.local3, c.remote3, PROTOCOL_TCP, FRAME_PARTIAL_CHECKSUM | may);
 		return;
 	}
 	setChecksumField(t.u8, start, checksum(t.u8, start, length, pseudo));
-	t.lower.output(page, start, length, c.local3, c.remote3, PROTOCOL_TCP, 0);
+	t.lower.output(page, start, length, c.local3, c.remote3, PROTOCOL_TCP, may);
 }
 
 /** Hands down a segment of no connection, complete but for its checksum. Takes the reference on the page. */

@@ -23,7 +23,3 @@ export function seqGeq(a: number, b: number): boolean {
 export function seqMax(a: number, b: number): number {
 	return ((a - b) | 0) >= 0 ? a : b;
 }
-
-export function seqMin(a: number, b: number): number {
-	return ((a - b) | 0) <= 0 ? a : b;
-}

@@ -18,6 +18,7 @@
 import type { PagePool } from "../memory/pages.ts";
 import * as pages from "../memory/pages.ts";
 import type { Connection } from "./connection.gen.ts";
+import { dropEarly, earlyPages } from "./early.ts";
 import type { Tcp } from "./engine.ts";
 import { IndexQueue } from "./queue.ts";
 import { sendRoom } from "./sendqueue.ts";
@@ -30,6 +31,8 @@ const { C_ACK_NOW, C_FIN_PENDING, C_NO_PAGE, C_WANT_ROOM, CLOSED, E_WRITABLE, L_
 
 /** Starved connections that are looked at in one turn at most; and how often pages are looked for meanwhile, ms. */
 const FEED_LIMIT = 16;
+/** Connections whose early pages are looked at in one turn at most. */
+const SHED_LIMIT = 64;
 const STARVED_DELAY = 10;
 /** Bytes of what came in order that a page holds on average, at least: where the next piece fits behind it, that is copied there. */
 const PAGE_BYTES = PAGE_SIZE >> 1;
@@ -55,6 +58,8 @@ export class Shortage {
 	readonly #starved: IndexQueue;
 	/** Tick from which windows open again that were shut for want of pages. */
 	#opensAt = 0;
+	/** The record that was looked at last for early pages. */
+	#shedAt = 0;
 
 	constructor(t: Tcp, pool: PagePool, connections: number) {
 		this.reservedPages = Math.min(256, pool.capacity >> 3);
@@ -194,6 +199,24 @@ export class Shortage {
 				} else waits = true;
 			}
 			if (waits) this.#wait(c);
+		}
+		if (this.#starved.length > 0) this.#shed();
+	}
+
+	/**
+	 * Somebody waits: early pages beyond the share that their connection has now go (RFC 2018 8). They were kept when there were more pages, or fewer
+	 * connections, and a peer that never fills its hole would hold them for ever.
+	 */
+	#shed(): void {
+		const t = this.#t;
+		const { table } = t;
+		for (let n = Math.min(SHED_LIMIT, table.touched); n > 0; n--) {
+			this.#shedAt = this.#shedAt + 1 < table.touched ? this.#shedAt + 1 : 0;
+			const c = t.at(this.#shedAt);
+			if (c.state === CLOSED || earlyPages(c) * table.count <= this.#step >> 1) continue;
+			if (this.#pool.free >= this.writeReserve + this.#step) return;
+			t.counters.earlyShed += earlyPages(c);
+			dropEarly(t, c);
 		}
 	}
 }

@@ -82,6 +82,9 @@ export const C_ONE_WAY = 1 << 28;
 /** A model of the path sets window and rate (congestion.ts, PathModel). */
 export const C_MODEL = 1 << 27;
 
+/** The path has a link below MIN_PATH_MTU: routers may cut what is sent (RFC 1191 3). */
+export const C_FRAGMENT = 1 << 29;
+
 /** What the timer `rtxAt` means, in bits 24 to 26 of the flags. */
 export const TIMER_SHIFT = 24;
 export const TIMER_MASK = 7 << TIMER_SHIFT;
@@ -113,23 +116,10 @@ export const P_RETRANSMITTED = 8;
 export const P_FIN = 16;
 
 /** Why connections end, by number; the words are the operating system's. */
-export const ERRORS: readonly (string | null)[] = [
-	null,
-	"ECONNREFUSED",
-	"ECONNRESET",
-	"ETIMEDOUT",
-	"EHOSTUNREACH",
-	"ENETUNREACH",
-	"ECONNABORTED",
-	"EPIPE",
-	"ENOBUFS",
-];
+export const ERRORS: readonly (string | null)[] = [null, "ECONNREFUSED", "ECONNRESET", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH"];
 export const ERR_NONE = 0;
 export const ERR_REFUSED = 1;
 export const ERR_RESET = 2;
 export const ERR_TIMEOUT = 3;
 export const ERR_HOST = 4;
 export const ERR_NET = 5;
-export const ERR_ABORTED = 6;
-export const ERR_PIPE = 7;
-export const ERR_NOBUFS = 8;

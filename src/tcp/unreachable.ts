@@ -9,7 +9,10 @@ import type { Tcp } from "./engine.ts";
 import { updateMss } from "./mss.ts";
 import { markAllLost } from "./sendqueue.ts";
 import { seqGt, seqLt } from "./seq.ts";
-import { ERR_HOST, ERR_NET, ERR_REFUSED, ESTABLISHED, SYN_SENT } from "./state.ts";
+import { C_FRAGMENT, ERR_HOST, ERR_NET, ERR_REFUSED, ESTABLISHED, SYN_SENT } from "./state.ts";
+
+/** Segments get no smaller than for this MTU, whoever says so: below it routers may cut them instead. */
+const MIN_PATH_MTU = 296;
 
 /** ICMP, or a neighbor that does not answer. */
 export function unreachableArrives(t: Tcp, error: Unreachable): void {
@@ -32,14 +35,16 @@ export function unreachableArrives(t: Tcp, error: Unreachable): void {
 		t.counters.unreachableIgnored++;
 		return;
 	}
-	if (error.reason === "too-big" && error.mtu >= 296 && error.mtu < t.lower.mtuTo(c.remote3) && c.state >= ESTABLISHED) {
+	if (error.reason === "too-big" && error.mtu < t.lower.mtuTo(c.remote3) && c.state >= ESTABLISHED) {
 		// RFC 1191 6.4: smaller segments from now on; what is out and too large goes again, cut.
 		const before = c.mss;
-		updateMss(c, error.mtu - 40);
+		const cut = error.mtu < MIN_PATH_MTU && (c.flags & C_FRAGMENT) === 0;
+		if (cut) c.flags |= C_FRAGMENT;
+		updateMss(c, Math.min(Math.max(error.mtu, MIN_PATH_MTU), t.lower.mtuTo(c.remote3)) - 40);
 		if (c.mss > before) c.mss = before;
-		else if (c.mss < before) {
+		else if (c.mss < before || cut) {
 			const pool = t.pool;
-			let big = false;
+			let big = cut;
 			for (let page = c.sndHead; page !== 0 && page !== c.sndNext; page = pool.next(page)) if (pool.length(page) > c.mss) big = true;
 			if (big) markAllLost(t, c);
 			t.queueOutput(c, 2);

@@ -5,6 +5,7 @@
  * segment, and by silly-window avoidance (RFC 9293 3.8.6.2.2) only in steps worth telling. While a queue stands in the link the window is held
  * (standing.ts).
  */
+import { TIMESTAMPS_LENGTH } from "../wire/tcp.ts";
 import type { Connection } from "./connection.gen.ts";
 import type { Tcp } from "./engine.ts";
 import { seqMax } from "./seq.ts";
@@ -12,7 +13,7 @@ import { edgeStep, shownBuffer } from "./standing.ts";
 import * as state from "./state.ts";
 
 // Constants of a module's own are part of its code; imported ones are read from memory at each use (state.ts).
-const { C_ACK_NOW, C_FIN_RECEIVED, C_NO_PAGE, ESTABLISHED } = state;
+const { C_ACK_NOW, C_FIN_RECEIVED, C_NO_PAGE, C_TS, ESTABLISHED } = state;
 
 /** Microseconds of a measuring interval while no round-trip time is known. */
 const UNKNOWN_ROUND_TRIP = 100_000;
@@ -58,7 +59,11 @@ export function advertise(t: Tcp, c: Connection): number {
 /** How large the window may get: when the pool runs short it stays as it is until there are pages again, or becomes that of one segment. */
 function grant(t: Tcp, c: Connection): number {
 	if (t.shortage.mayGrow(c, 0)) return c.rcvBuf;
-	return t.shortage.mayHear(c, 0) ? Math.max(t.ownMss, 1 << c.rcvScale) : 0;
+	if (!t.shortage.mayHear(c, 0)) return 0;
+	// A whole segment, in whole units of the field: into less its sender sends nothing but probes (RFC 9293 3.8.6.2.1).
+	const segment = t.ownMss + ((c.flags & C_TS) !== 0 ? 0 : TIMESTAMPS_LENGTH);
+	const unit = 1 << c.rcvScale;
+	return (segment + unit - 1) & -unit;
 }
 
 /** Whether the application has read so much that the sender, if it may send more, should be told (RFC 9293 3.8.6.2.2). */

@@ -5,7 +5,7 @@
  * address of either kind is four such words, IPv4 as IPv4-mapped ::ffff:a.b.c.d (RFC 4291 2.5.5.2). Text goes out as
  * RFC 5952 wants it. What is parsed comes from people and configuration, so errors are thrown and say what was expected.
  */
-import { MillraceError } from "../errors.ts";
+import { MillraceError, shown } from "../errors.ts";
 
 /** Word 2 of an IPv4-mapped address; words 0 and 1 are 0. */
 export const MAPPED = 0xffff;
@@ -21,7 +21,7 @@ export interface Cidr {
 }
 
 function bad(text: unknown, what: string, example: string): MillraceError {
-	return new MillraceError("MILLRACE_ADDRESS", `${JSON.stringify(text)} is not ${what}; write it as ${example}`);
+	return new MillraceError("MILLRACE_ADDRESS", `${shown(text)} is not ${what}; write it as ${example}`);
 }
 
 const ZERO = 0x30;
@@ -159,6 +159,12 @@ export function formatCidr(cidr: Cidr): string {
 /** The IPv4 netmask of a prefix length: 24 gives 255.255.255.0 as a word. */
 export function mask4(prefix: number): number {
 	return prefix === 0 ? 0 : (-1 << (32 - prefix)) | 0;
+}
+
+/** Whether an address is its network's own or its broadcast address, which no host has; networks of 31 and 32 bits have neither (RFC 3021). */
+export function isEdge(word: number, prefix: number): boolean {
+	const host = ~mask4(prefix);
+	return prefix < 31 && ((word & host) === 0 || (word & host) === host);
 }
 
 /** Parses "02:00:0a:4d:00:02" (or with "-") into 6 bytes. */

@@ -1,6 +1,6 @@
 /** The IPv4 header (RFC 791 3.1), and what can be told from an IPv4 address alone (RFC 6890). Addresses as signed words. */
-import { get16, get32, set32 } from "./bytes.ts";
-import { fold } from "./checksum.ts";
+import { get16, get32, set16, set32 } from "./bytes.ts";
+import { checksum, fold } from "./checksum.ts";
 
 /** Bytes of a header without options. */
 export const IPV4_HEADER = 20;
@@ -84,6 +84,13 @@ export function writeIpv4Header(
 	set32(u8, at + 8, (word << 16) | (~fold(0x4500 + DONT_FRAGMENT + length + word + halves) & 0xffff));
 	set32(u8, at + 12, source);
 	set32(u8, at + 16, destination);
+}
+
+/** Lets routers cut a packet whose header is written: without DF, and with an identification (RFC 6864 4.2). */
+export function allowFragments(u8: Uint8Array, at: number, identification: number): void {
+	set32(u8, at + 4, identification << 16);
+	set16(u8, at + 10, 0);
+	set16(u8, at + 10, checksum(u8, at, IPV4_HEADER, 0));
 }
 
 /**

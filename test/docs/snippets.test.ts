@@ -96,9 +96,10 @@ describe("code in README and guides", () => {
 });
 
 describe("tables in README and guides", () => {
-	test("the README has every option of the command line", () => {
-		const readme = read("README.md");
-		for (const { name } of OPTIONS) assert.ok(readme.includes(`--${name}`), `--${name}`);
+	test("guide-run.md has every option of the command line", () => {
+		const guide = read("docs/guide-run.md");
+		const table = guide.slice(guide.indexOf("## All options"), guide.indexOf("## The same without"));
+		for (const { name } of OPTIONS) assert.ok(table.includes(`--${name}`), `--${name}`);
 	});
 
 	test("guide-options.md has every option of TCP, with its default", () => {
@@ -132,6 +133,16 @@ describe("tables in README and guides", () => {
 				if (name !== "onLate") assert.ok(there.has(name!) || others.has(name!) || name === "host", `${name}: ${line}`);
 			}
 		}
+	});
+
+	test("each counter of TCP, IP and ICMP is asserted by some test", () => {
+		const tests = readdirSync(join(root, "test"), { recursive: true, encoding: "utf8" }).filter((name) => name.endsWith(".ts"));
+		const words = new Set(tests.flatMap((name) => read(`test/${name}`).match(/\w+/g) ?? []));
+		const counters = [new TcpCounters(), new IpCounters(), new IcmpCounters()].flatMap((of) => Object.keys(of));
+		assert.deepEqual(
+			counters.filter((name) => !words.has(name)),
+			[],
+		);
 	});
 
 	test("guide-library.md has every code of ours that an error can have, and no others", () => {

@@ -35,6 +35,8 @@ export class Flow {
 	tsBase: number | undefined;
 	lastTsVal = 0;
 	autoTs = false;
+	/** What the flow sends may be cut on its way: null, or the identification of the last packet. */
+	identification: number | null = null;
 	window = 65535;
 	socket: TcpSocket | undefined;
 	events: string[] = [];

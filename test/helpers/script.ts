@@ -17,6 +17,7 @@
  *   > burst a:b(n)    n bytes in full-sized segments, one after the other, at one time, PSH at most on the last
  *   no segment for T  silence
  *   icmp port|host|net|too-big MTU  the last segment sent was unreachable, or too big
+ *   cut               routers may cut what is sent from now on (until then every packet has DF, and no identification)
  *   slow | release    the link keeps what it is given; it has sent all that, unchanged
  *   scarce | plenty   all pages but those kept for what comes in are in other hands; they come back
  *   none              those that are kept, too, but for a few: nothing finds a page that is not an ACK
@@ -153,6 +154,9 @@ class Player {
 			flow.socket!.setKeepAlive(on === "on", ...figures.map(Number));
 		},
 		icmp: (_, rest) => this.#icmp(rest),
+		cut: (flow) => {
+			flow.identification = 0;
+		},
 		slow: () => {
 			this.link.slow = true;
 		},
@@ -278,6 +282,13 @@ class Player {
 		const relative = this.#relative(flow, segment);
 		assert.equal(segment.src, STACK, "source address");
 		assert.equal(segment.dst, PEER, "destination address");
+		const { identification } = flow;
+		if (identification === null) assert.equal(segment.fragmentWord, 0x4000, "DF, and no identification");
+		else {
+			// RFC 6864 4.3: what may be cut is told apart.
+			assert.ok((segment.fragmentWord! & 0xffff) === 0 && segment.fragmentWord! >>> 16 !== identification, "no DF, another identification");
+			flow.identification = segment.fragmentWord! >>> 16;
+		}
 		if (segment.flags.includes("R") || flow.stackBase === undefined) return;
 		assert.deepEqual(
 			segment.payload,

@@ -35,6 +35,8 @@ export interface Segment {
 	options: Options;
 	payload: Uint8Array;
 	ttl: number;
+	/** The IP header's word of identification and flags; only when taken apart. */
+	fragmentWord?: number;
 }
 
 const FLAG_BITS: Readonly<Record<string, number>> = { F: 1, S: 2, R: 4, P: 8, ".": 16, U: 32, E: 64, C: 128 };
@@ -136,6 +138,7 @@ export function decode(bytes: Uint8Array): Segment {
 		options: decodeOptions(view, 40, 20 + header),
 		payload: bytes.slice(20 + header),
 		ttl: view.getUint8(8),
+		fragmentWord: view.getUint32(4),
 	};
 }
 

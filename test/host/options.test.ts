@@ -21,7 +21,7 @@ function refused(options: object, message: RegExp, code = "MILLRACE_BAD_OPTION")
 }
 
 test("a host needs a link, a runtime and an object to find them in", () => {
-	refused({ link: null }, /createHost needs a link and a runtime/);
+	refused({ link: null }, /createHost needs a link: give/);
 	assert.throws(() => createHost(undefined as never), { code: "MILLRACE_BAD_OPTION", message: /createHost needs an object of options/ });
 });
 

@@ -24,7 +24,7 @@ import { VirtualClock } from "../helpers/runtime.ts";
 import { CLIENT, connected, Ear, SERVER, world } from "../helpers/two-hosts.ts";
 
 /** What nothing can be done with, whatever it is given for. */
-const NOTHING = [undefined, null, 5, "x", Number.NaN, {}, [], () => {}];
+const NOTHING = [undefined, null, true, 5, "x", Number.NaN, {}, [], () => {}];
 const but = (...good: unknown[]) => NOTHING.filter((value) => !good.includes(value));
 const NO_FUNCTION = NOTHING.filter((value) => typeof value !== "function");
 
@@ -59,7 +59,7 @@ test("links around links, captures, replays, pipes and streams name what they ca
 	const writer = new CaptureWriter({ sink });
 	refused((link) => captureLink(link, writer), NOTHING, /capture is put around has no open\(\)/);
 	refused((wrong) => captureLink(loopbackLink(), wrong), NOTHING, /writer of a capture has no addInterface\(\)/);
-	refused((offloads) => captureLink(loopbackLink(), writer, offloads), but(undefined), /offloads/);
+	refused((offloads) => captureLink(loopbackLink(), writer, offloads), but(undefined, true), /offloads/);
 	refused((wrong) => new CaptureWriter({ sink: wrong }), NOTHING, /sink of a capture has no write\(\)/);
 	refused((name) => memoryLinkPair({ name }), but(undefined, "x"), /name/);
 	refused((name) => tapLink({ name }), but(undefined, "x"), /name/);
@@ -159,6 +159,8 @@ test("a simulation's tasks and groups", async () => {
 	await simulate({ seed: 1 }, (sim) => {
 		refused((task) => sim.at(1, task), NO_FUNCTION, /give a function/);
 		refused((task) => sim.after(1, task), NO_FUNCTION, /give a function/);
+		for (const call of [sim.at, sim.after]) refused((seconds) => call.call(sim, seconds, () => {}), but(5), /seconds: give a number/);
+		refused((seconds) => sim.sleep(seconds), but(5), /seconds: give a number/);
 		refused((group) => sim.segment().partition(group), [undefined, null, 5, "x", {}], /no group of hosts/);
 	});
 });

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
+import { Batch } from "../../src/memory/batch.ts";
 import { parseIpv4 } from "../../src/wire/address.ts";
 import { set16 } from "../../src/wire/bytes.ts";
 import * as icmp from "../../src/wire/icmp.ts";
@@ -52,6 +53,20 @@ test("echo requests are answered at a limited rate", () => {
 	assert.equal(host.pool.inUse, 0);
 });
 
+test("an echo request whose page a link still reads is not answered without another page", () => {
+	const host = acquainted();
+	const batch = new Batch(host.pool);
+	batch.add(echo(8), 0);
+	const page = batch.page[0]!;
+	host.pool.retain(page);
+	const rest: number[] = [];
+	for (let got = host.pool.alloc(); got !== 0; got = host.pool.alloc()) rest.push(got);
+	host.ip.input(batch);
+	assert.deepEqual([host.sent().length, host.icmp.counters.echoNoPage], [0, 1]);
+	for (const taken of [page, ...rest]) host.pool.release(taken);
+	assert.equal(host.pool.inUse, 0);
+});
+
 test("RFC 792: messages with a wrong checksum, too short or of unknown type are counted and ignored", () => {
 	const host = acquainted();
 	const wrong = icmpMessage(icmp.ECHO_REQUEST, 0, new Uint8Array(8));
@@ -85,6 +100,7 @@ test("RFC 1122 3.2.2.1: destination unreachable is told to the transport whose p
 		assert.deepEqual(host.tcp.errors, [
 			{ reason, mtu: 0, dst3: parseIpv4("192.0.2.9"), src3: parseIpv4(OWN), protocol: 6, srcPort: 4321, dstPort: 80, seq: 7 },
 		]);
+		assert.equal(host.icmp.counters.errorsTold, 1);
 		assert.equal(host.pool.inUse, 0);
 	}
 	const host = acquainted();

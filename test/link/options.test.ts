@@ -3,8 +3,9 @@ import assert from "node:assert/strict";
 import { test } from "node:test";
 import { memoryLinkPair } from "../../src/link/memory.ts";
 import { type PacketOptions, packetLink } from "../../src/link/packet.ts";
+import { streamLink } from "../../src/link/stream.ts";
 import { type TapOptions, tapLink } from "../../src/link/tap.ts";
-import { createGateway } from "../../src/link/user.ts";
+import { createGateway, userLink } from "../../src/link/user.ts";
 import { xdpLink } from "../../src/link/xdp.ts";
 import { VirtualClock } from "../helpers/runtime.ts";
 
@@ -43,6 +44,26 @@ test("a link without options, or a packet link without an address, says what it 
 	refused(packet({ addresses: undefined }), /needs an address of its own/);
 	refused(() => xdpLink(undefined as never), /an XDP link needs an object of options/);
 	refused(() => tapLink(null as never), /a TAP link needs an object of options/);
+});
+
+test("arrays are arrays, and texts texts, also where others would be guessed", () => {
+	const xdp = (options: object) => () => xdpLink({ interface: "none0", ports: [8080], ...options } as never);
+	for (const wrong of [5, "192.168.1.5/24", {}, null]) {
+		if (wrong !== null) refused(packet({ addresses: wrong }), /bad addresses: .*Give an array/);
+		for (const name of ["ports", "queues", "outgoingPorts"]) refused(xdp({ [name]: wrong }), new RegExp(`bad ${name}: .*Give an array`));
+		refused(xdp({ ports: undefined, addresses: wrong }), /bad (addresses|interface)|no interface/);
+		if (typeof wrong !== "string") refused(xdp({ interface: wrong }), /bad interface: .*Give a text such as "?eth0/);
+	}
+	refused(() => streamLink({ start() {}, write() {}, close() {} } as never, { mac: null as never }), /bad mac: null/);
+	for (const kernelAddress of ["0.0.0.0/0", "224.0.0.1/24", "255.255.255.255/32", "10.77.0.255/24"])
+		refused(tap({ kernelAddress }), /bad kernelAddress: .*of a host/);
+});
+
+test("a user link is refused when it is made, not when it is opened", () => {
+	for (const options of [{ guest: "10.9.9.9" }, { guest: 5 }, { dial: 5 }, { maxConnections: -1 }, { sharedBuffer: 1 }, { mtu: 5 }])
+		refused(() => userLink(options as never), /user link|guest|sharedBuffer/);
+	for (const address of [5, null, 5n, "x"])
+		assert.throws(() => userLink({ address } as never), { code: "MILLRACE_ADDRESS", message: /is not an address with a prefix length/ });
 });
 
 test("a gateway has a guest of its network, and publishes ports that there are", async () => {

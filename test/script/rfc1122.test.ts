@@ -12,6 +12,7 @@ script(
 	+0~0.02 > . 1:1(0) ack 101
 	event readable
 	read 100
+	counter delayedAcks=1
 `,
 );
 
@@ -210,7 +211,7 @@ script(
 	+0~0.05 > . 1:1(0) ack 8001 win 0
 	event readable
 	read 8000
-	+0~0.02 > . 1:1(0) ack 8001 win 1448
+	+0~0.02 > . 1:1(0) ack 8001 win 1460
 	no segment for 0.5
 	plenty
 	+0~0.05 > . 1:1(0) ack 8001 win 8000
@@ -235,7 +236,7 @@ script(
 	+0~0.05 > . 1:1(0) ack 8001 win 0
 	event readable
 	read 8000
-	+0~0.02 > . 1:1(0) ack 8001 win 1448
+	+0~0.02 > . 1:1(0) ack 8001 win 1460
 	no segment for 0.5
 	enough
 	+0~0.05 > . 1:1(0) ack 8001 win 8000
@@ -260,7 +261,7 @@ script(
 	+0~0.05 > . 1:1(0) ack 8001 win 0
 	event readable
 	read 8000
-	+0~0.02 > . 1:1(0) ack 8001 win 1448
+	+0~0.02 > . 1:1(0) ack 8001 win 1460
 	no segment for 0.5
 	barely
 	no segment for 0.5
@@ -853,4 +854,69 @@ script(
 	> P. 2:101(99) ack 1
 	< . 1:1(0) ack 101
 `,
+);
+
+script(
+	"RFC 9293 3.8.6.2.1: a window that opens for want of pages for a segment only takes a whole one, in units of the scale",
+	`
+	established(mss 1460, wscale 7, win 512)
+	< . 1:1461(1460) ack 1
+	> . 1:1(0) ack 1461 <*>
+	< . 1461:2921(1460) ack 1
+	> . 1:1(0) ack 2921 <*>
+	< . 2921:4381(1460) ack 1
+	> . 1:1(0) ack 4381 <*>
+	< . 4381:5841(1460) ack 1
+	> . 1:1(0) ack 5841 <*>
+	< . 5841:7301(1460) ack 1
+	> . 1:1(0) ack 7301 <*>
+	< P. 7301:8193(892) ack 1
+	+0~0.1 > . 1:1(0) ack 8193 win 0
+	event readable
+	scarce
+	read 8192
+	+0~0.1 > . 1:1(0) ack 8193 win 12
+	plenty
+	+0~0.1 > . 1:1(0) ack 8193 win 128
+`,
+	{ host: { memory: 32 << 20, tcp: { receiveBuffer: 8192, maxReceiveBuffer: 4_194_304 } } },
+);
+
+script(
+	"RFC 9293 3.8.6: into a window that shrank below a segment goes again what fits, and the connection stays",
+	`
+	established(mss 1000, win 5000, rtt 0.1)
+	write 3000
+	> . 1:1001(1000) ack 1
+	> . 1001:2001(1000) ack 1
+	> P. 2001:3001(1000) ack 1
+	+0.1 < . 1:1(0) ack 1 win 500
+	+0.2~0.3 > . 1:501(500) ack 1
+	+0.1 < . 1:1(0) ack 501 win 0
+	+0.1~2 > . 501:502(1) ack 1
+	+0.1 < . 1:1(0) ack 501 win 0
+	+0.1 < . 1:1(0) ack 501 win 5000
+	> . 501:502(1) ack 1
+	> . 502:1001(499) ack 1
+	> . 1001:2001(1000) ack 1
+	+0.1 < . 1:1(0) ack 2001 win 5000
+	> P. 2001:3001(1000) ack 1
+	+0.1 < . 1:1(0) ack 3001 win 5000
+`,
+);
+
+script(
+	"RFC 9293 3.10.7.4: what lies beyond the window is cut off, and counted",
+	`
+	established(mss 1460)
+	< . 1:1461(1460) ack 1
+	> . 1:1(0) ack 1461 win 540
+	event readable
+	& < P. 1461:2461(1000) ack 1
+	> . 1:1(0) ack 2001 win 0
+	counter beyondWindow=1
+	read 2000
+	> . 1:1(0) ack 2001 win 2000
+`,
+	{ host: { tcp: { receiveBuffer: 2000, maxReceiveBuffer: 2000 } } },
 );

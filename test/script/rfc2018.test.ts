@@ -11,6 +11,7 @@ script(
 	> . 1:1(0) ack 21
 	event readable
 	read 20
+	counter outOfOrder=1
 `,
 );
 

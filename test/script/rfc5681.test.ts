@@ -89,6 +89,7 @@ script(
 	+0.1 < . 1:1(0) ack 10001
 	info cwnd<=5000
 	no segment for 1
+	counter fastRecoveries=1
 `,
 	newreno,
 );

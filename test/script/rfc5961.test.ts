@@ -11,6 +11,8 @@ script(
 	+0~0.05 > . 1:1(0) ack 11
 	event readable
 	read 10
+	counter resetInWindow=1
+	counter challengeAcks=1
 `,
 );
 
@@ -23,6 +25,8 @@ script(
 	< R 0:0(0)
 	no segment for 1
 	info state=ESTABLISHED
+	counter resetOutsideWindow=2
+	counter resetInWindow=0
 `,
 );
 
@@ -62,6 +66,8 @@ script(
 	< S. 0:0(0) ack 1 <mss 1460>
 	> . 1:1(0) ack 1
 	info state=ESTABLISHED
+	counter synInWindow=2
+	counter outsideWindow=2
 `,
 );
 

@@ -96,6 +96,8 @@ script(
 	> . 4001:5001(1000) ack 1
 	+0.1 < . 1:1(0) ack 10001
 	no segment for 1
+	counter sackBlocksIn=3
+	counter fastRecoveries=1
 `,
 );
 
@@ -161,6 +163,7 @@ script(
 	+0.2 > P. 2001:3001(1000) ack 1
 	+0.1 < . 1:1(0) ack 3001
 	no segment for 1
+	counter tailLossProbes=1
 `,
 );
 
@@ -399,6 +402,7 @@ script(
 	< . 1:1(0) ack 5001 <TS ecr 100>
 	no segment for 1
 	info retransmits=2
+	counter spuriousRecoveries=1
 `,
 );
 
@@ -416,6 +420,7 @@ script(
 	info cwnd=2000
 	+0.1 < . 1:1(0) ack 5001
 	no segment for 1
+	counter spuriousRecoveries=0
 `,
 );
 

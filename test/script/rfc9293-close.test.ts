@@ -259,6 +259,7 @@ script(
 	> R. 2:2(0) ack 1
 	gone
 	no segment for 10
+	counter dataAfterClose=1
 `,
 );
 
@@ -440,5 +441,39 @@ script(
 	+0~0.05 > F. 1001:1001(0) ack 2
 	+0.1 < . 2:2(0) ack 1002
 	gone
+`,
+);
+
+for (const [what, bytes] of [
+	["all", 500],
+	["the last", 1500],
+] as const)
+	script(
+		`RFC 9293 3.8.6.2.1: a window takes ${what} text that just fits, though the FIN behind it does not`,
+		`
+	established(mss 1000, win ${bytes}, rtt 0.1)
+	write ${bytes}
+	& shutdown
+	${bytes > 1000 ? "> . 1:1001(1000) ack 1" : ""}
+	> . ${bytes > 1000 ? 1001 : 1}:${bytes + 1}(${bytes > 1000 ? bytes - 1000 : bytes}) ack 1
+	no segment for 0.09
+	< . 1:1(0) ack ${bytes + 1}
+	> F. ${bytes + 1}:${bytes + 1}(0) ack 1
+`,
+	);
+
+script(
+	"RFC 9293 3.8.6.2.1: the last segment of a window that slides leaves at once, and its FIN with the next",
+	`
+	established(mss 1000, sackOK, win 2000, rtt 0.1)
+	write 3000
+	& shutdown
+	> . 1:1001(1000) ack 1
+	> . 1001:2001(1000) ack 1
+	+0.1 < . 1:1(0) ack 2001 win 1000
+	> . 2001:3001(1000) ack 1
+	+0.1 < . 1:1(0) ack 3001 win 1000
+	> F. 3001:3001(0) ack 1
+	+0.1 < . 1:1(0) ack 3002
 `,
 );

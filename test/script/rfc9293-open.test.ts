@@ -220,6 +220,8 @@ script(
 	> . 1:1(0) ack 1 <TS val 100 ecr 500>
 	event connected
 	info state=ESTABLISHED
+	counter activeOpens=1
+	counter passiveOpens=0
 	no segment for 10
 `,
 );

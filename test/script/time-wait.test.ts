@@ -245,6 +245,7 @@ script(
 	b > F. 1:1(0) ack 1
 	b < F. 1:1(0) ack 2
 	b > . 2:2(0) ack 2
+	counter timeWaitOverflow=1
 	+1 < F. 1:1(0) ack 2
 	> R 2:2(0)
 	b < F. 1:1(0) ack 2

@@ -18,7 +18,6 @@ const PROG_TEST_RUN = 10;
 const LINK_CREATE = 28;
 
 /** Kinds of maps. */
-export const MAP_HASH = 1;
 export const MAP_ARRAY = 2;
 export const MAP_XSK = 17;
 
@@ -31,10 +30,8 @@ export const XDP_GENERIC = 1 << 1;
 export const XDP_NATIVE = 1 << 2;
 
 /** What an XDP program answers. */
-export const XDP_ABORTED = 0;
 export const XDP_DROP = 1;
 export const XDP_PASS = 2;
-export const XDP_REDIRECT = 4;
 
 /** Functions of the kernel that a program may call. */
 export const MAP_LOOKUP = 1;
