@@ -9,7 +9,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { packetAbilities, packetAvailable } from "../link/packet.ts";
 import { expressLaneAvailable, tapAvailable, tapQueuesAvailable, tapSteeringAvailable, uringAvailable } from "../link/tap.ts";
-import { xdpAvailable } from "../link/xdp.ts";
+import { xdpAvailable, xdpPortsLack } from "../link/xdp.ts";
 import { Arena } from "../memory/arena.ts";
 import { named } from "../node/quantities.ts";
 import { linkEnds } from "../node/run-checks.ts";
@@ -166,8 +166,9 @@ function xdpLinkFindings(): Record<string, Finding> {
 		if (found.some(({ facts }) => facts === null)) return { ok: null, reason: `this kernel (before 6.3) does not say; ${how}, to try` };
 		return { ok: false, reason: `the driver of ${named(names)} cannot; ${otherwise}` };
 	};
+	const ways = xdpPortsLack() === null ? "--ports or --address" : "--address; --ports takes CAP_PERFMON as well";
 	return {
-		"xdp generic": { ok, reason: `${reason}; ${named(names)}; with --ports or --address` },
+		"xdp generic": { ok, reason: `${reason}; ${named(names)}; with ${ways}` },
 		"xdp native": able("native", "taken by default, --xdp-mode native insists", "generic works, at a lower speed"),
 		"xdp zero-copy": able("zeroCopy", "taken by default, --zero-copy always insists", "frames are copied once by the kernel"),
 	};
@@ -191,7 +192,7 @@ function packetLinkFinding(): Finding {
 	const lack = lackOfLibc();
 	if (lack !== null) return lack;
 	const { ok, reason } = packetAvailable();
-	if (!ok) return { ok, reason: `${reason}. Run as root, or with CAP_NET_RAW and CAP_NET_ADMIN` };
+	if (!ok) return { ok, reason: `${reason}. Run as root, or with CAP_NET_RAW` };
 	const { rings, fanout } = packetAbilities();
 	return { ok, reason: `${reason}; rings ${rings.join(", ")}, fanout by ${fanout.join(", ")}; on an Ethernet interface, with --address` };
 }

@@ -11,7 +11,7 @@ import { assertEvents, type ConnectionInfo, connectionInfo, type SocketEvents, t
 import { type Refusal, SocketTable, type TcpRequest } from "../socket/table.ts";
 import { abort, open } from "../tcp/calls.ts";
 import type { Runtime } from "../time/clock.ts";
-import { ipVersion, MAPPED, parseIpv4 } from "../wire/address.ts";
+import { formatIpv4, ipVersion, MAPPED, parseIpv4 } from "../wire/address.ts";
 import { isLoopback } from "../wire/ipv4.ts";
 import { CONNECT_OPTIONS, type ConnectOptions, ipv4, type ListenOptions, portNumber } from "./endpoint.ts";
 import { leave } from "./leaving.ts";
@@ -60,6 +60,8 @@ export class Host {
 	 * ACK was sent and no timer fired meanwhile. @param gap Microseconds.
 	 */
 	onLate: ((gap: number) => void) | null = null;
+	/** Called when another station on an Ethernet claims this address of the host's, at most every 10 s: connections may end up there. */
+	onConflict: ((address: string) => void) | null = null;
 	/** Clock, chance and alarms that the host runs by. */
 	readonly runtime: Runtime;
 	readonly #shard: Shard;
@@ -94,6 +96,7 @@ export class Host {
 		this.#sockets.quietStreams = quietStreams;
 		this.#listening = new Listening(this.#shard, runtime.random, this, () => this.#assertOpen());
 		this.#shard.onLate = (gap) => this.onLate?.(gap);
+		this.#shard.ip.onConflict = (address) => this.onConflict?.(formatIpv4(address));
 		this.tcp = new TcpFace(this);
 	}
 

@@ -35,6 +35,8 @@ export interface ArpOptions {
 	neighborsMax: number;
 	/** Whether there is an Ethernet with other stations, to whom addresses are announced. */
 	announce: boolean;
+	/** Another station claims an own address; told as often as the address is defended. */
+	conflict: (address: number) => void;
 }
 
 export class Arp {
@@ -44,6 +46,7 @@ export class Arp {
 	readonly #out: Outbox;
 	readonly #counters: IpCounters;
 	readonly #routes: Routes;
+	readonly #conflict: (address: number) => void;
 	readonly #macHigh: number;
 	readonly #macLow: number;
 	#announcements = 0;
@@ -57,6 +60,7 @@ export class Arp {
 		this.#out = out;
 		this.#counters = counters;
 		this.#routes = routes;
+		this.#conflict = options.conflict;
 		this.#macHigh = macHigh;
 		this.#macLow = macLow;
 		this.neighbors = new Neighbors(runtime, waiting, (address, high, low) => this.#ask(address, high, low), counters, {
@@ -136,6 +140,7 @@ export class Arp {
 		if (now < this.#defendAt) return;
 		this.#defendAt = now + DEFEND_US;
 		this.#announce(address);
+		this.#conflict(address);
 	}
 
 	#announce(address: number): void {

@@ -60,6 +60,8 @@ export class IpLayer {
 	readonly neighbors: Neighbors;
 	/** Called when the first packet to ourselves waits for `pump`. */
 	onWork?: () => void;
+	/** Called when another station claims an own address, at most every 10 s. */
+	onConflict?: (address: number) => void;
 
 	readonly #pool: PagePool;
 	readonly #u8: Uint8Array;
@@ -125,6 +127,7 @@ export class IpLayer {
 			},
 			neighborsMax: options.neighborsMax ?? 2048,
 			announce: this.#ethernet && !this.#loopbackLink,
+			conflict: (address) => this.onConflict?.(address),
 		});
 		this.neighbors = this.#arp.neighbors;
 		this.#input = new IpInput({

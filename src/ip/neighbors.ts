@@ -7,7 +7,8 @@
  *
  * Life of a neighbor: resolving (asked by broadcast, 3 times, 1 s apart) → reachable (30 to 60 s after the last proof, at
  * random so that neighbors do not fall due together) → stale (used once more starts) → probing (asked by unicast, 3 times;
- * packets keep flowing to the old address) → reachable again or forgotten. Resolving without an answer → forgotten.
+ * packets keep flowing to the old address) → reachable again or forgotten. Resolving without an answer → forgotten. One that says, unasked, that
+ * it has another hardware address is stale at once: the next packet goes there, and asks.
  *
  * Bounds: half of the room is for neighbors that are known, half for those that are asked for, so that a flood to dead
  * addresses cannot push out live ones. The oldest goes first. At most
@@ -164,10 +165,17 @@ export class Neighbors {
 			this.#known.delete(address);
 		}
 		this.#known.set(address, neighbor);
+		// Nobody asked, and it is somebody else than it was: it may be a lie (RFC 5227 2.4 tells whom it is about). Who is asked next has to prove it.
+		const moved = (neighbor.high !== high || neighbor.low !== low) && neighbor.state !== PROBING && asked === undefined;
 		neighbor.high = high;
 		neighbor.low = low;
-		neighbor.state = REACHABLE;
-		this.#due(neighbor, this.#runtime.clock.now() + REACHABLE_US + ((this.#runtime.random.int32() >>> 0) % REACHABLE_US));
+		if (moved) {
+			neighbor.state = STALE;
+			neighbor.deadline = Infinity;
+		} else {
+			neighbor.state = REACHABLE;
+			this.#due(neighbor, this.#runtime.clock.now() + REACHABLE_US + ((this.#runtime.random.int32() >>> 0) % REACHABLE_US));
+		}
 		this.changes++;
 		if (asked === undefined) return;
 		this.#asked.delete(address);

@@ -7,9 +7,9 @@
  */
 import { MillraceError } from "../errors.ts";
 
-/** A frame of a capture; `bytes` is a view into the file. */
+/** A frame of a capture; `bytes` is a view into the file. One that the file does not hold as it says has no bytes. */
 export interface CapturedFrame {
-	/** Microseconds since 1970, with fractions. */
+	/** Microseconds since 1970, with fractions; that of the frame before where the capture does not say, and NaN where there is none. */
 	readonly time: number;
 	readonly bytes: Uint8Array;
 	/** Bytes that the frame had on the wire; more than `bytes` if the capture cut it. */
@@ -26,6 +26,8 @@ type Frames = Generator<CapturedFrame, CaptureEnd, void>;
 const SECTION_HEADER = 0x0a0d0d0a;
 const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
 const INTERFACE_DESCRIPTION = 1;
+/** Obsolete (appendix A), but written once: as an enhanced one, with a short number of the interface. */
+const PACKET = 2;
 const SIMPLE_PACKET = 3;
 const ENHANCED_PACKET = 6;
 const IF_TSRESOL = 9;
@@ -92,6 +94,7 @@ interface Interface {
 function* pcapng(bytes: Uint8Array, view: DataView): Frames {
 	let little = true;
 	let interfaces: Interface[] = [];
+	let time = Number.NaN;
 	let at = 0;
 	while (at + 12 <= bytes.length) {
 		if (view.getUint32(at, true) === SECTION_HEADER) {
@@ -104,29 +107,37 @@ function* pcapng(bytes: Uint8Array, view: DataView): Frames {
 		const body = at + 8;
 		const end = at + length - 4;
 		if (type === INTERFACE_DESCRIPTION && body + 8 <= end) interfaces.push(describe(view, body, end, little));
-		else if (type === ENHANCED_PACKET && body + 20 <= end) {
-			const face = interfaces[view.getUint32(body, little)];
+		else if ((type === ENHANCED_PACKET || type === PACKET) && body + 20 <= end) {
+			const face = interfaces[type === PACKET ? view.getUint16(body, little) : view.getUint32(body, little)];
 			const kept = view.getUint32(body + 12, little);
-			if (face !== undefined && kept <= end - body - 20) {
+			if (face === undefined || kept > end - body - 20) yield unreadable(time, interfaces);
+			else {
 				const stamp = view.getUint32(body + 4, little) * 2 ** 32 + view.getUint32(body + 8, little);
+				time = stamp * face.unit + face.offset;
 				yield {
-					time: stamp * face.unit + face.offset,
+					time,
 					bytes: bytes.subarray(body + 20, body + 20 + kept),
 					length: view.getUint32(body + 16, little),
 					medium: face.medium,
 					direction: direction(view, body + 20 + ((kept + 3) & ~3), end, little),
 				};
 			}
-		} else if (type === SIMPLE_PACKET && body + 4 <= end && interfaces.length > 0) {
+		} else if (type === SIMPLE_PACKET && interfaces.length === 0) yield unreadable(time, interfaces);
+		else if (type === SIMPLE_PACKET && body + 4 <= end) {
 			// It has neither time nor direction, and is cut to the first interface's snap length.
 			const { medium, snapLength } = interfaces[0]!;
 			const whole = view.getUint32(body, little);
 			const kept = Math.min(whole, snapLength, end - body - 4);
-			yield { time: 0, bytes: bytes.subarray(body + 4, body + 4 + kept), length: whole, medium, direction: null };
+			yield { time, bytes: bytes.subarray(body + 4, body + 4 + kept), length: whole, medium, direction: null };
 		}
 		at += length;
 	}
 	return at === bytes.length ? "whole" : "cut";
+}
+
+/** A packet block that names no interface, or more bytes than it has. */
+function unreadable(time: number, interfaces: readonly Interface[]): CapturedFrame {
+	return { time, bytes: new Uint8Array(0), length: 1, medium: interfaces[0]?.medium ?? "other", direction: null };
 }
 
 /** Calls back with each option of a block: its code, where it begins, its length. */

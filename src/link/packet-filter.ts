@@ -24,8 +24,6 @@ const INTERFACE = -0x1000 + 8;
 
 const ETHERTYPE = 12;
 const IPV4_DESTINATION = 30;
-const ARP_OPERATION = 20;
-const ARP_REPLY = 2;
 const ARP_TARGET = 38;
 const TYPE_IPV4 = 0x0800;
 const TYPE_ARP = 0x0806;
@@ -34,17 +32,15 @@ const TYPE_ARP = 0x0806;
 export const NOTHING: Uint8Array = Uint8Array.of(RETURN, 0, 0, 0, 0, 0, 0, 0);
 
 /**
- * The filter of a socket for ARP that only answers pass, to the machine or to all. Not those of other VLANs, whose tag the kernel has taken off: it
- * gives them to the VLAN's own interface, or marks them as another station's (net/core/dev.c).
+ * The filter of a socket for ARP that passes what the machine hears: to it, or to all. Not that of other VLANs, whose tag the kernel has taken off: it
+ * gives it to the VLAN's own interface, or marks it as another station's (net/core/dev.c).
  */
-export function arpAnswers(interfaceIndex: number): Uint8Array {
+export function arpHeard(interfaceIndex: number): Uint8Array {
 	return encode([
 		[LOAD_WORD, 0, 0, INTERFACE],
-		[JUMP_EQUAL, 0, 4, interfaceIndex],
+		[JUMP_EQUAL, 0, 2, interfaceIndex],
 		[LOAD_WORD, 0, 0, DIRECTION],
-		[JUMP_AT_LEAST, 2, 0, PACKET_OTHERHOST],
-		[LOAD_HALF, 0, 0, ARP_OPERATION],
-		[JUMP_EQUAL, 1, 0, ARP_REPLY],
+		[JUMP_AT_LEAST, 0, 1, PACKET_OTHERHOST],
 		[RETURN, 0, 0, 0],
 		[RETURN, 0, 0, ALL],
 	]);

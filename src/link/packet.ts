@@ -49,7 +49,7 @@ import { PacketCounters, PacketQueue, type Treatment } from "./packet-queue.ts";
 import { type PacketOut, PacketSender } from "./packet-send.ts";
 import { PacketRingSender, sendRingRoom } from "./packet-send-ring.ts";
 import { DRAINED, STARVED } from "./queue-state.ts";
-import { type InterfaceHostOptions, indexOfUp, ownAddresses, stationOn } from "./station.ts";
+import { claimAddresses, type InterfaceHostOptions, indexOfUp, ownAddresses, stationOn } from "./station.ts";
 import { Watch } from "./watch.ts";
 
 export type { PacketFanout } from "./packet-fanout.ts";
@@ -138,6 +138,8 @@ export class PacketLink implements Link {
 	#txFd = -1;
 	#steering: FlowSteering | null = null;
 	#group = -1;
+	/** What keeps other links from the addresses. */
+	#claims: number[] = [];
 	#offload: LinkOffload | undefined;
 	#dropped = 0;
 	/** The queue to look at first. */
@@ -252,6 +254,8 @@ export class PacketLink implements Link {
 		const addresses = this.hostOptions.addresses.map((text) => parseCidr(text).words[3]!);
 		const filter = addressFilter(addresses, this.#ownMac ? this.mac : undefined);
 		const fanout = this.#fanout;
+		// Who joins a group shares the address with the others of it.
+		if (fanout === null || fanout.group === null) this.#claims = claimAddresses(this.#interface, index, this.hostOptions.addresses);
 		const headers = this.#headers;
 		const counters = this.#counters;
 		const limit = frameLimit(this);
@@ -358,6 +362,7 @@ export class PacketLink implements Link {
 		this.#steering = null;
 		this.#group = -1;
 		this.#offload = undefined;
+		for (const fd of this.#claims.splice(0)) libc().close(fd);
 	}
 
 	counters(): Readonly<Record<string, number>> {

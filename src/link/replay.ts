@@ -66,7 +66,7 @@ export class ReplayLink implements Link {
 	readonly #frames: Iterator<CapturedFrame, CaptureEnd, void>;
 	/** The next frame, when it was captured and when it is due. */
 	#frame: CapturedFrame | null;
-	readonly #first: number;
+	#first: number;
 	#due = 0;
 	/** When the first frame arrived, or is to. */
 	#begun = 0;
@@ -234,18 +234,25 @@ export class ReplayLink implements Link {
 
 	/** The frame as it is to arrive; null, and counted, if it is not. */
 	#usable(captured: CapturedFrame): CapturedFrame | null {
+		if (captured.bytes.length === 0) {
+			this.#rxDropSize++;
+			return null;
+		}
 		const frame = captured.medium === this.medium ? captured : packetOf(captured);
 		if (captured.medium !== this.#captured || frame === null || (this.#only !== undefined && frame.direction !== this.#only))
 			this.#rxSkipped++;
-		else if (frame.bytes.length < frame.length || frame.bytes.length > this.#limit || frame.bytes.length === 0) this.#rxDropSize++;
+		else if (frame.bytes.length < frame.length || frame.bytes.length > this.#limit) this.#rxDropSize++;
 		else return frame;
 		return null;
 	}
 
 	/** Determines when the next frame is due, and has the host woken then. */
 	#schedule(frame: CapturedFrame): void {
+		// One without a time goes with the frame before it.
+		if (Number.isNaN(this.#first)) this.#first = frame.time;
+		const after = Number.isNaN(frame.time) ? 0 : frame.time - this.#first;
 		// Captures of several interfaces may go back a little in time: a clock does not.
-		this.#due = Math.max(this.#due, this.#begun + Math.floor((frame.time - this.#first) / this.#speed));
+		this.#due = Math.max(this.#due, this.#begun + Math.floor(after / this.#speed));
 		this.#alarm!.set(this.#due);
 	}
 }

@@ -5,9 +5,11 @@
  * beside the kernel, with addresses that the kernel does not have; and the machine itself, some of whose ports the stack takes.
  */
 import { MillraceError } from "../errors.ts";
+import { claim } from "../sys/claims.ts";
 import { NetworkInterface } from "../sys/interface.ts";
 import { type KernelRoute, kernelPortRange, kernelTcpPorts } from "../sys/interface-facts.ts";
 import { interfaceAddresses, interfaceWith } from "../sys/kernel-addresses.ts";
+import { libc } from "../sys/libc.ts";
 import { formatIpv4, mask4, parseCidr, parseMac } from "../wire/address.ts";
 import { bad, list, stationMac, text } from "./known-options.ts";
 
@@ -70,6 +72,30 @@ export function ownAddresses(name: string, addresses: readonly string[], kernel:
 	const near = (gateway: number): boolean => own.some(({ word, prefix }) => ((word ^ gateway) & mask4(prefix)) === 0);
 	const route = kernel.find((entry) => entry.interface === name && entry.prefix === 0 && entry.gateway !== 0 && near(entry.gateway));
 	return { addresses, routes: route === undefined ? [] : [{ to: "0.0.0.0/0", via: formatIpv4(route.gateway) }], tcp: {} };
+}
+
+/**
+ * Keeps other links of this machine from addresses of the stack's own: two that answer for one serve nobody.
+ *
+ * @returns Descriptors to close at the end.
+ * @throws MillraceError EADDRINUSE
+ */
+export function claimAddresses(name: string, index: number, addresses: readonly string[]): number[] {
+	const held: number[] = [];
+	for (const text of addresses) {
+		const address = text.slice(0, text.indexOf("/"));
+		const fd = claim(`millrace ${index} ${address}`);
+		if (fd !== null) {
+			if (fd >= 0) held.push(fd);
+			continue;
+		}
+		for (const other of held) libc().close(other);
+		throw new MillraceError(
+			"EADDRINUSE",
+			`another program of this machine has ${address} on interface "${name}", on a stack of its own. Choose an address that nobody has, or stop that program`,
+		);
+	}
+	return held;
 }
 
 /** The machine's addresses on the interface, and its routes by it. */

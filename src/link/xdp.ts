@@ -44,6 +44,7 @@ import { bad, list, refuseUnknown } from "./known-options.ts";
 import type { Link, LinkContext, LinkOffload } from "./link.ts";
 import { DRAINED, STARVED } from "./queue-state.ts";
 import {
+	claimAddresses,
 	type InterfaceHostOptions,
 	indexOfUp,
 	machineAddresses,
@@ -303,6 +304,7 @@ export class XdpLink implements Link {
 				`${queues.length} queues want ${LEND_MIN * queues.length} pages, more than half of the ${pool.capacity} that there are. Give the host more memory, or the link fewer queues`,
 			);
 
+		if (this.#ports === null) this.#descriptors.push(...claimAddresses(name, index, this.hostOptions.addresses));
 		const ports = this.#ports === null ? undefined : this.#takePorts(this.#ports);
 		const counters = this.#counters;
 		this.#beside = new XdpBeside({ interfaceIndex: index, mac: this.#ownMac ? this.mac : null, arp: ports !== undefined, counters });
@@ -403,6 +405,22 @@ export function xdpAvailable(): { ok: boolean; reason: string } {
 		for (const fd of fds) libc().close(fd);
 	}
 	return { ok: true, reason: "permitted" };
+}
+
+/** Why ports of the machine cannot be had by XDP although addresses of its own can; null if they can. */
+export function xdpPortsLack(): string | null {
+	const fds: number[] = [];
+	try {
+		const sockets = createMap(MAP_XSK, 4, 4, 1);
+		fds.push(sockets);
+		const map = createMap(MAP_ARRAY, 4, 4, PORT_WORDS);
+		fds.push(map, loadXdp(xdpProgram({ sockets, addresses: [0], ports: { map, first: 1, last: 0 } }), "millrace"));
+		return null;
+	} catch (error) {
+		return factOf(error);
+	} finally {
+		for (const fd of fds) libc().close(fd);
+	}
 }
 
 /** The interface's XDP program is another's, or none may be set: another mode will not help. */

@@ -100,6 +100,10 @@ function start(options: RunOptions): RunningStack {
 		host.onLinkFailed = ({ message }) => complain(message.replace(/^millrace: /, ""));
 	});
 
+	host.onConflict = (conflict) => {
+		host.onConflict = null;
+		complain(`another station has ${conflict}, too: connections may end up there. Give the program an address that nobody has`);
+	};
 	host.onLate = (gap) => {
 		// Without connections nobody waited; one word is enough, and the longest gap stays in the figures of the host.
 		if (host.stats().connections.total === 0) return;

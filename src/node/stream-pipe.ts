@@ -6,7 +6,8 @@
  * always go by kernel sockets, also where the program's own `net` is on the stack.
  *
  * A pipe that listens has one peer at a time. Further ones are turned away; when the peer leaves, the next may come: a virtual machine
- * that starts again finds its network as it was. A pipe that connects does so once.
+ * that starts again finds its network as it was. The next may be heard of before the end of the one that has left, so one waits for a moment before it
+ * is turned away. A pipe that connects does so once.
  */
 import { createSocket } from "node:dgram";
 import { existsSync, lstatSync, unlinkSync } from "node:fs";
@@ -15,6 +16,7 @@ import { dirname } from "node:path";
 import { MillraceError } from "../errors.ts";
 import type { Pipe, PipeEvents } from "../link/pipe.ts";
 import { KernelServer, KernelSocket } from "../link/user-kernel.ts";
+import { clearTimeout, setTimeout } from "../sys/timers.ts";
 import { datagramPipe, socketPipe } from "./pipe.ts";
 import type { Endpoint, StreamEnd } from "./stream-end.ts";
 
@@ -35,6 +37,8 @@ type Where = { path: string } | Endpoint;
 
 /** Milliseconds of silence after which a peer is asked whether it is there. */
 const KEEP_ALIVE = 10_000;
+/** Milliseconds that a second peer waits for the first to leave: it has, mostly, and its end is heard in the same turn of the event loop or the next. */
+const PATIENCE = 100;
 /** Of the field in front of a frame. */
 const LENGTH_BYTES = 4;
 
@@ -94,6 +98,10 @@ class ListeningPipe implements Pipe {
 	/** Peers that were sent away because of their framing. */
 	#rejected = 0;
 	#peer: Socket | null = null;
+	/** Who came while the peer was there. */
+	#next: Socket | null = null;
+	/** Makes it the peer. */
+	#admit: () => void = () => {};
 	#events: PipeEvents | null = null;
 	#referenced = true;
 	#turnedAway = false;
@@ -111,7 +119,8 @@ class ListeningPipe implements Pipe {
 				removed = true;
 				removeStale(where.path).then(
 					() => this.#events !== null && this.#server.listen(target(where)),
-					(error: NodeJS.ErrnoException) => reject(cannotListen(where, error.syscall === "unlink" ? error : cause)),
+					(error: NodeJS.ErrnoException) =>
+						reject(cannotListen(where, error.syscall === "unlink" || error.code === "ENOTSOCK" ? error : cause)),
 				);
 			});
 		});
@@ -159,14 +168,17 @@ class ListeningPipe implements Pipe {
 	close(): void {
 		this.#events = null;
 		this.#server.close();
+		this.#next?.destroy();
 		this.#leave();
 	}
 
 	#join(socket: Socket): void {
-		if (this.#peer !== null || this.#events === null) {
+		if (this.#events === null) {
 			socket.destroy();
-			if (!this.#turnedAway && this.#events !== null) this.#say(`a second peer at ${nameOf(this.#where)} was turned away: a link has one`);
-			this.#turnedAway = true;
+			return;
+		}
+		if (this.#peer !== null) {
+			this.#wait(socket);
 			return;
 		}
 		this.#peer = socket;
@@ -198,12 +210,42 @@ class ListeningPipe implements Pipe {
 		});
 	}
 
+	#wait(socket: Socket): void {
+		if (this.#next !== null) {
+			this.#turnAway(socket);
+			return;
+		}
+		this.#next = socket;
+		const over = setTimeout(() => this.#turnAway(socket), PATIENCE);
+		if (!this.#referenced) {
+			over.unref();
+			socket.unref();
+		}
+		socket.on("error", () => {});
+		socket.once("close", () => {
+			clearTimeout(over);
+			if (this.#next === socket) this.#next = null;
+		});
+		this.#admit = () => {
+			clearTimeout(over);
+			this.#next = null;
+			this.#join(socket);
+		};
+	}
+
+	#turnAway(socket: Socket): void {
+		socket.destroy();
+		if (!this.#turnedAway) this.#say(`a second peer at ${nameOf(this.#where)} was turned away: a link has one`);
+		this.#turnedAway = true;
+	}
+
 	#leave(): void {
 		const peer = this.#peer;
 		this.#peer = null;
 		this.#turnedAway = false;
 		peer?.destroy();
 		this.#events?.restarted();
+		if (this.#next !== null && this.#events !== null) this.#admit();
 	}
 }
 
@@ -215,7 +257,7 @@ function listening(where: Where, say: Say): OpenedEnd {
 /** Removes a socket that a process left behind which is gone; rejects if somebody answers there, or it is no socket. */
 function removeStale(path: string): Promise<void> {
 	return new Promise((resolve, reject) => {
-		if (!lstatSync(path).isSocket()) return reject(new Error("not a socket"));
+		if (!lstatSync(path).isSocket()) return reject(Object.assign(new Error("not a socket"), { code: "ENOTSOCK" }));
 		const probe = new KernelSocket();
 		probe.once("connect", () => {
 			probe.destroy();
@@ -240,6 +282,7 @@ function cannotListen(where: Where | Endpoint, cause: NodeJS.ErrnoException, nam
 	const code = given === "EACCES" && "path" in where && !existsSync(dirname(where.path)) ? "ENOENT" : given;
 	const reasons: Record<string, string> = {
 		EADDRINUSE: "somebody has it already. Choose another",
+		ENOTSOCK: "something is there that is no socket. Choose another",
 		EADDRNOTAVAIL: "this machine does not have that address. Choose one of its own, or 127.0.0.1",
 		EACCES: "permission denied. Choose one that you may use",
 		EPERM: "permission denied. Choose one that you may use",

@@ -50,6 +50,8 @@ const CAP_NET_ADMIN = 12;
 
 const NO_DEVICE = "Load the module (modprobe tun) or, in a container, add --device /dev/net/tun; or use --link user";
 const TAKEN = "Another program uses a device of that name: stop it, or choose another name (--link tap:NAME)";
+/** It is the file that must not be opened; CAP_NET_ADMIN is asked for later. */
+const NO_ACCESS = "Run as root, let this user open it (chmod a+rw, as is usual), or use --link user";
 const NO_PRIVILEGE = "Run as root, give CAP_NET_ADMIN, or use --link user";
 
 export interface Tap {
@@ -125,7 +127,8 @@ function openQueue(name: string, flags: number, what: string, remedy: (errno: nu
 	if (fd < 0) {
 		const errno = c.errno();
 		if (errno === EMFILE) throw systemError(`${what}: ${DEVICE}`, errno, "Raise the limit of open files (ulimit -n): each queue is one");
-		throw systemError(`${what}: ${DEVICE}`, errno, errno === ENOENT || errno === ENODEV || errno === ENXIO ? NO_DEVICE : NO_PRIVILEGE);
+		const missing = errno === ENOENT || errno === ENODEV || errno === ENXIO;
+		throw systemError(`${what}: ${DEVICE}`, errno, missing ? NO_DEVICE : errno === EACCES ? NO_ACCESS : NO_PRIVILEGE);
 	}
 	const request = new Uint8Array(40);
 	for (let i = 0; i < name.length; i++) request[i] = name.charCodeAt(i);

@@ -88,6 +88,34 @@ describe("--link stream", { timeout: 60_000 }, () => {
 		});
 	});
 
+	test("a peer that leaves and comes again at once is taken, although its end is heard after the next one's beginning", async () => {
+		const port = await freePort();
+		const { stderr } = await serving(`stream:listen:tcp:${port}`, async (running) => {
+			const peers: net.Socket[] = [];
+			const times = (text: string, count: number) => new RegExp(`(?:${text}[^]*){${count}}`);
+			const next = async () => {
+				const peer = net.connect(port, "127.0.0.1");
+				peer.on("error", () => {});
+				peers.push(peer);
+				await once(peer, "connect");
+			};
+			await next();
+			await running.says(/a peer has joined/);
+			// The next one's handshake is over before the one that is there ends.
+			for (let i = 0; i < 20; i++) {
+				await next();
+				peers[i]!.destroy();
+				await running.says(times("has left; the next one may come", i + 1));
+				await running.says(times("a peer has joined", i + 2));
+			}
+			assert.equal(peers[20]!.destroyed, false);
+			peers[20]!.destroy();
+			await running.says(times("has left; the next one may come", 21));
+			await fetches(`stream:tcp:127.0.0.1:${port}`);
+		});
+		assert.doesNotMatch(stderr, /turned away/);
+	});
+
 	test("a pair of UDP sockets carries a frame a datagram", async () => {
 		const [here, there] = [await freePort(), await freePort()];
 		await serving(`stream:udp:${here}:127.0.0.1:${there}`, () => fetches(`stream:udp:${there}:127.0.0.1:${here}`));

@@ -147,9 +147,36 @@ test("what the neighbor moved to is followed at once", () => {
 	host.receive(arpFrame({ operation: ARP_REPLY, senderMac: "02:00:00:00:00:99", target: PEER, targetMac: "02:00:00:00:00:99" }));
 	host.send(PEER);
 	assert.deepEqual(
-		host.sent().map((frame) => frame.ethernet?.destination),
+		host
+			.sent()
+			.filter((frame) => frame.ipv4 !== undefined)
+			.map((frame) => frame.ethernet?.destination),
 		[PEER_MAC, "02:00:00:00:00:99"],
 	);
+});
+
+test("who says unasked that it has moved has to prove it: the next packet asks there, and after three seconds all", () => {
+	const host = acquainted();
+	host.receive(arpFrame({ operation: ARP_REPLY, senderMac: "02:00:00:00:00:99", target: PEER, targetMac: "02:00:00:00:00:99" }));
+	host.send(PEER);
+	const way = () => host.sent().map(({ ethernet, arp }) => [arp === undefined ? "packet" : "question", ethernet?.destination]);
+	assert.deepEqual(way(), [
+		["question", "02:00:00:00:00:99"],
+		["packet", "02:00:00:00:00:99"],
+	]);
+	for (const second of [3.1, 4.2, 5.3]) host.at(second);
+	host.sent();
+	host.send(PEER);
+	assert.deepEqual(way(), [["question", "ff:ff:ff:ff:ff:ff"]]);
+	host.receive(arpFrame({ operation: ARP_REPLY, target: OWN }));
+	assert.deepEqual(way(), [["packet", PEER_MAC]]);
+	host.send(PEER);
+	assert.deepEqual(way(), [["packet", PEER_MAC]], "who answered is believed");
+});
+
+test("a router that no station can be is refused", () => {
+	for (const via of ["127.0.0.1", "224.0.0.1", "10.77.0.255"])
+		assert.throws(() => station({ medium: "ip", routes: [{ to: "0.0.0.0/0", via }] }), { code: "MILLRACE_ROUTE" }, via);
 });
 
 test("addresses, routes, MTUs and hardware addresses that cannot work are refused with the remedy", () => {

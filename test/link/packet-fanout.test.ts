@@ -210,7 +210,7 @@ describe("fanout of a packet link", { skip }, () => {
 	});
 
 	test("a group without a number is nobody else's", async () => {
-		const [one, other] = [station({ fanout: { queues: 2 } }), station({ fanout: { queues: 2 } })];
+		const [one, other] = [station({ fanout: { queues: 2 } }), station({ fanout: { queues: 2 }, addresses: ["10.99.0.7/24"] })];
 		assert.notEqual(one.link.fanoutGroup, other.link.fanoutGroup);
 		const { grown } = await flows([one, other], 10);
 		for (const [a, b, c, d] of grown as [number, number, number, number][]) assert.deepEqual([a + b, c + d], [5, 5]);
@@ -265,6 +265,19 @@ test("however many frames are dropped, no more are looked at at once than a batc
 	small.drop(small.count);
 	link.close();
 	peer.close();
+});
+
+test("an address has one link of this machine, unless they share it as a group; and is free when that is closed", { skip }, () => {
+	const taken = { code: "EADDRINUSE", message: /another program of this machine has 10\.99\.0\.2 on interface "near0"/ };
+	const one = station({});
+	assert.throws(() => station({}), taken);
+	assert.throws(() => station({ fanout: { queues: 2 } }), taken);
+	station({ interface: "near1" }).link.close();
+	station({ addresses: ["10.99.0.7/24"] }).link.close();
+	assert.throws(() => station({ addresses: ["10.99.0.7/24", "10.99.0.2/24"] }), taken);
+	station({ addresses: ["10.99.0.7/24"] }).link.close();
+	one.link.close();
+	station({}).link.close();
 });
 
 test("the interface's hardware address is refused while the kernel forwards, with what to do", { skip }, () => {

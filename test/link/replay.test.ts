@@ -242,6 +242,8 @@ describe("a capture reader", () => {
 				block(6, words(1, 0, 1024, 3, 9, 0x01020300, 0x00020004, 2, 0)),
 				block(3, words(20, 0x45000001, 0x45000002)),
 				block(6, words(9, 0, 0, 4, 4, 0)), // an interface that was not described
+				block(6, words(0, 0, 0, 5, 5, 0)), // more bytes than the block has
+				block(2, words(7, 0, 2500, 1, 4, 0x45000000)), // obsolete: interface 0, 7 dropped
 			]),
 		);
 		assert.deepEqual(
@@ -249,7 +251,10 @@ describe("a capture reader", () => {
 			[
 				{ time: 7e6 + 1.5, bytes: [0x45, 0, 0, 0], length: 4, medium: "ip", direction: null },
 				{ time: 1e6, bytes: [1, 2, 3], length: 9, medium: "ethernet", direction: "out" },
-				{ time: 0, bytes: [0x45, 0, 0, 1, 0x45, 0, 0, 2], length: 20, medium: "ip", direction: null },
+				{ time: 1e6, bytes: [0x45, 0, 0, 1, 0x45, 0, 0, 2], length: 20, medium: "ip", direction: null },
+				{ time: 1e6, bytes: [], length: 1, medium: "ip", direction: null },
+				{ time: 1e6, bytes: [], length: 1, medium: "ip", direction: null },
+				{ time: 7e6 + 2.5, bytes: [0x45], length: 4, medium: "ip", direction: null },
 			],
 		);
 	});

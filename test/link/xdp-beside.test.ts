@@ -1,4 +1,4 @@
-/** The packet socket beside an XDP link: which answers to ARP reach the stack that uses the machine's own address. */
+/** The packet socket beside an XDP link: which ARP reaches the stack that uses the machine's own address. */
 import assert from "node:assert/strict";
 import { spawnSync } from "node:child_process";
 import { describe, test } from "node:test";
@@ -34,7 +34,7 @@ function arp(to: readonly number[], vlan: number | null, operation: number, mark
 	return bytes;
 }
 
-describe("answers to ARP", { skip }, () => {
+describe("ARP beside XDP", { skip }, () => {
 	function bench(pages: number) {
 		const device = new NetworkInterface("near");
 		const counters = new XdpCounters();
@@ -64,7 +64,7 @@ describe("answers to ARP", { skip }, () => {
 		};
 	}
 
-	test("those to the machine or to all come, untagged or with a priority; questions do not, nor what is for others or of other VLANs", () => {
+	test("that to the machine or to all comes, untagged or with a priority, questions as answers; not what is for others or of other VLANs", () => {
 		const { batch, mac, peer, receive, close } = bench(32);
 		const all = [255, 255, 255, 255, 255, 255];
 		const sent: readonly [readonly number[], number | null, number][] = [
@@ -82,7 +82,9 @@ describe("answers to ARP", { skip }, () => {
 		for (const [i, [to, vlan, operation]] of sent.entries()) peer.send(arp(to, vlan, operation, i));
 		receive();
 		const came = Array.from({ length: batch.count }, (_, i) => batch.frame(i).at(-1));
-		assert.deepEqual(came, [0, 3, 4, 9]);
+		assert.deepEqual(came, [0, 3, 4, 7, 9]);
+		// RFC 826: who asks says where it is. The kernel answers, so the stack must not.
+		for (let i = 0; i < batch.count; i++) assert.equal(batch.frame(i)[21], ANSWER);
 		batch.drop(batch.count);
 		close();
 	});

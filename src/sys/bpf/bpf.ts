@@ -57,10 +57,10 @@ const SYSCALL = process.arch === "x64" ? 321 : 280;
 const ATTRIBUTES = 128;
 const LOG = 64 * 1024;
 
-const PRIVILEGE = "Run as root, or give the process CAP_BPF and CAP_NET_ADMIN (before Linux 5.8: CAP_SYS_ADMIN)";
+const PRIVILEGE = "Run as root, or give the process CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN (before Linux 5.8: CAP_SYS_ADMIN)";
 /** Root is refused where its capabilities were taken away, and by kernels that count maps and programs as locked memory. */
 const ROOT =
-	"In a container, give it CAP_BPF and CAP_NET_ADMIN; before Linux 5.11, raise the limit of locked memory (ulimit -l unlimited), which BPF counts towards";
+	"In a container, give it CAP_BPF, CAP_PERFMON and CAP_NET_ADMIN; before Linux 5.11, raise the limit of locked memory (ulimit -l unlimited), which BPF counts towards";
 
 /** Kernels that have what steering needs (a socket filter that reads relative to headers), and what XDP links need (BPF links for XDP). */
 const STEERING = "4.18";
