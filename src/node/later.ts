@@ -110,7 +110,11 @@ function pumpAll(): void {
  * connections of the same turn get their events: with kernel sockets, too, one callback's exception is nobody else's.
  */
 export function throwLater(error: unknown): void {
-	process.nextTick(rethrow, error);
+	const heard = process.listenerCount("uncaughtException") > 0 || process.hasUncaughtExceptionCaptureCallback();
+	// Where nobody listens the process ends, and Node prints a line of source first: of a tick that which threw last, which is ours, of a microtask
+	// that where the error was made. Who listens has the context of a tick.
+	if (heard) process.nextTick(rethrow, error);
+	else process.nextTick(queueMicrotask, () => rethrow(error));
 }
 
 function rethrow(error: unknown): never {

@@ -74,6 +74,26 @@ describe("millrace run, the program", () => {
 		);
 	});
 
+	test("whose handler throws ends with its own line first, as on the kernel", async () => {
+		const program = (setup: string) =>
+			script(
+				`import net from "node:net";
+				import http from "node:http";
+				${setup}`,
+			);
+		for (const setup of [
+			`const server = net.createServer((socket) => socket.on("data", () => { throw new Error("boom"); })).listen(0, () => net.connect(server.address().port).write("x"));`,
+			`const server = net.createServer(() => { throw new Error("boom"); }).listen(0, () => net.connect(server.address().port));`,
+			`const server = net.createServer().listen(0, () => net.connect(server.address().port, () => { throw new Error("boom"); }));`,
+			`const server = http.createServer(() => { throw new Error("boom"); }).listen(0, () => http.get({ port: server.address().port }));`,
+		]) {
+			const path = program(setup);
+			const { code, stderr } = await millrace(["run", "--link=loopback", "--quiet", path]);
+			assert.equal(code, 1);
+			assert.match(stderr, new RegExp(`^file://${path}:3\n[^]*boom[^]*\n *\\^[^]*Error: boom\n`), setup);
+		}
+	});
+
 	test("serves and fetches within itself on the loopback link, also with frames lost and doubled", async () => {
 		const source = `
 			import http from "node:http";
