@@ -90,7 +90,7 @@ describe("millrace run, the program", () => {
 			const path = program(setup);
 			const { code, stderr } = await millrace(["run", "--link=loopback", "--quiet", path]);
 			assert.equal(code, 1);
-			assert.match(stderr, new RegExp(`^file://${path}:3\n[^]*boom[^]*\n *\\^[^]*Error: boom\n`), setup);
+			assert.match(stderr, new RegExp(`^file://${path}:3\n[^]*boom[^]*\n\\s*\\^[^]*Error: boom\n`), setup);
 		}
 	});
 
