@@ -6,6 +6,7 @@
  * the reader then returns as "cut".
  */
 import { MillraceError } from "../errors.ts";
+import { BYTE_ORDER_MAGIC, ENHANCED_PACKET, EPB_FLAGS, IF_TSRESOL, INTERFACE_DESCRIPTION, SECTION_HEADER } from "./pcapng.ts";
 
 /** A frame of a capture; `bytes` is a view into the file. One that the file does not hold as it says has no bytes. */
 export interface CapturedFrame {
@@ -23,16 +24,10 @@ export interface CapturedFrame {
 export type CaptureEnd = "whole" | "cut";
 type Frames = Generator<CapturedFrame, CaptureEnd, void>;
 
-const SECTION_HEADER = 0x0a0d0d0a;
-const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
-const INTERFACE_DESCRIPTION = 1;
 /** Obsolete (appendix A), but written once: as an enhanced one, with a short number of the interface. */
 const PACKET = 2;
 const SIMPLE_PACKET = 3;
-const ENHANCED_PACKET = 6;
-const IF_TSRESOL = 9;
 const IF_TSOFFSET = 14;
-const EPB_FLAGS = 2;
 const PCAP_MICROSECONDS = 0xa1b2c3d4;
 const PCAP_NANOSECONDS = 0xa1b23c4d;
 const PCAP_HEADER = 24;

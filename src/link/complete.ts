@@ -11,13 +11,12 @@
 import type { Batch } from "../memory/batch.ts";
 import { get16, get32, set16, set32 } from "../wire/bytes.ts";
 import { checksum, fold } from "../wire/checksum.ts";
+import { ETHERNET_HEADER, ETHERTYPE_IPV4 } from "../wire/ethernet.ts";
+import { IPV4_HEADER } from "../wire/ipv4.ts";
 import { CWR, FIN, PROTOCOL_TCP, PSH, TCP_CHECKSUM_OFFSET, TCP_HEADER } from "../wire/tcp.ts";
 import { copyFrame, frameBytes } from "./frames.ts";
 
-const ETHERNET_HEADER = 14;
-const ETHERTYPE_IPV4 = 0x0800;
 const ETHERTYPE_IPV6 = 0x86dd;
-const IPV4_HEADER = 20;
 const IPV6_HEADER = 40;
 const PROTOCOL_UDP = 17;
 const UDP_HEADER = 8;

@@ -43,17 +43,17 @@ const SNAP_LENGTH = 262144; // what tcpdump takes
 const BUFFER = 65536;
 const FLUSH_AFTER = 250_000;
 
-const SECTION_HEADER = 0x0a0d0d0a;
-const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
-const INTERFACE_DESCRIPTION = 1;
-const ENHANCED_PACKET = 6;
+export const SECTION_HEADER = 0x0a0d0d0a;
+export const BYTE_ORDER_MAGIC = 0x1a2b3c4d;
+export const INTERFACE_DESCRIPTION = 1;
+export const ENHANCED_PACKET = 6;
 const LINKTYPE_ETHERNET = 1;
 const LINKTYPE_RAW = 101;
 const OPTION_END = 0;
 const IF_NAME = 2;
-const IF_TSRESOL = 9;
+export const IF_TSRESOL = 9;
 const SHB_USERAPPL = 4;
-const EPB_FLAGS = 2;
+export const EPB_FLAGS = 2;
 const INBOUND = 1;
 const OUTBOUND = 2;
 /** An enhanced packet block around its bytes: 28 before them, 12 of options and 4 of length behind. */

@@ -16,6 +16,7 @@ import { memoryLinkPair } from "../link/memory.ts";
 import { Arena } from "../memory/arena.ts";
 import { Batch } from "../memory/batch.ts";
 import { PAGE_SIZE, PagePool } from "../memory/pages.ts";
+import { ETHERNET_HEADER } from "../wire/ethernet.ts";
 import type { VirtualRuntime } from "./runtime.ts";
 import { type FrameListener, type Trace, TracedLink } from "./trace.ts";
 
@@ -37,7 +38,6 @@ export type FrameFilter = (frame: Uint8Array, from: string, to: string) => boole
 
 /** Pages of a switch: a frame is in it for no time, so a batch per port is enough. */
 const SWITCH_PAGES = 4096;
-const ETHERNET_HEADER = 14;
 
 interface Port {
 	readonly name: string;

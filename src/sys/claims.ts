@@ -4,12 +4,10 @@
  * Hides where such a name is kept: in the network namespace, as what it stands for, and for as long as the descriptor is open. So it is free the moment the
  * process ends, however it ends, and leaves no file behind.
  */
+import { AF_UNIX, SOCK_CLOEXEC, SOCK_DGRAM } from "./constants.ts";
 import { EADDRINUSE } from "./errno.ts";
 import { libc } from "./libc.ts";
 
-const AF_UNIX = 1;
-const SOCK_DGRAM = 2;
-const SOCK_CLOEXEC = 0o2000000;
 /** Bytes of the longest name (sun_path, less the zero that makes it abstract). */
 export const CLAIM_MAX = 107;
 

@@ -4,8 +4,10 @@
  *
  * Hides the formats of those files and requests. Everything here is read once, when a link is set up; nothing is kept.
  */
+
 import { readFileSync } from "node:fs";
 import type { MillraceError } from "../errors.ts";
+import { IFF_UP } from "./constants.ts";
 import { NetworkInterface } from "./interface.ts";
 import { libc } from "./libc.ts";
 import { askInterface } from "./netlink.ts";
@@ -94,7 +96,6 @@ export function kernelForwards(name: string): boolean {
 
 /** Where struct ifinfomsg has its flags. */
 const FLAGS_AT = 8;
-const IFF_UP = 1;
 
 /** What became of the interface that had that name and number, whatever it is called now. Where that cannot be asked, it counts as down. */
 export function interfaceState(name: string, index: number): "up" | "down" | "gone" {

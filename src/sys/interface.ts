@@ -4,12 +4,9 @@
  * Hides struct ifreq (netdevice(7)): 16 bytes of name, then a union that each request reads in its own way. IPv4 only: an
  * interface made here needs one IPv4 address, and these requests know one.
  */
+import { AF_INET, IFF_UP, SOCK_CLOEXEC, SOCK_DGRAM } from "./constants.ts";
 import { ENODEV, systemError } from "./errno.ts";
 import { libc } from "./libc.ts";
-
-const AF_INET = 2;
-const SOCK_DGRAM = 2;
-const SOCK_CLOEXEC = 0o2000000;
 
 const SIOCGIFFLAGS = 0x8913;
 const SIOCSIFFLAGS = 0x8914;
@@ -25,7 +22,6 @@ const SIOCGIFINDEX = 0x8933;
 const SIOCGIFTXQLEN = 0x8942;
 const SIOCSIFTXQLEN = 0x8943;
 
-const IFF_UP = 1;
 const ARPHRD_ETHER = 1;
 
 /** Where the union of struct ifreq begins, and where in it a sockaddr has its bytes. */

@@ -4,17 +4,16 @@
  * Hides rtnetlink (linux/if_addr.h). Node lists only interfaces that have a carrier, and an address with a label (`eth0:1`) under that; but the
  * kernel answers for every address of an interface that is up. Where it cannot be asked, Node's list is what there is.
  */
+
 import { networkInterfaces } from "node:os";
+import { AF_INET, NETLINK_ROUTE, NLM_F_CREATE } from "./constants.ts";
 import { type InterfaceAddress, NetworkInterface } from "./interface.ts";
 import { attribute, attributes, listKernel, tellKernel } from "./netlink.ts";
 
-const NETLINK_ROUTE = 0;
 const RTM_NEWADDR = 20;
 const RTM_DELADDR = 21;
 const RTM_GETADDR = 22;
 const NLM_F_EXCL = 0x200;
-const NLM_F_CREATE = 0x400;
-const AF_INET = 2;
 /** Bytes of struct ifaddrmsg, and where the interface's number lies. */
 const IFADDRMSG = 8;
 const INDEX_AT = 4;

@@ -4,11 +4,11 @@
  * Hides the socket and how messages are made of attributes. Each question has a socket of its own, and is answered before the call that
  * sends it returns. What is asked is in interface-facts.ts, tun-facts.ts, xdp-facts.ts and kernel-addresses.ts, what is ordered there and in qdisc.ts.
  */
+import { NETLINK_ROUTE, SOCK_CLOEXEC } from "./constants.ts";
 import { libc } from "./libc.ts";
 
 const AF_NETLINK = 16;
 const SOCK_RAW_NONBLOCK = 3 | 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
 const NLM_F_REQUEST = 1;
 const NLM_F_ACK = 4;
 const NLM_F_DUMP = 0x300;
@@ -16,7 +16,6 @@ const NLM_F_DUMP = 0x300;
 const NLMSG_ERROR = 2;
 /** Behind the last answer to a question for all there is of a kind. */
 const NLMSG_DONE = 3;
-const NETLINK_ROUTE = 0;
 const RTM_NEWLINK = 16;
 const RTM_GETLINK = 18;
 /** Bytes of struct ifinfomsg, and where the interface's number lies. */

@@ -8,15 +8,13 @@
  * in the order in which they joined, says the group's mode; a socket's own filter is asked after that. When a socket leaves, the
  * last one takes its number.
  */
+import { SOCK_CLOEXEC, SOCK_RAW, SOL_SOCKET } from "./constants.ts";
 import { EACCES, EINVAL, ENOSPC, EPERM, systemError } from "./errno.ts";
 import { libc } from "./libc.ts";
 
 const AF_PACKET = 17;
-const SOCK_RAW = 3;
 const SOCK_NONBLOCK = 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
 export const SOL_PACKET = 263;
-const SOL_SOCKET = 1;
 const SO_SNDBUF = 7;
 const SO_ATTACH_FILTER = 26;
 const SO_SNDBUFFORCE = 32;

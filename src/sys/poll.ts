@@ -16,10 +16,10 @@
  * or takes a whole batch in each turn, is best off leaving the handle armed; `pause` is for readers that cannot take anything
  * for a while.
  */
+import { SOL_SOCKET } from "./constants.ts";
 import { libc, type PollHandle } from "./libc.ts";
 import { setImmediate } from "./timers.ts";
 
-const SOL_SOCKET = 1;
 const SO_ERROR = 4;
 
 const READABLE = { readable: true };

@@ -4,13 +4,11 @@
  * Hides bind(2). As long as the descriptor is open no other program can listen on the port and the kernel gives it to no
  * connection; when the process ends the kernel has it back.
  */
+import { AF_INET, SOCK_CLOEXEC, SOL_SOCKET } from "./constants.ts";
 import { EADDRINUSE, systemError } from "./errno.ts";
 import { libc } from "./libc.ts";
 
-const AF_INET = 2;
 const SOCK_STREAM = 1;
-const SOCK_CLOEXEC = 0o2000000;
-const SOL_SOCKET = 1;
 const SO_REUSEADDR = 2;
 
 /** Takes a port; returns the descriptor that holds it. */

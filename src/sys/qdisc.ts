@@ -5,12 +5,11 @@
  * frames go straight to the device. A TAP device would not have it by itself, though its queue behind the discipline, which the
  * reader empties, is the only one that ever fills.
  */
+import { NETLINK_ROUTE, NLM_F_CREATE } from "./constants.ts";
 import { askInterface, attribute, attributes, IFINFOMSG, tellKernel } from "./netlink.ts";
 
-const NETLINK_ROUTE = 0;
 const RTM_NEWQDISC = 36;
 const NLM_F_REPLACE = 0x100;
-const NLM_F_CREATE = 0x400;
 /** Bytes of struct tcmsg, and where its fields lie. */
 const TCMSG = 20;
 const IFINDEX_AT = 4;

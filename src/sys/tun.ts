@@ -8,17 +8,15 @@
  * header in front of frames and the steering program are the device's, so all queues must be in one hand: what somebody else
  * does to his would change ours. The kernel would let several hands hold them; here it is refused.
  */
+
 import { readFileSync } from "node:fs";
+import { O_CLOEXEC, O_NONBLOCK, O_RDWR } from "./constants.ts";
 import { EACCES, EBUSY, EINVAL, EMFILE, ENODEV, ENOENT, ENXIO, EPERM, systemError } from "./errno.ts";
 import { NetworkInterface } from "./interface.ts";
 import { libc } from "./libc.ts";
 import { tapFacts } from "./tun-facts.ts";
 
 const DEVICE = "/dev/net/tun";
-
-const O_RDWR = 2;
-const O_NONBLOCK = 0o4000;
-const O_CLOEXEC = 0o2000000;
 
 const TUNSETIFF = 0x400454ca;
 const TUNSETOFFLOAD = 0x400454d0;

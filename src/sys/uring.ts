@@ -16,16 +16,14 @@
  * arena of their own. They are ours and the kernel's in turns, never at once, for the kernel looks at them only within our system
  * call; so they are read and written as plain memory.
  */
+
 import { factOf, type MillraceError } from "../errors.ts";
 import { Arena } from "../memory/arena.ts";
+import { O_CLOEXEC, O_NONBLOCK, O_RDWR } from "./constants.ts";
 import { EAGAIN, systemError } from "./errno.ts";
 import { Iovecs } from "./iovec.ts";
 import { libc } from "./libc.ts";
 import { MAP_UNIT } from "./map.ts";
-
-const O_RDWR = 2;
-const O_NONBLOCK = 0o4000;
-const O_CLOEXEC = 0o2000000;
 
 const SYS_SETUP = 425;
 const SYS_ENTER = 426;

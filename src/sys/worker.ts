@@ -11,16 +11,15 @@
  *   file was exchanged, and which has a buffer of no bytes: libuv tells of each turn in which something could be read (as UV_ENOBUFS), and
  *   reads nothing.
  */
+
 import { closeSync, openSync } from "node:fs";
 import { Socket } from "node:net";
+import { AF_UNIX, O_CLOEXEC, SOCK_CLOEXEC } from "./constants.ts";
 import { systemError } from "./errno.ts";
 import type { Libc, PollHandle } from "./libc.ts";
 import { clearInterval, setInterval } from "./timers.ts";
 
-const AF_UNIX = 1;
 const SOCK_STREAM_NONBLOCK = 1 | 0o4000;
-const SOCK_CLOEXEC = 0o2000000;
-const O_CLOEXEC = 0o2000000;
 const POLLERR = 0x0008;
 /** What libuv's poll handles say of a descriptor that has an error to tell of. */
 const UV_EBADF = -9;

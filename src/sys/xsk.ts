@@ -9,14 +9,14 @@
  * The rings are mapped into an arena of the socket's own. Indices run on and wrap at 2^32. They are read and written by Atomics,
  * once per batch: that orders them with the entries, which are plain memory.
  */
+
 import { Arena } from "../memory/arena.ts";
+import { SOCK_CLOEXEC, SOCK_RAW } from "./constants.ts";
 import { EACCES, EBUSY, EINVAL, EOPNOTSUPP, EPERM, systemError } from "./errno.ts";
 import { libc } from "./libc.ts";
 import { MAP_UNIT, mapInto, mapLength, unmapFrom } from "./map.ts";
 
 const AF_XDP = 44;
-const SOCK_RAW = 3;
-const SOCK_CLOEXEC = 0o2000000;
 const SOL_XDP = 283;
 
 const XDP_MMAP_OFFSETS = 1;
