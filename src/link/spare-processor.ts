@@ -4,7 +4,7 @@
  * Hides when that pays. What a stack writes to a TAP device the kernel works on inside of the write, up to the peer's socket: up to half of what a
  * short connection takes of its thread. Another processor may do it instead (sys/rps.ts), at some cost for both:
  * - worth it only when this thread is full, and only while the other one is idle for a good part of the time; of two full ones both are slower;
- * - not for bulk data, whose copy to the peer then finds them in the wrong cache (at 16 KB a frame 0.93 times, at 64 KB 0.6 to 1.1 times);
+ * - not for bulk data that are sent, whose copy to the peer then finds them in the wrong cache (at 16 KB a frame 0.93 times, at 64 KB 0.6 to 1.1 times);
  * - not for frames that leave one by one: a peer waits for each of them, and gets it 1.5 us sooner from this thread, which may well be full only
  *   because it stays awake (`spin`);
  * - one processor is enough: the kernel's part is at most half of what the thread did.
@@ -24,7 +24,7 @@ const FULL = 0.8;
 const SPARE = 0.4;
 /** Idle share below which it is in somebody's way. */
 const BUSY = 0.1;
-/** Mean bytes of a frame, both ways, from which on it is bulk. */
+/** Mean bytes of a frame that is sent, from which on it is bulk. */
 const BULK = 12_288;
 /** Frames of a batch in the mean below which they leave one by one. */
 const SEVERAL = 2;
@@ -38,10 +38,8 @@ export interface Gauge {
 	idleSeconds(): ReadonlyMap<number, number>;
 }
 
-/** Frames and bytes of the link since it was opened. */
+/** Frames and bytes that the link has sent since it was opened. */
 export interface Traffic {
-	readonly rxFrames: number;
-	readonly rxBytes: number;
 	readonly txFrames: number;
 	readonly txBytes: number;
 }
@@ -57,7 +55,6 @@ export class SpareProcessor {
 	#begin = -Infinity;
 	#worked = 0;
 	#frames = 0;
-	#sent = 0;
 	#bytes = 0;
 	#idle: ReadonlyMap<number, number> | null = null;
 	#since = 0;
@@ -90,19 +87,17 @@ export class SpareProcessor {
 
 	#look(now: number): void {
 		const elapsed = now - this.#begin;
-		const { rxFrames, rxBytes, txFrames, txBytes } = this.#traffic;
+		const { txFrames, txBytes } = this.#traffic;
 		const worked = this.#gauge.threadSeconds();
-		const frames = rxFrames + txFrames;
-		const bytes = rxBytes + txBytes;
+		const frames = txFrames - this.#frames;
 		const full = worked - this.#worked >= FULL * seconds(elapsed);
-		const bulk = bytes - this.#bytes >= BULK * (frames - this.#frames);
-		const several = txFrames - this.#sent >= SEVERAL * this.#batches;
+		const bulk = txBytes - this.#bytes >= BULK * frames;
+		const several = frames >= SEVERAL * this.#batches;
 		this.#begin = now;
 		this.#worked = worked;
-		this.#frames = frames;
-		this.#sent = txFrames;
+		this.#frames = txFrames;
+		this.#bytes = txBytes;
 		this.#batches = 0;
-		this.#bytes = bytes;
 		const before = this.#idle;
 		this.#idle = null;
 		// A window in which nothing was sent for long says nothing of what is now.
